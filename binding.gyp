@@ -1,0 +1,15 @@
+{
+  "target_defaults": {
+    "cflags_cc": ["-std=c++20", "-O3", "-Wall", "-Wextra", "-fvisibility=hidden"],
+    "cflags_cc!": ["-fno-exceptions", "-std=gnu++17", "-std=gnu++20"],
+    "include_dirs": ["<!@(node -p \"require('node-addon-api').include_dir\")", "native"],
+    "defines": ["NAPI_VERSION=9", "NAPI_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"],
+  },
+  "targets": [
+    {
+      # The device path and the vault: one addon, so that a frame goes from the ring to a sealed record without JavaScript.
+      "target_name": "qkme",
+      "sources": ["<!@(find native -name '*.cc' -not -path 'native/test/*' -not -path 'native/glibc/*' -not -path 'native/post/*' -not -path 'native/bench/*' | sort)"],
+    },
+  ],
+}

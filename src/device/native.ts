@@ -1,0 +1,201 @@
+/**
+ * The addon's contract and its only loader. Key bytes live behind handles in locked native memory;
+ * JavaScript sees ciphertext, tags, IDs and, for the time of one answer, the JSON key container.
+ * Handles are positive integers; 0 is never valid. A handle that is wrong throws `invariant violated`.
+ */
+import { createRequire } from 'node:module'
+import { KmeError } from '../kernel/errors.js'
+
+/** 32 secret bytes in native memory (master, seal key, ID epoch key, hash key, derived key). */
+export type KeyHandle = number & { readonly __handle: 'key' }
+/** A subkey with an IV counter that starts at 0: exists once per seal key and start of the process. */
+export type SealerHandle = number & { readonly __handle: 'sealer' }
+/** A block of up to 16 frames whose plaintext is (partly) in the arena. */
+export type BlockHandle = number & { readonly __handle: 'block' }
+/** A cursor over leased stretches of blocks. Only moves forward. */
+export type LaneHandle = number & { readonly __handle: 'lane' }
+
+export interface VaultStats {
+  readonly arenaBytes: number, readonly cellsTotal: number, readonly cellsUsed: number, readonly cellsPinned: number
+  readonly keysUsed: number, readonly blocks: number, readonly lanes: number, readonly locked: boolean
+}
+
+/**
+ * Opened fields of one key_ID, in `openKeyIds`' output, KEY_ID_FIELDS numbers per ID:
+ * [0] index of the epoch that verified + 1 (0: none), [1] block number, [2] place in units of 8 bytes,
+ * [3] length in bytes, [4] association.
+ */
+export const KEY_ID_FIELDS = 5
+
+/** `cut` and `serve` return the length of the JSON they wrote, or one of these. Nothing is consumed then. */
+export const CUT_INSUFFICIENT = -1 // not enough is leased
+export const CUT_NO_ROOM = -2 // `out` is too small
+
+export interface NativeVault {
+  stats (): VaultStats
+
+  // --- keys -------------------------------------------------------------------------------------
+  /** Creates a file of 32 random bytes, mode 0600, failing if it exists; fsynced with its folder. */
+  createMasterKeyFile (path: string): void
+  /** Reads a raw 32-byte key file straight into locked memory. Throws with code MASTER_KEY_MISSING / MASTER_KEY_WRONG (size, mode wider than 0600). */
+  openMasterKeyFile (path: string): KeyHandle
+  /** scrypt (RFC 7914) of a passphrase file's first line (without line end). N = 2^logN. */
+  openMasterPassphraseFile (path: string, salt: Uint8Array, logN: number, r: number, p: number): KeyHandle
+  newKey (): KeyHandle
+  /** HKDF-SHA-256 (RFC 5869), 32 bytes out. */
+  deriveKey (key: KeyHandle, salt: Uint8Array, info: string): KeyHandle
+  /** AES-256-GCM under `kek`, random IV: IV 12 || ciphertext 32 || tag 16 = 60 bytes. */
+  wrapKey (kek: KeyHandle, key: KeyHandle, aad: Uint8Array): Uint8Array
+  /** Throws with code MASTER_KEY_WRONG if the tag does not verify. */
+  unwrapKey (kek: KeyHandle, wrapped: Uint8Array, aad: Uint8Array): KeyHandle
+  /** 16 bytes that identify a key without revealing it: HKDF with info "qkme check". */
+  keyCheck (key: KeyHandle): Uint8Array
+  hmac (key: KeyHandle, data: Uint8Array): Uint8Array
+  dropKey (key: KeyHandle): void
+
+  // --- sealed records: header 64 || IV 12 || ciphertext || tag 16 (native/record.h) ----------------
+  /** `start` is the number of this process start (u32); the IV is start || counter u64. */
+  createSealer (key: KeyHandle, start: number): SealerHandle
+  dropSealer (sealer: SealerHandle): void
+  /** Seals `length` fresh random bytes (local pools) under a 64-byte record header; returns the record's length in `out`. */
+  sealRandom (sealer: SealerHandle, header: Uint8Array, length: number, out: Uint8Array): number
+  /** Verifies a record without keeping its plaintext. `qkme store check`. */
+  verifyRecord (key: KeyHandle, record: Uint8Array): boolean
+
+  // --- blocks -------------------------------------------------------------------------------------
+  /** A block's shape. `epoch` names the ID epoch key (0 for a block that is never named). Nothing is loaded yet. */
+  createBlock (number: number, epoch: KeyHandle | 0, frameBytes: Uint32Array): BlockHandle
+  /**
+   * Opens a sealed record into the arena as frame `index`. Throws with code STORE_CORRUPT if it does not
+   * authenticate or has another length than the shape says; ARENA_FULL if every cell is pinned.
+   * Unpinned frames may be evicted (wiped) by a later loadFrame: check `frameLoaded` first.
+   */
+  loadFrame (block: BlockHandle, index: number, key: KeyHandle, record: Uint8Array): void
+  frameLoaded (block: BlockHandle, index: number): boolean
+  /** Pins are counted, per frame. */
+  pinFrame (block: BlockHandle, index: number): void
+  unpinFrame (block: BlockHandle, index: number): void
+  /** Wipes all its frames. Leases over it must be gone. */
+  dropBlock (block: BlockHandle): void
+  /**
+   * Confirmation tag (design 3.3): k1, k2, k3 are the block's last 48 bytes; role 1 (proposer):
+   * P(k1; 1 || m || rest) xor k2; role 2: P(k1; 2 || m || rest) xor k3. P: polynomial over GF(2^128),
+   * reduction 0x87, bit length appended. All frames must be loaded.
+   */
+  confirmTag (block: BlockHandle, role: 1 | 2, m: Uint8Array): Uint8Array
+  verifyConfirmTag (block: BlockHandle, role: 1 | 2, m: Uint8Array, tag: Uint8Array): boolean
+  /** HKDF over `length` bytes of the block at `offset`: ID epoch keys. */
+  deriveFromBlock (block: BlockHandle, offset: number, length: number, info: string): KeyHandle
+
+  // --- delivery -------------------------------------------------------------------------------------
+  createLane (): LaneHandle
+  dropLane (lane: LaneHandle): void
+  /**
+   * Adds a leased stretch [from, to) of bytes. Continues the last one if it is the same block and
+   * `from` is its end. `last` says that `to` is the end of what can ever be cut from the block, so that a
+   * key which does not fit any more skips to the next block. Pins the frames it covers.
+   */
+  lanePush (lane: LaneHandle, block: BlockHandle, from: number, to: number, last: boolean): void
+  /** Leased bytes not yet cut. */
+  laneLeft (lane: LaneHandle): number
+  /** [block number, offset] of the next byte; [0, 0] when nothing is leased. */
+  laneCursor (lane: LaneHandle): [number, number]
+  /** Removes stretches that are fully cut, unpins and wipes their frames; returns how many were removed. */
+  laneTrim (lane: LaneHandle): number
+  /**
+   * Cuts `count` keys of `sizeBytes`, names them, writes `{"keys":[{"key_ID":"…","key":"…"<keyMembers>},…]<containerMembers>}`
+   * as UTF-8 into `out`. The members are ready JSON with a leading comma, or ''. Each key starts at a multiple of 8 bytes.
+   * `taken` (3 numbers) receives the first key's block number and place, and the bytes skipped at block ends in this call.
+   * All or nothing, without yielding. @returns bytes written or CUT_*.
+   */
+  cut (lane: LaneHandle, count: number, sizeBytes: number, association: number,
+    keyMembers: string, containerMembers: string, out: Uint8Array, taken: Uint32Array): number
+  /** Opens `count` key IDs (36 characters each, joined without separator, any letter case) against up to 4 epochs. Tags are compared in constant time. @returns how many verified. */
+  openKeyIds (epochs: Uint32Array, ids: string, count: number, out: Uint32Array): number
+  /** Makes one key ID: tests, named grants. */
+  makeKeyId (epoch: KeyHandle, block: number, place: number, lengthBytes: number, association: number): string
+  /** The slave's side: writes the container for `count` keys. `blocks[i]`, `offsets[i]` (bytes), `lengths[i]`; frames must be loaded. IDs are emitted in lower case. */
+  serve (count: number, ids: string, blocks: Uint32Array, offsets: Uint32Array, lengths: Uint32Array,
+    keyMembers: string, containerMembers: string, out: Uint8Array): number
+  /** Zeroes bytes in a way the compiler keeps. */
+  wipe (bytes: Uint8Array): void
+
+  // --- authentication between neighbours (Wegman-Carter) ---------------------------------------------
+  /** Copies 16 bytes of a block as a hash key. */
+  takeHashKey (block: BlockHandle, offset: number): KeyHandle
+  /** tag = P(hashKey; data) xor pad, pad = 16 bytes of the block at `offset`. Writes 16 bytes to `out`. The pad is wiped in the arena. */
+  tag (hashKey: KeyHandle, block: BlockHandle, offset: number, data: Uint8Array, out: Uint8Array): void
+  verifyTag (hashKey: KeyHandle, block: BlockHandle, offset: number, data: Uint8Array, tag: Uint8Array): boolean
+  /** Wipes everything: arena, keys. Every handle is invalid afterwards. */
+  zeroize (): void
+}
+
+/** Outcome of one drain: counts since the call began. */
+export interface DrainResult {
+  /** Sealed records written to `out`, each at a stride of RECORD_STRIDE; its length is in `meta`. */
+  readonly records: number
+  /** Frames dropped as exact repeats of a known name. */
+  readonly repeats: number
+  /** Frames refused; the reasons are counted in `counters()`. */
+  readonly refused: number
+  /** More frames are waiting. */
+  readonly more: boolean
+  /** A condition that quarantines the link, or '' ('other-bytes', 'replay', 'three-bad', 'stuck'). */
+  readonly quarantine: string
+}
+
+export const RECORD_STRIDE = 4096
+export const RECORD_HEADER_BYTES = 64
+export const FRAME_BYTES_MAX = 3968
+
+export interface RingOptions {
+  /** Path of a ring file (shared memory, sysfs resource) or an open descriptor. */
+  readonly path?: string, readonly fd?: number
+  readonly linkId: number
+  /** Optional AES-GMAC trailer key file. */
+  readonly macKeyPath?: string
+  /** Consumer creates the region if it is absent. */
+  readonly slots?: number
+}
+
+export interface NativeRingConsumer {
+  /** Drains at most 256 frames or 2 ms. `meta`: per record 4 numbers: record length, payload bytes, flags, QBER 1e-6. */
+  drain (sealer: SealerHandle, slot: number, out: Uint8Array, meta: Uint32Array): DrainResult
+  /** Tells the device that everything drained so far is durable. */
+  acknowledge (): void
+  /** Loads a known name and fingerprint at start (from the store), oldest first. */
+  remember (header: Uint8Array): void
+  counters (): Record<string, number>
+  header (): Record<string, number | string | bigint>
+  /** Calls back on the event loop when frames are waiting after a sleep. Lost wake-ups are impossible (native/ring.h). */
+  start (onReady: () => void): void
+  close (): void
+}
+
+export interface NativeRingProducer {
+  /** See native/ring.h: blocking-free; returns false when the ring is full. */
+  publish (header: Uint8Array, payload: Uint8Array): boolean
+  close (): void
+}
+
+export interface NativeAddon {
+  readonly features: { readonly crc32c: string, readonly gf128: string, readonly openssl: string }
+  createVault (options: { arenaBytes: number, allowUnlockedMemory: boolean, seed?: Uint8Array }): NativeVault
+  openRingConsumer (vault: NativeVault, options: RingOptions): NativeRingConsumer
+  openRingProducer (options: RingOptions): NativeRingProducer
+}
+
+let loaded: NativeAddon | undefined
+
+/** @throws KmeError `ADDON_MISSING` saying what to install if the addon is not built or does not load. */
+export const loadNative = (): NativeAddon => {
+  if (loaded !== undefined) return loaded
+  const require = createRequire(import.meta.url)
+  try {
+    // From dist/src/device/ and from src/device/ the addon is at the package root.
+    loaded = require(import.meta.url.includes('/dist/') ? '../../../build/Release/qkme.node' : '../../build/Release/qkme.node') as NativeAddon
+    return loaded
+  } catch (cause) {
+    throw new KmeError('ADDON_MISSING', 'the native addon is not built: install python3, make and g++ (apt-get install python3 make g++), then run: npm rebuild', { cause })
+  }
+}
