@@ -1,0 +1,100 @@
+/**
+ * Every message between two KMEs: code, schema, and whether it carries a Wegman-Carter tag. The bodies are
+ * msgpackr maps. Untagged are only `hello`, which can only raise numbers, and the confirmation messages, which
+ * the block's own tag authenticates (design 3.3, 6).
+ */
+import { Type, type Static, type TSchema } from '@sinclair/typebox'
+
+const u32 = Type.Integer({ minimum: 0, maximum: 0xffff_ffff })
+const count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
+const bytes = (length: number) => Type.Uint8Array({ minByteLength: length, maxByteLength: length })
+const entity = Type.String({ minLength: 1, maxLength: 64 })
+const reason = Type.String({ maxLength: 200 })
+
+/** A frame's name (link, device block id, offset in units of 32 bytes) and its payload's length. */
+const frameName = Type.Object({
+  link: u32, block: bytes(16), offset: u32, length: Type.Integer({ minimum: 1, maximum: 3968 }),
+}, { additionalProperties: false })
+
+export const purposes = ['app', 'auth', 'id'] as const
+const purpose = Type.Union(purposes.map((p) => Type.Literal(p)))
+/** Blocks of one class share a lane pair. Index 0 is the direct link. */
+const lane = Type.Integer({ minimum: 0, maximum: 255 })
+
+/** One column of a hello: what the sender knows of one side. */
+const column = Type.Object({
+  storeId: bytes(16), incarnation: count, nonce: bytes(16),
+  /** Number of a clean stop, 0 when none is valid. */
+  bye: count, byeCursor: Type.Array(Type.Object({ lane, index: count, offset: u32 }), { maxItems: 256 }),
+  /** Lanes that the side owns: how many blocks it has opened. */
+  horizons: Type.Array(Type.Object({ lane, index: count }), { maxItems: 256 }),
+  grant: count, highestBlock: u32, highestAssociation: Type.Integer({ minimum: 0, maximum: 0xffff }),
+  epochs: Type.Array(Type.Object({ epoch: u32, check: bytes(16) }), { maxItems: 4 }),
+  /** The highest position used in the side's authentication lane. */
+  padBlock: u32, padOffset: u32,
+  /** Outbox numbers: the last sent by the side, the last of its messages that was processed by the other. */
+  lastSent: count,
+}, { additionalProperties: false })
+export type Column = Static<typeof column>
+
+const sequenced = { seq: count }
+
+export const messages = {
+  hello: {
+    code: 1, tagged: false, vital: true,
+    schema: Type.Object({ kme: entity, mine: column, yours: Type.Union([column, Type.Null()]), saes: count }, { additionalProperties: true }),
+  },
+  propose: {
+    code: 2, tagged: false, vital: true,
+    schema: Type.Object({
+      number: u32, owner: entity, purpose, lane, epoch: u32,
+      frames: Type.Array(frameName, { minItems: 1, maxItems: 16 }), tag: bytes(16),
+    }, { additionalProperties: false }),
+  },
+  confirm: {
+    code: 3, tagged: false, vital: true,
+    schema: Type.Object({
+      number: u32,
+      result: Type.Union([Type.Literal('stored'), Type.Literal('missing'), Type.Literal('mismatch'), Type.Literal('refused')]),
+      tag: Type.Union([bytes(16), Type.Null()]), missing: Type.Array(Type.Integer({ minimum: 0, maximum: 15 }), { maxItems: 16 }),
+    }, { additionalProperties: false }),
+  },
+  stored: { code: 4, tagged: false, vital: true, schema: Type.Object({ number: u32 }, { additionalProperties: false }) },
+  /** The proposer gives a proposal up for good: the frames are burned on both sides. */
+  drop: {
+    code: 5, tagged: true, vital: true,
+    schema: Type.Object({ ...sequenced, frames: Type.Array(frameName, { minItems: 1, maxItems: 64 }) }, { additionalProperties: false }),
+  },
+  horizon: {
+    code: 6, tagged: true, vital: true,
+    schema: Type.Object({ lane, from: count, blocks: Type.Array(u32, { minItems: 1, maxItems: 64 }) }, { additionalProperties: false }),
+  },
+  horizonAck: { code: 7, tagged: true, vital: true, schema: Type.Object({ lane, index: count, refused: Type.Array(u32, { maxItems: 64 }) }, { additionalProperties: false }) },
+  bye: {
+    code: 8, tagged: true, vital: true,
+    schema: Type.Object({ incarnation: count, bye: count, cursors: Type.Array(Type.Object({ lane, index: count, offset: u32 }), { maxItems: 256 }) }, { additionalProperties: false }),
+  },
+  byeAck: { code: 9, tagged: true, vital: true, schema: Type.Object({ bye: count }, { additionalProperties: false }) },
+  grantAsk: { code: 10, tagged: true, vital: false, schema: Type.Object({ lane, blocks: Type.Integer({ minimum: 1, maximum: 1024 }) }, { additionalProperties: false }) },
+  grant: { code: 11, tagged: true, vital: false, schema: Type.Object({ ...sequenced, grant: count, lane, blocks: Type.Array(u32, { minItems: 1, maxItems: 1024 }) }, { additionalProperties: false }) },
+  association: {
+    code: 12, tagged: true, vital: false,
+    schema: Type.Object({ ...sequenced, number: Type.Integer({ minimum: 1, maximum: 0xffff }), epoch: u32, master: entity, slaves: Type.Array(entity, { minItems: 1, maxItems: 64 }), removed: Type.Boolean() }, { additionalProperties: false }),
+  },
+  associationAck: { code: 13, tagged: true, vital: false, schema: Type.Object({ number: Type.Integer({ minimum: 1, maximum: 0xffff }), epoch: u32, accepted: Type.Boolean(), reason }, { additionalProperties: false }) },
+  /** The owner: nothing more is cut from these blocks; `spent` says how much of each may have been named. */
+  close: { code: 14, tagged: true, vital: false, schema: Type.Object({ ...sequenced, blocks: Type.Array(Type.Object({ number: u32, spent: u32 }), { minItems: 1, maxItems: 256 }) }, { additionalProperties: false }) },
+  /** Either side: certainly never named in an answer, erased on both sides. */
+  burn: { code: 15, tagged: true, vital: false, schema: Type.Object({ ...sequenced, blocks: Type.Array(u32, { minItems: 1, maxItems: 256 }), cause: Type.String({ maxLength: 40 }) }, { additionalProperties: false }) },
+  idEpoch: { code: 16, tagged: false, vital: true, schema: Type.Object({ epoch: u32, block: u32, check: bytes(16) }, { additionalProperties: false }) },
+  idEpochAck: { code: 17, tagged: false, vital: true, schema: Type.Object({ epoch: u32, check: bytes(16) }, { additionalProperties: false }) },
+  saes: { code: 18, tagged: true, vital: false, schema: Type.Object({ ...sequenced, generation: count, part: u32, parts: u32, saes: Type.Array(entity, { maxItems: 512 }) }, { additionalProperties: false }) },
+  chainHead: { code: 19, tagged: true, vital: false, schema: Type.Object({ records: count, head: bytes(32) }, { additionalProperties: false }) },
+  /** Everything up to this outbox number is processed and flushed. */
+  acknowledge: { code: 20, tagged: true, vital: true, schema: Type.Object({ seq: count }, { additionalProperties: false }) },
+  /** All stock of this pool is void: a new store, a copy, `qkme peer retire`. */
+  void: { code: 21, tagged: true, vital: true, schema: Type.Object({ ...sequenced, reason }, { additionalProperties: false }) },
+} as const satisfies Record<string, { code: number, tagged: boolean, vital: boolean, schema: TSchema }>
+
+export type MessageName = keyof typeof messages
+export type Body<N extends MessageName> = Static<(typeof messages)[N]['schema']>
