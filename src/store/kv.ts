@@ -11,6 +11,8 @@ export interface KvReader {
   get (key: KvKey): Uint8Array | undefined
   has (key: KvKey): boolean
   range (range: KvRange): Iterable<KvEntry>
+  /** Keys only: does not touch the pages of large values. */
+  keys (range: KvRange): Iterable<KvKey>
 }
 
 export interface KvWriter extends KvReader {
