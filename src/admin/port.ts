@@ -1,0 +1,121 @@
+/**
+ * What an operator may ask of a running KME, and nothing else. The runtime implements it; the routes
+ * (src/admin/routes.ts) have checked who asks, with which role, and the form of the request. Everything here is JSON as
+ * it stands: numbers with their unit in the name, bits as numbers, times as ISO 8601 text. No key bytes.
+ */
+import type { KmeId, SaeId } from '../kernel/ids.js'
+import type { LogLevel, Severity } from '../kernel/log.js'
+
+export interface StatusView {
+  readonly kme: KmeId, readonly version: string, readonly startedAt: string, readonly uptimeS: number
+  readonly incarnation: number
+  /** State of the root supervisor, and of every part under it. */
+  readonly state: string
+  readonly parts: readonly PartView[]
+  readonly pools: number, readonly links: number, readonly peers: number, readonly saes: number
+  readonly alertsActive: number
+}
+export interface PartView { readonly id: string, readonly state: string, readonly restarts: number }
+
+/** `live`: the process works on its events. `ready`: a request for keys can succeed. Each no has a reason. */
+export interface HealthView { readonly live: boolean, readonly ready: boolean, readonly reasons: readonly string[] }
+
+export interface PoolView {
+  readonly id: string, readonly remote: KmeId, readonly state: string, readonly local: boolean
+  readonly stockBits: number, readonly stockMaxBits: number
+  readonly supplyBitsPerS: number, readonly consumptionBitsPerS: number
+  /** Forecast; null when the stock does not shrink. */
+  readonly timeToEmptyS: number | null
+  readonly replenishments: number
+  readonly lanes: readonly { readonly lane: number, readonly own: boolean, readonly blocks: number, readonly leasedBytes: number, readonly horizon: number, readonly cursor: number }[]
+}
+export interface LinkView {
+  readonly id: string, readonly remote: KmeId, readonly state: string, readonly qber: number | null
+  readonly keyBitsPerS: number, readonly mismatchesInARow: number, readonly quarantineCause: string | null
+}
+export interface PeerView {
+  readonly id: KmeId, readonly state: string, readonly url: string | null, readonly attempt: number
+  readonly incarnation: number | null, readonly outbox: number, readonly reserveBytes: number
+}
+export interface DeviceView {
+  readonly id: string, readonly link: string, readonly state: string, readonly epoch: string | null
+  readonly counters: Readonly<Record<string, number>>, readonly lastFault: string | null
+}
+export interface SaeView {
+  readonly id: SaeId, readonly kme: KmeId, readonly state: string, readonly registeredAt: string | null
+  readonly associations: number, readonly certificateNotAfter: string | null
+}
+export interface SaePage { readonly saes: readonly SaeView[], readonly next: string | null }
+
+/** I10: every bit is in one account. `difference` is ingested minus all others, and must be 0. */
+export interface AccountView {
+  readonly pools: readonly { readonly pool: string, readonly bits: Readonly<Record<string, number>>, readonly differenceBits: number }[]
+  readonly differenceBits: number
+}
+export interface AlertView {
+  readonly id: string, readonly subject: string, readonly severity: Severity, readonly message: string
+  readonly active: boolean, readonly since: string, readonly clearedAt: string | null, readonly count: number
+}
+
+export interface NewSae { readonly id: SaeId, readonly name?: string }
+
+/**
+ * Every method may throw KmeError; `NOT_FOUND` when the named thing is not there, `BUSY` when it cannot be done now.
+ * A promise resolves when the effect is durable.
+ */
+export interface AdminPort {
+  status (): StatusView
+  health (): HealthView
+  pools (): readonly PoolView[]
+  links (): readonly LinkView[]
+  peers (): readonly PeerView[]
+  devices (): readonly DeviceView[]
+  /** In order of ID, those above `after`, at most `limit`. */
+  saes (after: string | undefined, limit: number): SaePage
+  account (): AccountView | Promise<AccountView>
+  alerts (): readonly AlertView[]
+
+  addSae (sae: NewSae): Promise<SaeView>
+  suspendSae (id: SaeId): Promise<void>
+  resumeSae (id: SaeId): Promise<void>
+  removeSae (id: SaeId): Promise<void>
+  /** Asks for stock now instead of at the threshold. */
+  replenish (pool: string): Promise<void>
+  /** Ends a quarantine: the link is on probation afterwards. */
+  releaseLink (link: string): Promise<void>
+  /** Starts a part again that the supervisor has given up. */
+  restartPart (part: string): Promise<void>
+  /** Voids all stock with this peer, on both sides (design 3, copies). */
+  retirePeer (peer: KmeId): Promise<void>
+  /** Overwrites every key slot, wipes memory, tells devices and peers, and ends the process after the answer. */
+  zeroize (): Promise<void>
+
+  logLevels (): Readonly<Record<string, LogLevel>>
+  setLogLevels (levels: Readonly<Record<string, LogLevel>>): void
+}
+
+/** Roles in rising order; each includes those before it. */
+export const roles = ['view', 'operate', 'destroy'] as const
+export type Role = (typeof roles)[number]
+export const roleAllows = (has: Role, needs: Role): boolean => roles.indexOf(has) >= roles.indexOf(needs)
+
+export interface Operator { readonly name: string, readonly role: Role }
+
+/**
+ * One act of an operator. Recorded before it is done (`outcome` 'begun') and after ('done', 'failed'), or once if it was
+ * 'refused'. If recording 'begun' fails, the act is not done.
+ */
+export interface OperatorAct {
+  readonly operator: string
+  readonly role: Role | 'none'
+  readonly from: 'socket' | 'https'
+  /** The route, such as `DELETE /v1/saes/:id`. */
+  readonly action: string
+  readonly subject: string
+  readonly outcome: 'begun' | 'done' | 'failed' | 'refused'
+  /** Error code of a failure or refusal, or ''. */
+  readonly code: string
+}
+
+/** Writes the audit record, durably before the promise resolves. */
+export interface OperatorAudit { record (act: OperatorAct): Promise<void> }
