@@ -11,5 +11,10 @@
       "target_name": "qkme",
       "sources": ["<!@(find native -name '*.cc' -not -path 'native/test/*' -not -path 'native/glibc/*' -not -path 'native/post/*' -not -path 'native/bench/*' | sort)"],
     },
+    {
+      # Symbols of glibc 2.38 for older systems: see native/glibc/shim.cc and src/http/uws.ts.
+      "target_name": "glibc_shim",
+      "sources": ["native/glibc/shim.cc"],
+    },
   ],
 }
