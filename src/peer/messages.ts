@@ -42,7 +42,10 @@ const sequenced = { seq: count }
 export const messages = {
   hello: {
     code: 1, tagged: false, vital: true,
-    schema: Type.Object({ kme: entity, mine: column, yours: Type.Union([column, Type.Null()]), saes: count }, { additionalProperties: true }),
+    /** `connection`: 16 fresh bytes that the channel itself adds, so that no two connections have the same session ID. */
+    schema: Type.Object({
+      kme: entity, mine: column, yours: Type.Union([column, Type.Null()]), saes: count, connection: Type.Optional(bytes(16)),
+    }, { additionalProperties: true }),
   },
   propose: {
     code: 2, tagged: false, vital: true,
@@ -75,6 +78,9 @@ export const messages = {
     schema: Type.Object({ incarnation: count, bye: count, cursors: Type.Array(Type.Object({ lane, index: count, offset: u32 }), { maxItems: 256 }) }, { additionalProperties: false }),
   },
   byeAck: { code: 9, tagged: true, vital: true, schema: Type.Object({ bye: count }, { additionalProperties: false }) },
+  /** After a clean stop: the owner wants to go on at its cursor. The looker strikes the bye, flushed, before it says yes. */
+  resume: { code: 22, tagged: false, vital: true, schema: Type.Object({ bye: count }, { additionalProperties: false }) },
+  resumeAck: { code: 23, tagged: false, vital: true, schema: Type.Object({ bye: count, accepted: Type.Boolean() }, { additionalProperties: false }) },
   grantAsk: { code: 10, tagged: true, vital: false, schema: Type.Object({ lane, blocks: Type.Integer({ minimum: 1, maximum: 1024 }) }, { additionalProperties: false }) },
   grant: { code: 11, tagged: true, vital: false, schema: Type.Object({ ...sequenced, grant: count, lane, blocks: Type.Array(u32, { minItems: 1, maxItems: 1024 }) }, { additionalProperties: false }) },
   association: {
@@ -88,6 +94,8 @@ export const messages = {
   burn: { code: 15, tagged: true, vital: false, schema: Type.Object({ ...sequenced, blocks: Type.Array(u32, { minItems: 1, maxItems: 256 }), cause: Type.String({ maxLength: 40 }) }, { additionalProperties: false }) },
   idEpoch: { code: 16, tagged: false, vital: true, schema: Type.Object({ epoch: u32, block: u32, check: bytes(16) }, { additionalProperties: false }) },
   idEpochAck: { code: 17, tagged: false, vital: true, schema: Type.Object({ epoch: u32, check: bytes(16) }, { additionalProperties: false }) },
+  /** The side that does not propose needs a new ID epoch: its association numbers are used up. */
+  epochAsk: { code: 24, tagged: true, vital: false, schema: Type.Object({ epoch: u32 }, { additionalProperties: false }) },
   saes: { code: 18, tagged: true, vital: false, schema: Type.Object({ ...sequenced, generation: count, part: u32, parts: u32, saes: Type.Array(entity, { maxItems: 512 }) }, { additionalProperties: false }) },
   chainHead: { code: 19, tagged: true, vital: false, schema: Type.Object({ records: count, head: bytes(32) }, { additionalProperties: false }) },
   /** Everything up to this outbox number is processed and flushed. */

@@ -46,4 +46,6 @@ export interface PeerHandler {
   onMessage (name: MessageName, body: unknown): void
   onReady (channel: PeerChannel): void
   onClosed (reason: string): void
+  /** The send queue has room again after a 'full'. */
+  onWritable? (): void
 }
