@@ -1,0 +1,78 @@
+/** Shared memory in which the event loop lays its writes down for the writer thread, and the batches cut from it. */
+import { invariant } from '../kernel/errors.js'
+import { OP_HEADER_BYTES, OP_PUT, OP_REMOVE, VALUE_BYTES_MAX } from './lmdb-batch.js'
+
+/** 256 sealed records fit into one. A transaction that is larger gets a chunk of its own size. */
+export const CHUNK_BYTES = 1_310_720
+export const TRANSACTION_BYTES_MAX = 64 << 20
+const SPARE_CHUNKS_MAX = 4
+
+/** A stretch of a chunk that goes to the writer as one unit: whole transactions. */
+export interface Batch {
+  readonly chunk: Chunk
+  readonly from: number
+  readonly seq: number
+  /** Encoded keys that it writes, for the overlay. */
+  readonly keys: string[]
+  durable?: { readonly promise: Promise<void>, readonly resolve: () => void, readonly reject: (error: unknown) => void }
+}
+
+export class Chunk {
+  readonly bytes: Buffer
+  readonly view: DataView
+  used = 0
+  /** Batches in it that are not in the data file yet. */
+  waiting = 0
+  /** The writer has its memory. */
+  shared = false
+
+  constructor (readonly id: number, readonly memory: SharedArrayBuffer) {
+    this.bytes = Buffer.from(memory)
+    this.view = new DataView(memory)
+  }
+
+  left (): number { return this.bytes.length - this.used }
+
+  /** Appends one operation; returns the value's place in the chunk. The caller has checked that it fits. */
+  write (key: string, value: Uint8Array | undefined): Uint8Array {
+    const at = this.used, keyAt = at + OP_HEADER_BYTES
+    this.bytes[at] = value === undefined ? OP_REMOVE : OP_PUT
+    this.view.setUint16(at + 1, key.length, true)
+    this.view.setUint32(at + 3, value?.length ?? 0, true)
+    this.bytes.write(key, keyAt, 'latin1')
+    const valueAt = keyAt + key.length
+    if (value !== undefined) this.bytes.set(value, valueAt)
+    this.used = valueAt + (value?.length ?? 0)
+    return this.bytes.subarray(valueAt, this.used)
+  }
+}
+
+/** Hands out chunks and takes them back; counts the bytes that are out. */
+export class ChunkPool {
+  private readonly spare: Chunk[] = []
+  private nextId = 1
+  outstandingBytes = 0
+
+  take (bytes: number): Chunk {
+    invariant(bytes <= TRANSACTION_BYTES_MAX, 'a transaction writes at most 64 MiB')
+    const chunk = bytes <= CHUNK_BYTES ? this.spare.pop() : undefined
+    const taken = chunk ?? new Chunk(this.nextId++, new SharedArrayBuffer(Math.max(bytes, CHUNK_BYTES)))
+    this.outstandingBytes += taken.bytes.length
+    return taken
+  }
+
+  /** @returns whether the chunk is gone for good, so that the writer must forget it too. */
+  give (chunk: Chunk): boolean {
+    this.outstandingBytes -= chunk.bytes.length
+    chunk.used = 0
+    if (chunk.bytes.length !== CHUNK_BYTES || this.spare.length >= SPARE_CHUNKS_MAX) return true
+    this.spare.push(chunk)
+    return false
+  }
+}
+
+/** Bytes that an operation takes. */
+export const opBytes = (key: string, value: Uint8Array | undefined): number => {
+  invariant((value?.length ?? 0) <= VALUE_BYTES_MAX, 'a value has at most 1 MiB')
+  return OP_HEADER_BYTES + key.length + (value?.length ?? 0)
+}

@@ -1,0 +1,93 @@
+/** The writer that `transact` lends to its function. */
+import { invariant } from '../kernel/errors.js'
+import { decodeKey, encodeKey } from './key-codec.js'
+import type { KvEntry, KvKey, KvRange, KvWriter } from './kv.js'
+import { CHUNK_BYTES, opBytes, type Chunk, type ChunkPool } from './lmdb-chunks.js'
+import type { Layer } from './lmdb-range.js'
+
+/** What a transaction reads through: the store as it was when the transaction began. */
+export interface TxBase {
+  read (encoded: string): Uint8Array | undefined
+  has (key: KvKey): boolean
+  walk (range: KvRange, writes: Layer, values: boolean): Iterable<readonly [string, Uint8Array]>
+}
+
+/** One transaction's writes, laid down in the chunk as they come and taken back if it fails. */
+export class TxWriter implements KvWriter {
+  readonly writes = new Map<string, Uint8Array | undefined>()
+  live = true
+  removes = false
+  from: number
+  private moved = false
+
+  constructor (private readonly base: TxBase, public chunk: Chunk, private readonly pool: ChunkPool) { this.from = chunk.used }
+
+  get (key: KvKey): Uint8Array | undefined {
+    const encoded = this.encode(key)
+    if (!this.writes.has(encoded)) return this.base.read(encoded)
+    const value = this.writes.get(encoded)
+    return value === undefined ? undefined : new Uint8Array(value)
+  }
+
+  has (key: KvKey): boolean {
+    const encoded = this.encode(key)
+    return this.writes.has(encoded) ? this.writes.get(encoded) !== undefined : this.base.has(key)
+  }
+
+  * range (range: KvRange): Generator<KvEntry> {
+    for (const [key, value] of this.walk(range, true)) yield { key: decodeKey(key), value }
+  }
+
+  * keys (range: KvRange): Generator<KvKey> {
+    for (const [key] of this.walk(range, false)) yield decodeKey(key)
+  }
+
+  put (key: KvKey, value: Uint8Array): void { this.write(this.encode(key), value) }
+
+  remove (key: KvKey): void {
+    this.removes = true
+    this.write(this.encode(key), undefined)
+  }
+
+  /** Takes everything back. */
+  undo (): void {
+    if (this.moved) this.pool.give(this.chunk)
+    else this.chunk.used = this.from
+  }
+
+  private walk (range: KvRange, values: boolean): Iterable<readonly [string, Uint8Array]> {
+    invariant(this.live, 'a transaction is used within its function only')
+    return this.base.walk(range, this.writes, values)
+  }
+
+  private encode (key: KvKey): string {
+    invariant(this.live, 'a transaction is used within its function only')
+    return encodeKey(key)
+  }
+
+  private write (key: string, value: Uint8Array | undefined): void {
+    const bytes = opBytes(key, value)
+    if (bytes > this.chunk.left()) this.move(bytes)
+    const place = this.chunk.write(key, value)
+    this.writes.set(key, value === undefined ? undefined : place)
+  }
+
+  /** Goes on in a larger chunk with what it has written so far. */
+  private move (bytes: number): void {
+    const length = this.chunk.used - this.from
+    const next = this.pool.take(length + bytes > CHUNK_BYTES ? 2 * (length + bytes) : 0)
+    next.bytes.set(this.chunk.bytes.subarray(this.from, this.chunk.used))
+    const delta = next.bytes.byteOffset - this.from - this.chunk.bytes.byteOffset
+    for (const [key, place] of this.writes) {
+      if (place === undefined) continue
+      const at = place.byteOffset + delta
+      this.writes.set(key, next.bytes.subarray(at, at + place.length))
+    }
+    next.used = length
+    this.undo()
+    this.chunk = next
+    this.from = 0
+    this.moved = true
+  }
+}
+

@@ -1,0 +1,286 @@
+/**
+ * Kv over LMDB (lmdb-js 3.5.6), one writer thread behind the event loop (lmdb-writer.ts). What a transaction writes is
+ * visible at once through an overlay in memory; the writer makes it durable and moves it into the data file, and only
+ * then the overlay forgets it. So neither a commit nor a flush ever blocks the event loop; only when 32 MiB are on
+ * their way does `transact` wait for the disk.
+ */
+import { existsSync, statfsSync } from 'node:fs'
+import { join } from 'node:path'
+import { MessageChannel, receiveMessageOnPort, Worker, type MessagePort } from 'node:worker_threads'
+import { invariant, KmeError } from '../kernel/errors.js'
+import { decodeKey, encodeKey, keyBytes } from './key-codec.js'
+import type { Kv, KvEntry, KvKey, KvRange, KvStats, KvWriter } from './kv.js'
+import { readJournal } from './journal.js'
+import { applyBatches, appliedSeq, openLmdb, storeFailure, usedBytes, type Lmdb } from './lmdb-batch.js'
+import { ChunkPool, type Batch, type Chunk } from './lmdb-chunks.js'
+import { ANSWERS, DOORBELL, JOURNAL_FILE, type FromWriter, type ToWriter, type WriterData } from './lmdb-link.js'
+import { mergePage, type Layer } from './lmdb-range.js'
+import { TxWriter } from './lmdb-tx.js'
+
+export interface LmdbOptions {
+  readonly folder: string
+  /** Upper bound of the data file. Only address space until it is used. */
+  readonly mapBytes: number
+  /** Free space on the disk below which only transactions that remove something pass. */
+  readonly reserveBytes: number
+}
+
+const OUTSTANDING_BYTES_MAX = 32 << 20
+const IN_FLIGHT_MAX = 2
+const BLOCKED_MS_MAX = 30_000
+
+interface Pending { readonly value: Uint8Array | undefined, readonly seq: number }
+
+/** Opens or creates the data file, replays the journal into it, starts the writer. @throws KmeError `STORE_UNAVAILABLE`, `STORE_CORRUPT`, `STORE_FULL` */
+export const openLmdbKv = async (options: LmdbOptions): Promise<Kv> => {
+  const db = openLmdb(options.folder, options.mapBytes)
+  try {
+    const journal = join(options.folder, JOURNAL_FILE)
+    const entries = existsSync(journal) ? readJournal(journal, appliedSeq(db)) : []
+    if (entries.length > 0) applyBatches(db, entries.map((entry) => entry.ops), (entries.at(-1) as { seq: number }).seq)
+  } catch (cause) {
+    await db.close()
+    throw storeFailure(cause, `cannot replay the journal in ${options.folder}`)
+  }
+  return new LmdbKv(db, options)
+}
+
+class LmdbKv implements Kv {
+  private readonly overlay = new Map<string, Pending>()
+  private readonly pool = new ChunkPool()
+  private readonly control = new Int32Array(new SharedArrayBuffer(8))
+  private readonly port: MessagePort
+  private readonly worker: Worker
+  private open: Batch | undefined
+  private chunk: Chunk
+  private sent: Batch[] = []
+  private nextSeq = 1
+  private durableSeq = 0
+  private failure: KmeError | undefined
+  private closed = false
+  private stopped: (() => void) | undefined
+  private turnScheduled = false
+  private writing: TxWriter | undefined
+  private usedBytes: number
+  private freeBytes: number
+
+  constructor (private readonly db: Lmdb, private readonly options: LmdbOptions) {
+    this.usedBytes = usedBytes(db)
+    const { bavail, bsize } = statfsSync(options.folder)
+    this.freeBytes = bavail * bsize
+    this.chunk = this.pool.take(0)
+    const { port1, port2 } = new MessageChannel()
+    this.port = port1
+    const workerData: WriterData = { folder: options.folder, mapBytes: options.mapBytes, port: port2, control: this.control }
+    this.worker = new Worker(new URL('./lmdb-writer.js', import.meta.url), { workerData, transferList: [port2], execArgv: [] })
+    this.worker.on('error', (cause) => { this.fail(new KmeError('STORE_UNAVAILABLE', `the store's writer thread ended: ${cause.message}. Start again`, { cause })) })
+    this.worker.unref()
+    this.port.on('message', (message: FromWriter) => { this.onAnswer(message) })
+    this.port.unref()
+  }
+
+  get (key: KvKey): Uint8Array | undefined { return this.read(encodeKey(key)) }
+
+  has (key: KvKey): boolean {
+    const encoded = encodeKey(key)
+    const pending = this.overlay.get(encoded)
+    return pending === undefined ? this.db.doesExist(keyBytes(encoded)) : pending.value !== undefined
+  }
+
+  * range (range: KvRange): Generator<KvEntry> {
+    for (const [key, value] of this.walk(range, [], true)) yield { key: decodeKey(key), value }
+  }
+
+  * keys (range: KvRange): Generator<KvKey> {
+    for (const [key] of this.walk(range, [], false)) yield decodeKey(key)
+  }
+
+  transact<T> (fn: (tx: KvWriter) => T): T {
+    invariant(this.writing === undefined, 'transactions do not nest')
+    this.refuseIfDead()
+    if (this.pool.outstandingBytes > OUTSTANDING_BYTES_MAX) this.waitForRoom()
+    const writer = this.writing = new TxWriter(this, this.chunk, this.pool)
+    try {
+      const result = fn(writer)
+      if (writer.writes.size > 0) this.accept(writer)
+      else writer.undo()
+      return result
+    } catch (error) {
+      writer.undo()
+      throw error
+    } finally {
+      writer.live = false
+      this.writing = undefined
+    }
+  }
+
+  flushed (): Promise<void> {
+    if (this.failure !== undefined) return Promise.reject(this.failure)
+    const last = this.open ?? this.sent.at(-1)
+    if (last === undefined || last.seq <= this.durableSeq) return Promise.resolve()
+    return (last.durable ??= deferred()).promise
+  }
+
+  stats (): KvStats {
+    let pendingBytes = 0
+    for (const { value } of this.overlay.values()) pendingBytes += value?.length ?? 0
+    return { usedBytes: this.usedBytes, limitBytes: this.options.mapBytes, freeBytes: this.freeBytes, pendingBytes }
+  }
+
+  async close (): Promise<void> {
+    if (this.closed) return
+    this.closed = true
+    if (this.failure === undefined) {
+      this.send(true)
+      const stopped = new Promise<void>((resolve) => { this.stopped = resolve })
+      this.port.ref()
+      this.post('stop')
+      await stopped
+    }
+    this.port.close()
+    await this.worker.terminate()
+    await this.db.close()
+  }
+
+  /** The value of an encoded key outside any transaction. */
+  read (encoded: string): Uint8Array | undefined {
+    const pending = this.overlay.get(encoded)
+    if (pending !== undefined) return pending.value === undefined ? undefined : new Uint8Array(pending.value)
+    const bytes = this.db.get(keyBytes(encoded))
+    return bytes === undefined ? undefined : new Uint8Array(bytes)
+  }
+
+  /** Encoded keys and values of a range, with `writes` (of a running transaction) above everything else. */
+  * walk (range: KvRange, writes: Layer, values: boolean): Generator<readonly [string, Uint8Array]> {
+    const reverse = range.reverse ?? false
+    let start = encodeKey(range.start), end = encodeKey(range.end), left = range.limit ?? Infinity
+    for (let pageSize = 16; left > 0; pageSize = 256) {
+      const page = mergePage(this.db, [this.pendingValues(), writes], { start, end, reverse, values, limit: Math.min(pageSize, left) })
+      yield * page.entries
+      left -= page.entries.length
+      if (page.next === undefined) return
+      if (reverse) end = page.next
+      else start = page.next
+    }
+  }
+
+  private * pendingValues (): Layer & Generator<readonly [string, Uint8Array | undefined]> {
+    for (const [key, { value }] of this.overlay) yield [key, value]
+  }
+
+  private accept (writer: TxWriter): void {
+    if (this.nearlyFull() && !writer.removes) {
+      throw new KmeError('STORE_FULL', `the store in ${this.options.folder} has no room (${this.freeBytes} bytes free on the disk, ${this.usedBytes} of ${this.options.mapBytes} used). Free space or raise store.max_bytes`)
+    }
+    if (writer.chunk !== this.chunk) {
+      this.send(true)
+      this.retireIfIdle(this.chunk)
+      this.chunk = writer.chunk
+    }
+    const batch = this.open ??= { chunk: this.chunk, from: writer.from, seq: this.nextSeq++, keys: [] }
+    if (batch.keys.length === 0) this.chunk.waiting++
+    for (const [key, value] of writer.writes) {
+      this.overlay.set(key, { value, seq: batch.seq })
+      batch.keys.push(key)
+    }
+    if (!this.turnScheduled) {
+      this.turnScheduled = true
+      setImmediate(() => { this.turnScheduled = false; this.send(false) })
+    }
+  }
+
+  /** Gives the open batch to the writer: at the end of each turn, or when an earlier one is durable. */
+  private send (now: boolean): void {
+    const batch = this.open
+    if (batch === undefined || this.failure !== undefined) return
+    const inFlight = this.sent.reduce((n, b) => b.seq > this.durableSeq ? n + 1 : n, 0)
+    if (!now && inFlight >= IN_FLIGHT_MAX) return
+    this.open = undefined
+    this.sent.push(batch)
+    this.port.ref()
+    const { chunk } = batch
+    this.post({ chunk: chunk.id, ...(chunk.shared ? {} : { memory: chunk.memory }), from: batch.from, to: chunk.used, seq: batch.seq })
+    chunk.shared = true
+  }
+
+  private post (message: ToWriter): void {
+    this.port.postMessage(message)
+    Atomics.add(this.control, DOORBELL, 1)
+    Atomics.notify(this.control, DOORBELL)
+  }
+
+  private onAnswer (message: FromWriter): void {
+    if (message === 'stopped') return this.stopped?.()
+    if ('failed' in message) return this.fail(new KmeError(message.failed, message.message))
+    if ('durable' in message) this.markDurable(message.durable)
+    else {
+      this.usedBytes = message.usedBytes
+      this.freeBytes = message.freeBytes
+      this.markDurable(message.applied)
+      this.forget(message.applied)
+    }
+    if (!this.turnScheduled) this.send(false)
+    if (this.durableSeq === this.nextSeq - 1 && !this.closed) this.port.unref()
+  }
+
+  private markDurable (seq: number): void {
+    const from = this.durableSeq
+    this.durableSeq = Math.max(from, seq)
+    for (const batch of this.sent) if (batch.seq > from && batch.seq <= seq) batch.durable?.resolve()
+  }
+
+  /** The data file has everything up to `seq`: readers begin to look there. */
+  private forget (seq: number): void {
+    (this.db as unknown as { resetReadTxn (): void }).resetReadTxn()
+    let count = 0
+    for (const batch of this.sent) {
+      if (batch.seq > seq) break
+      count++
+      for (const key of batch.keys) if ((this.overlay.get(key)?.seq ?? Infinity) <= seq) this.overlay.delete(key)
+      batch.chunk.waiting--
+      if (batch.chunk !== this.chunk) this.retireIfIdle(batch.chunk)
+    }
+    this.sent.splice(0, count)
+    if (this.chunk.waiting === 0 && this.open === undefined && this.writing === undefined) this.chunk.used = 0
+  }
+
+  private retireIfIdle (chunk: Chunk): void {
+    if (chunk.waiting === 0 && this.pool.give(chunk) && chunk.shared) this.post({ drop: chunk.id })
+  }
+
+  private nearlyFull (): boolean {
+    return this.freeBytes < this.options.reserveBytes || this.usedBytes > this.options.mapBytes * 0.95
+  }
+
+  private fail (error: KmeError): void {
+    this.failure ??= error
+    for (const batch of [...this.sent, ...(this.open === undefined ? [] : [this.open])]) batch.durable?.reject(this.failure)
+    this.sent = []
+    this.stopped?.()
+    this.port.unref()
+  }
+
+  private refuseIfDead (): void {
+    if (this.failure !== undefined) throw this.failure
+    if (this.closed) throw new KmeError('STORE_UNAVAILABLE', 'the store is closed')
+  }
+
+  /** Too much is on its way: waits for the disk, like any program that writes faster than it. */
+  private waitForRoom (): void {
+    this.send(true)
+    for (let waitedMs = 0; this.pool.outstandingBytes > OUTSTANDING_BYTES_MAX; waitedMs += 100) {
+      const seen = Atomics.load(this.control, ANSWERS)
+      for (let next = receiveMessageOnPort(this.port); next !== undefined; next = receiveMessageOnPort(this.port)) this.onAnswer(next.message as FromWriter)
+      this.refuseIfDead()
+      if (waitedMs > BLOCKED_MS_MAX) throw new KmeError('STORE_UNAVAILABLE', 'the disk has taken nothing for 30 s: check it, then start again')
+      if (this.pool.outstandingBytes > OUTSTANDING_BYTES_MAX) Atomics.wait(this.control, ANSWERS, seen, 100)
+    }
+  }
+}
+
+const deferred = (): NonNullable<Batch['durable']> => {
+  let resolve!: () => void, reject!: (error: unknown) => void
+  const promise = new Promise<void>((yes, no) => { resolve = yes; reject = no })
+  promise.catch(() => undefined) // Callers see the rejection; a flush that nobody awaits is not an unhandled one.
+  return { promise, resolve, reject }
+}
