@@ -34,6 +34,8 @@ const column = Type.Object({
   padBlock: u32, padOffset: u32,
   /** Outbox numbers: the last sent by the side, the last of its messages that was processed by the other. */
   lastSent: count,
+  /** How often the side voided all stock of the pool: a greater number than we know voids it here too. */
+  voids: count,
 }, { additionalProperties: false })
 export type Column = Static<typeof column>
 
@@ -100,8 +102,6 @@ export const messages = {
   chainHead: { code: 19, tagged: true, vital: false, schema: Type.Object({ records: count, head: bytes(32) }, { additionalProperties: false }) },
   /** Everything up to this outbox number is processed and flushed. */
   acknowledge: { code: 20, tagged: true, vital: true, schema: Type.Object({ seq: count }, { additionalProperties: false }) },
-  /** All stock of this pool is void: a new store, a copy, `qkme peer retire`. */
-  void: { code: 21, tagged: true, vital: true, schema: Type.Object({ ...sequenced, reason }, { additionalProperties: false }) },
 } as const satisfies Record<string, { code: number, tagged: boolean, vital: boolean, schema: TSchema }>
 
 export type MessageName = keyof typeof messages

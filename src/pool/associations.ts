@@ -1,0 +1,183 @@
+import type { SaeId } from '../kernel/ids.js'
+import type { Body } from '../peer/messages.js'
+import type { KvWriter } from '../store/kv.js'
+import { SLAVES_MAX } from './claims.js'
+import type { PoolCore } from './core.js'
+import { associationKey, decodeRow, putRow, tableOf, type AssociationRow, type Direction } from './rows.js'
+
+const nameOf = (master: SaeId, slaves: readonly SaeId[], local: readonly SaeId[]): string => JSON.stringify([master, [...slaves].sort(), [...local].sort()])
+const idOf = (generation: number, number: number): number => generation * 0x10000 + number
+
+/** A refusal of the other KME is believed for so long before the same number is offered again. */
+const REFUSED_MS = 5_000
+const NOT_ALLOWED = 'the slave SAE is not allowed at its KME'
+
+export type Opened = (row: AssociationRow | string) => void
+
+/**
+ * A master and its slaves, opened once between the two KMEs, with a number that goes into each key ID (design 4). Numbers
+ * belong to the master's KME; none is used again within its generation of ID epochs; a removed one stays as a tombstone.
+ */
+export class Associations {
+  private readonly rows: Record<Direction, Map<number, AssociationRow>> = { out: new Map(), in: new Map() }
+  private readonly bases: Record<Direction, Set<number>> = { out: new Set(), in: new Set() }
+  private readonly byName = new Map<string, AssociationRow>()
+  private readonly perMaster = new Map<SaeId, number>()
+  private readonly refusedMs = new Map<number, number>()
+  private readonly waiting = new Map<number, Opened[]>()
+
+  constructor (private readonly core: PoolCore, private readonly alone: boolean, private readonly onUsedUp: () => void) {
+    for (const direction of ['out', 'in'] as const) {
+      for (const { value } of core.deps.kv.range(tableOf('association', core.pool, direction))) this.index(direction, decodeRow<AssociationRow>(value))
+    }
+  }
+
+  private index (direction: Direction, row: AssociationRow): void {
+    this.rows[direction].set(idOf(row.generation, row.number), row)
+    this.bases[direction].add(row.generation)
+    if (direction !== 'out') return
+    const name = nameOf(row.master, row.slaves, row.local)
+    if (row.state !== 'removed') {
+      if (this.byName.get(name) !== row) this.perMaster.set(row.master, (this.perMaster.get(row.master) ?? 0) + 1)
+      this.byName.set(name, row)
+    }
+  }
+
+  find (direction: Direction, generation: number, number: number): AssociationRow | undefined { return this.rows[direction].get(idOf(generation, number)) }
+
+  /** Whether any association has slaves here at the master's own KME: they fetch from our own lane. */
+  get hasLocal (): boolean {
+    for (const row of this.byName.values()) if (row.local.length > 0) return true
+    return false
+  }
+
+  /** The association of a key ID: its number counts in the space that was in force at the block's epoch. */
+  ofKey (direction: Direction, epoch: number, number: number): AssociationRow | undefined {
+    let best = 0
+    for (const base of this.bases[direction]) if (base <= epoch && base > best) best = base
+    return this.find(direction, best, number)
+  }
+
+  /** An open association of this generation, without waiting. */
+  ready (master: SaeId, slaves: readonly SaeId[], local: readonly SaeId[], generation: number): AssociationRow | undefined {
+    const row = this.byName.get(nameOf(master, slaves, local))
+    return row?.state === 'open' && row.generation === generation ? row : undefined
+  }
+
+  /** Opens an association, or joins one that is being opened. `then` gets the row, or the reason why not. */
+  open (master: SaeId, slaves: readonly SaeId[], local: readonly SaeId[], generation: number, then: Opened): void {
+    const { core } = this
+    const name = nameOf(master, slaves, local)
+    let row = this.byName.get(name)
+    if (row?.generation === generation && row.state === 'open') { then(row); return }
+    if (row?.generation === generation && row.state === 'refused') {
+      if (core.deps.clock.monoMs() - (this.refusedMs.get(idOf(generation, row.number)) ?? -Infinity) < REFUSED_MS) { then(NOT_ALLOWED); return }
+      this.offerAgain(row)
+    } else if (row?.generation !== generation) {
+      const refused = this.refuse(master, slaves, local)
+      if (refused !== '') { then(refused); return }
+      row = this.create(master, [...slaves], [...local], generation)
+    }
+    const id = idOf(row.generation, row.number)
+    if (this.alone || slaves.length === 0) {
+      const opened = row
+      core.durable(() => { opened.state = 'open'; then(opened) })
+      return
+    }
+    this.waiting.set(id, [...this.waiting.get(id) ?? [], then])
+  }
+
+  private offerAgain (row: AssociationRow): void {
+    const { core } = this
+    core.commit((tx) => {
+      row.state = 'offered'
+      putRow(tx, associationKey(core.pool, 'out', row.generation, row.number), row)
+      core.enqueue(tx, 'association', { number: row.number, epoch: row.generation, master: row.master, slaves: row.slaves, removed: false })
+    })
+  }
+
+  private refuse (master: SaeId, slaves: readonly SaeId[], local: readonly SaeId[]): string {
+    const { core } = this
+    if (slaves.length > SLAVES_MAX || local.length > SLAVES_MAX) return 'too many slave SAEs'
+    if ((this.perMaster.get(master) ?? 0) >= core.deps.limits.associationsPerSae) return 'too many associations of this SAE'
+    if (core.meta.nextAssociation > core.deps.limits.associationsPerEpoch) {
+      this.onUsedUp()
+      return 'association numbers are used up: a new ID epoch is being made'
+    }
+    return ''
+  }
+
+  private create (master: SaeId, slaves: SaeId[], local: SaeId[], generation: number): AssociationRow {
+    const { core } = this
+    return core.commit((tx) => {
+      const row: AssociationRow = { number: core.meta.nextAssociation++, generation, master, slaves, local, state: this.alone || slaves.length === 0 ? 'open' : 'offered' }
+      putRow(tx, associationKey(core.pool, 'out', generation, row.number), row)
+      if (row.state === 'offered') core.enqueue(tx, 'association', { number: row.number, epoch: generation, master, slaves, removed: false })
+      this.index('out', row)
+      return row
+    })
+  }
+
+  /** The master's KME wants to open or remove an association with our slaves. Our own policy decides. */
+  onAssociation (tx: KvWriter, body: Body<'association'>): Body<'associationAck'> {
+    const { core } = this
+    let row = this.find('in', body.epoch, body.number)
+    if (row !== undefined && (row.master !== body.master || row.slaves.join('\n') !== body.slaves.join('\n'))) throw core.protocol(`association ${body.number} is used again for other SAEs`)
+    if (row === undefined || row.state === 'refused') {
+      const reason = body.slaves.length > SLAVES_MAX ? 'too many slave SAEs' : core.deps.admit(body.master, body.slaves)
+      row = { number: body.number, generation: body.epoch, master: body.master, slaves: [...body.slaves], local: [], state: reason === '' ? 'open' : 'refused' }
+      this.index('in', row)
+    }
+    if (body.removed) row.state = 'removed'
+    putRow(tx, associationKey(core.pool, 'in', row.generation, row.number), row)
+    return { number: row.number, epoch: row.generation, accepted: row.state === 'open', reason: row.state === 'refused' ? 'not allowed there' : '' }
+  }
+
+  onAck (body: Body<'associationAck'>): void {
+    const { core } = this
+    const row = this.find('out', body.epoch, body.number)
+    if (row === undefined || row.state === 'removed') return
+    core.commit((tx) => {
+      row.state = body.accepted ? 'open' : 'refused'
+      putRow(tx, associationKey(core.pool, 'out', row.generation, row.number), row)
+    })
+    const id = idOf(row.generation, row.number)
+    if (!body.accepted) this.refusedMs.set(id, core.deps.clock.monoMs())
+    const waiting = this.waiting.get(id) ?? []
+    this.waiting.delete(id)
+    core.durable(() => { for (const then of waiting) then(body.accepted ? row : NOT_ALLOWED) })
+  }
+
+  /** An SAE is gone: its associations become tombstones on both sides; their numbers are not used again. */
+  removeSae (sae: SaeId): void {
+    const { core } = this
+    const rows = [...this.byName.values()].filter((r) => r.master === sae || r.slaves.includes(sae) || r.local.includes(sae))
+    if (rows.length === 0) return
+    core.commit((tx) => {
+      for (const row of rows) {
+        row.state = 'removed'
+        this.unname(row)
+        putRow(tx, associationKey(core.pool, 'out', row.generation, row.number), row)
+        if (!this.alone && row.slaves.length > 0) core.enqueue(tx, 'association', { number: row.number, epoch: row.generation, master: row.master, slaves: row.slaves, removed: true })
+      }
+    })
+  }
+
+  /** The pool is void: no ID of any association opens any more. Inside a commit. */
+  clear (tx: KvWriter): void {
+    for (const direction of ['out', 'in'] as const) {
+      for (const row of this.rows[direction].values()) tx.remove(associationKey(this.core.pool, direction, row.generation, row.number))
+      this.rows[direction].clear()
+      this.bases[direction].clear()
+    }
+    for (const waiting of this.waiting.values()) for (const then of waiting) then('the pool was voided')
+    this.waiting.clear()
+    this.byName.clear()
+    this.perMaster.clear()
+    this.refusedMs.clear()
+  }
+
+  private unname (row: AssociationRow): void {
+    if (this.byName.delete(nameOf(row.master, row.slaves, row.local))) this.perMaster.set(row.master, (this.perMaster.get(row.master) ?? 1) - 1)
+  }
+}

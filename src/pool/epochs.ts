@@ -1,0 +1,144 @@
+import type { KeyHandle } from '../device/native.js'
+import type { Body } from '../peer/messages.js'
+import type { KvWriter } from '../store/kv.js'
+import { sameBytes, type PoolCore } from './core.js'
+import type { Erasure } from './erasure.js'
+import { decodeRow, epochKey, putRow, tableOf, usableBytes, type BlockRow, type EpochRow } from './rows.js'
+import type { BlockViews } from './views.js'
+
+const SEED_BYTES = 64
+export const EPOCHS_MAX = 4
+
+/**
+ * ID epochs (design 4): the keys that make and open key IDs, from 64 bytes of a block of purpose 'id' which both sides
+ * then discard. A block belongs to the epoch that its proposal names; an epoch's keys go with its last block.
+ */
+export class Epochs {
+  private readonly rows = new Map<number, EpochRow>()
+  private wanted = 0
+  private readonly handles = new Map<number, KeyHandle>()
+
+  constructor (private readonly core: PoolCore, private readonly erasure: Erasure) {
+    for (const { value } of core.deps.kv.range(tableOf('epoch', core.pool))) {
+      const row = decodeRow<EpochRow>(value)
+      this.rows.set(row.epoch, row)
+      this.handles.set(row.epoch, core.deps.keys.unwrap(row.wrapped))
+    }
+  }
+
+  /** The newest epoch that both sides have, or undefined. */
+  get current (): EpochRow | undefined {
+    let best: EpochRow | undefined
+    for (const row of this.rows.values()) if (row.active && (best === undefined || row.epoch > best.epoch)) best = row
+    return best
+  }
+
+  get (epoch: number): EpochRow | undefined { return this.rows.get(epoch) }
+  has (epoch: number): boolean { return this.rows.has(epoch) }
+  key (epoch: number): KeyHandle | 0 { return this.handles.get(epoch) ?? 0 }
+  /** Live epochs, oldest first: what `openKeyIds` tries. */
+  live (): EpochRow[] { return [...this.rows.values()].sort((a, b) => a.epoch - b.epoch) }
+
+  /** Proposer: whether the next block must found an epoch. */
+  due (): boolean {
+    const { core } = this
+    for (const b of core.blocks.values()) if (b.purpose === 'id') return false // One is on its way.
+    const current = this.current
+    if ([...this.rows.values()].some((r) => !r.active)) return false
+    if (current === undefined) return true
+    if (this.rows.size >= EPOCHS_MAX) return false
+    return current.blocks >= core.deps.limits.epochBlocksMax || core.deps.ageMs() - current.bornMs > core.deps.limits.epochAgeMaxMs ||
+      Math.max(core.meta.generation, this.wanted) > current.epoch
+  }
+
+  next (): number { return this.core.meta.highestEpoch + 1 }
+
+  /** The other side needs an epoch of at least this number. */
+  onAsk (epoch: number): void { this.wanted = Math.max(this.wanted, Math.min(epoch, this.core.meta.highestEpoch + 1)) }
+
+  /** Proposer: the 'id' block is stored on both sides. Derives the keys, discards the block, tells the other side. */
+  found (block: BlockRow, views: BlockViews): void {
+    const row = this.derive(block, views, block.epoch, false)
+    this.core.durable(() => { this.announce(row) })
+  }
+
+  /** Announces again what the other side has not acknowledged. */
+  resend (): void { if (this.core.proposer) for (const row of this.rows.values()) if (!row.active) this.announce(row) }
+
+  private announce (row: EpochRow): void { this.core.send('idEpoch', { epoch: row.epoch, block: row.block, check: row.check }) }
+
+  onIdEpoch (body: Body<'idEpoch'>, views: BlockViews): void {
+    const { core } = this
+    let row = this.rows.get(body.epoch)
+    if (row === undefined) {
+      const block = core.blocks.get(body.block)
+      if (block === undefined || block.purpose !== 'id' || this.rows.size >= EPOCHS_MAX) throw core.protocol(`ID epoch ${body.epoch} from block ${body.block}, which is not here`)
+      if (block.state === 'accepted') this.erasure.bookConfirmed(block)
+      row = this.derive(block, views, body.epoch, true)
+    }
+    if (!sameBytes(row.check, body.check)) throw core.protocol(`ID epoch ${body.epoch} has other keys there`)
+    const check = row.check
+    core.durable(() => { core.send('idEpochAck', { epoch: body.epoch, check }) })
+  }
+
+  onAck (body: Body<'idEpochAck'>): void {
+    const { core } = this
+    const row = this.rows.get(body.epoch)
+    if (row === undefined || !sameBytes(row.check, body.check)) throw core.protocol(`ID epoch ${body.epoch} is not ours`)
+    if (row.active) return
+    core.commit((tx) => {
+      row.active = true
+      putRow(tx, epochKey(core.pool, row.epoch), row)
+    })
+  }
+
+  private derive (block: BlockRow, views: BlockViews, epoch: number, active: boolean): EpochRow {
+    const { core } = this
+    const handle = views.enter(block)
+    views.load(block.number, 0, SEED_BYTES)
+    const key = core.deps.vault.deriveFromBlock(handle, 0, SEED_BYTES, 'qkme id epoch')
+    views.leave(block.number)
+    const row: EpochRow = {
+      epoch, block: block.number, wrapped: core.deps.keys.wrap(key), check: core.deps.vault.keyCheck(key),
+      active, bornMs: core.deps.ageMs(), blocks: 0,
+    }
+    core.commit((tx) => {
+      putRow(tx, epochKey(core.pool, epoch), row)
+      core.meta.highestEpoch = Math.max(core.meta.highestEpoch, epoch)
+      core.account.idKeys += usableBytes(block)
+      this.erasure.block(tx, block, 0, 'tail')
+    })
+    this.rows.set(epoch, row)
+    this.handles.set(epoch, key)
+    return row
+  }
+
+  /** Erases epochs that no block needs any more, except the newest. */
+  sweep (): void {
+    const { core } = this
+    const newest = Math.max(0, ...this.rows.keys())
+    const used = new Set<number>()
+    for (const b of core.blocks.values()) if (b.purpose === 'app') used.add(b.epoch)
+    const gone = [...this.rows.keys()].filter((e) => e !== newest && e !== this.current?.epoch && !used.has(e))
+    if (gone.length === 0) return
+    core.commit((tx) => { for (const epoch of gone) tx.remove(epochKey(core.pool, epoch)) })
+    for (const epoch of gone) this.forget(epoch)
+  }
+
+  private forget (epoch: number): void {
+    const handle = this.handles.get(epoch)
+    if (handle !== undefined) this.core.deps.vault.dropKey(handle)
+    this.handles.delete(epoch)
+    this.rows.delete(epoch)
+  }
+
+  /** The pool is void. Inside a commit. */
+  clear (tx: KvWriter): void {
+    for (const epoch of [...this.rows.keys()]) {
+      tx.remove(epochKey(this.core.pool, epoch))
+      this.forget(epoch)
+    }
+  }
+
+  close (): void { for (const epoch of [...this.rows.keys()]) this.forget(epoch) }
+}

@@ -1,0 +1,54 @@
+import type { KvWriter } from '../store/kv.js'
+import { recordSlot } from '../store/record.js'
+import type { PoolCore } from './core.js'
+import { blockKey, frameKey, framesKey, tableOf, tombKey, usableBytes, CONFIRM_BYTES, type BlockRow, type FrameRef } from './rows.js'
+import type { BlockViews } from './views.js'
+
+/** How many blocks' frame names are remembered after erasure: 2^16 blocks are up to 2^20 frames (device.md 5.5). */
+const TOMBSTONES_MAX = 2 ** 16
+const HEADER_BYTES = 64
+
+/**
+ * Removes blocks and frames for good. What is booked here is what was still *stock* of them; what was delivered,
+ * leased or used was booked when that happened (I10).
+ */
+export class Erasure {
+  constructor (private readonly core: PoolCore, private readonly views: BlockViews) {}
+
+  /** `stockBytes` of the spendable part were never named and are burned with `cause`; the rest of it is booked already. */
+  block (tx: KvWriter, block: BlockRow, stockBytes: number, cause: string): void {
+    const { core } = this
+    core.burn(cause, stockBytes)
+    if (block.state === 'proposed' || block.state === 'accepted') core.burn(cause, block.bytes - usableBytes(block))
+    this.frames(tx, core.framesOf(block.number))
+    tx.remove(framesKey(core.pool, block.number))
+    tx.remove(blockKey(core.pool, block.number))
+    for (const key of core.deps.kv.keys(tableOf('claim', core.pool, block.number))) tx.remove(key)
+    core.blocks.delete(block.number)
+    core.account.blocksErased++
+    this.views.drop(block.number)
+  }
+
+  /** Both sides know the block: its confirmation bytes, and up to 7 that fill no unit, leave the stock. */
+  bookConfirmed (block: BlockRow): void {
+    this.core.account.confirmation += Math.min(CONFIRM_BYTES, block.bytes)
+    this.core.burn('padding', block.bytes - Math.min(CONFIRM_BYTES, block.bytes) - usableBytes(block))
+  }
+
+  /** Removes frames' records; their names and fingerprints stay known, so that a resent or replayed frame is not taken again. */
+  frames (tx: KvWriter, frames: readonly FrameRef[]): void {
+    const { core } = this
+    const headers: Uint8Array[] = []
+    for (const frame of frames) {
+      const record = tx.get(frameKey(frame))
+      if (record === undefined) continue
+      headers.push(record.subarray(0, HEADER_BYTES))
+      core.deps.keys.removed(tx, recordSlot(record), 1)
+      tx.remove(frameKey(frame))
+    }
+    if (headers.length === 0) return
+    const n = ++core.meta.tombstones
+    tx.put(tombKey(core.pool, n), Buffer.concat(headers))
+    if (n > TOMBSTONES_MAX) tx.remove(tombKey(core.pool, n - TOMBSTONES_MAX))
+  }
+}

@@ -1,0 +1,85 @@
+import type { Body, Column } from '../peer/messages.js'
+import { sameBytes, type PoolCore } from './core.js'
+import type { Epochs } from './epochs.js'
+
+/** What a hello means for us. */
+export type Verdict =
+  | { readonly kind: 'go' }
+  /** The peer's store is new or void: our stock with it is void too. */
+  | { readonly kind: 'void', readonly reason: string }
+  /** Our own store is behind what the peer saw of it: it is a copy or was rolled back. */
+  | { readonly kind: 'rolledBack', readonly reason: string }
+  /** Two live incarnations of one store, or a peer that is behind itself and must find out from our hello. */
+  | { readonly kind: 'refuse', readonly reason: string, readonly alarm: boolean }
+
+const zero16 = new Uint8Array(16)
+
+/**
+ * Hello (design 3, Start and stop; Copies): both columns, "mine" and "yours as I last knew it". Numbers only rise; the
+ * greater always wins. A hello can stop or void a pool, never make anything spendable.
+ */
+export class Greeting {
+  constructor (private readonly core: PoolCore, private readonly epochs: Epochs) {}
+
+  make (saesGeneration: number): Body<'hello'> {
+    const { core } = this
+    const { incarnation } = core.deps
+    const { meta } = core
+    const checks = this.epochs.live().map((e) => ({ epoch: e.epoch, check: e.check }))
+    const mine: Column = {
+      storeId: incarnation.storeId, incarnation: incarnation.number, nonce: incarnation.nonce, bye: meta.bye?.number ?? 0,
+      byeCursor: (meta.bye?.cursors ?? []).map((c) => ({ ...c })), horizons: [{ lane: 0, index: meta.horizonMine }], grant: meta.grantGiven,
+      highestBlock: meta.highestBlock, highestAssociation: Math.min(0xffff, meta.nextAssociation - 1), epochs: checks,
+      padBlock: meta.padMine.block, padOffset: meta.padMine.offset, lastSent: meta.lastSent, voids: meta.voids,
+    }
+    const yours: Column | null = meta.theirStore === null ? null : {
+      storeId: meta.theirStore, incarnation: meta.theirIncarnation, nonce: meta.theirNonce ?? zero16, bye: meta.byeTheirs?.number ?? 0,
+      byeCursor: (meta.byeTheirs?.cursors ?? []).map((c) => ({ ...c })), horizons: [{ lane: 0, index: meta.horizonTheirs }], grant: meta.grantTaken,
+      highestBlock: meta.highestBlock, highestAssociation: 0, epochs: checks,
+      padBlock: meta.padTheirs.block, padOffset: meta.padTheirs.offset, lastSent: meta.lastProcessed, voids: meta.theirVoids,
+    }
+    return { kme: core.deps.self, mine, yours, saes: saesGeneration }
+  }
+
+  judge (hello: Body<'hello'>): Verdict {
+    const { core } = this
+    const { incarnation } = core.deps
+    const { meta } = core
+    const { mine, yours } = hello
+    if (hello.kme !== core.deps.remote) return { kind: 'refuse', reason: `the peer says it is ${hello.kme}`, alarm: true }
+    if (sameBytes(mine.storeId, incarnation.storeId)) return { kind: 'refuse', reason: 'the peer runs on a copy of this store', alarm: true }
+    if (yours !== null && sameBytes(yours.storeId, incarnation.storeId) && !incarnation.known(yours.incarnation, yours.nonce)) {
+      return { kind: 'rolledBack', reason: `${hello.kme} has met start ${yours.incarnation} of this store, which this store does not remember` }
+    }
+    if (meta.theirStore !== null && !sameBytes(mine.storeId, meta.theirStore)) return { kind: 'void', reason: 'the peer has a new store' }
+    if (meta.theirStore !== null && (mine.incarnation < meta.theirIncarnation || (mine.incarnation === meta.theirIncarnation && !sameBytes(mine.nonce, meta.theirNonce ?? zero16)))) {
+      return { kind: 'refuse', reason: `the peer is start ${mine.incarnation} of a store that was at start ${meta.theirIncarnation}: a copy or two at once`, alarm: true }
+    }
+    const forgotten = yours === null ? core.blocks.size > 0 : !sameBytes(yours.storeId, incarnation.storeId)
+    if (forgotten) return { kind: 'void', reason: 'the peer does not know this store' }
+    if (mine.voids > meta.theirVoids && meta.theirStore !== null) return { kind: 'void', reason: 'the peer voided the pool' }
+    if (yours !== null && yours.voids < meta.voids) return { kind: 'void', reason: 'voided here' }
+    return { kind: 'go' }
+  }
+
+  /** Raises our numbers to what the peer remembers of us, and remembers the peer. Inside a commit. */
+  merge (hello: Body<'hello'>, voided: boolean): void {
+    const { meta } = this.core
+    const { mine, yours } = hello
+    // A void dropped the peer's outbox: its next message follows the last it ever numbered.
+    if (voided || meta.theirStore === null) meta.lastProcessed = mine.lastSent
+    meta.theirVoids = Math.max(meta.theirVoids, mine.voids)
+    meta.theirStore = Uint8Array.from(mine.storeId)
+    meta.theirIncarnation = mine.incarnation
+    meta.theirNonce = Uint8Array.from(mine.nonce)
+    meta.highestBlock = Math.max(meta.highestBlock, mine.highestBlock, yours?.highestBlock ?? 0)
+    meta.highestEpoch = Math.max(meta.highestEpoch, ...mine.epochs.map((e) => e.epoch))
+    if (yours === null) return
+    meta.horizonMine = Math.max(meta.horizonMine, ...yours.horizons.map((h) => h.index))
+    meta.lastSent = Math.max(meta.lastSent, yours.lastSent)
+    meta.grantGiven = Math.max(meta.grantGiven, yours.grant)
+    meta.nextAssociation = Math.max(meta.nextAssociation, yours.highestAssociation + 1)
+    const seen = { block: yours.padBlock, offset: yours.padOffset }
+    if (seen.block > meta.padMine.block || (seen.block === meta.padMine.block && seen.offset > meta.padMine.offset)) meta.padMine = seen
+  }
+}

@@ -1,0 +1,88 @@
+import type { Body } from '../peer/messages.js'
+import type { KvWriter } from '../store/kv.js'
+import type { PoolCore } from './core.js'
+import type { Erasure } from './erasure.js'
+import { usableBytes, type BlockRow } from './rows.js'
+
+/**
+ * The other KME's lane as this one sees it: it stores which blocks were opened, acknowledges, and serves what an ID
+ * names. It never cuts (design 3.5, 3.8, 3.9).
+ */
+export class LookerLane {
+  constructor (private readonly core: PoolCore, private readonly erasure: Erasure, private readonly claimedBytes: (block: number) => number) {}
+
+  /** The owner opens blocks: stored and flushed before the acknowledgement. An opening that cannot be is refused by number. */
+  onHorizon (body: Body<'horizon'>): void {
+    const { core } = this
+    const refused: number[] = []
+    const to = body.from + body.blocks.length - 1
+    if (body.from > core.meta.horizonTheirs + 1) throw core.protocol(`lane index ${body.from} follows ${core.meta.horizonTheirs}`)
+    core.commit((tx) => {
+      body.blocks.forEach((number, i) => {
+        const index = body.from + i
+        const block = core.blocks.get(number)
+        if (block?.index === index && block.owner === 'theirs') return // Repeated after a reconnection.
+        const fit = block !== undefined && block.owner === 'theirs' && block.purpose === 'app' && block.index === 0 &&
+          (block.state === 'usable' || block.state === 'accepted') && index > core.meta.horizonTheirs
+        if (!fit) { refused.push(number); return }
+        if (block.state === 'accepted') this.erasure.bookConfirmed(block)
+        block.index = index
+        block.state = 'open'
+        core.putBlock(tx, block)
+      })
+      core.meta.horizonTheirs = Math.max(core.meta.horizonTheirs, to)
+    })
+    core.durable(() => { core.send('horizonAck', { lane: body.lane, index: to, refused }) })
+  }
+
+  /** The owner cuts no more: what lies above `spent` was never named. IDs below it are still served. */
+  onClose (tx: KvWriter, body: Body<'close'>): void {
+    const { core } = this
+    for (const { number, spent } of body.blocks) {
+      const block = core.blocks.get(number)
+      if (block === undefined || block.owner !== 'theirs' || block.state === 'closed') continue
+      if (block.state === 'accepted') this.erasure.bookConfirmed(block)
+      block.state = 'closed'
+      block.closedMs = core.deps.ageMs()
+      block.spent = Math.min(spent, usableBytes(block))
+      core.putBlock(tx, block)
+      this.eraseIfDone(tx, block)
+    }
+  }
+
+  /** Certainly never named, says the other side; erased here too. A block that was opened is only closed: doubt closes. */
+  onBurn (tx: KvWriter, body: Body<'burn'>): number[] {
+    const { core } = this
+    const gone: number[] = []
+    for (const number of body.blocks) {
+      const block = core.blocks.get(number)
+      if (block === undefined) continue
+      if (block.state === 'open' || block.state === 'closed') continue
+      this.erasure.block(tx, block, usableBytes(block), body.cause)
+      gone.push(number)
+    }
+    return gone
+  }
+
+  /** Done when everything that the owner may have named is delivered. */
+  eraseIfDone (tx: KvWriter, block: BlockRow): void {
+    if (block.state !== 'closed' || block.owner !== 'theirs') return
+    const claimed = this.claimedBytes(block.number)
+    if (claimed < block.spent) return
+    this.erasure.block(tx, block, usableBytes(block) - claimed, 'unclaimed')
+  }
+
+  /** The looker's time limit: `key_ttl + fetch_ttl + 10 min` of this store's running time, or `fetch_ttl + 10 min` after the owner closed the block. */
+  expire (): void {
+    const { core } = this
+    const { keyTtlMs, fetchTtlMs } = core.deps.limits
+    const limitMs = keyTtlMs + fetchTtlMs + 600_000
+    const now = core.deps.ageMs()
+    const old = [...core.blocks.values()].filter((b) => b.owner === 'theirs' && b.purpose === 'app' &&
+      (now - b.bornMs > limitMs || (b.state === 'closed' && now - b.closedMs > fetchTtlMs + 600_000)))
+    if (old.length === 0) return
+    core.commit((tx) => {
+      for (const block of old) this.erasure.block(tx, block, usableBytes(block) - this.claimedBytes(block.number), 'expired')
+    })
+  }
+}

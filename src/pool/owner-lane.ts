@@ -1,0 +1,369 @@
+import { CUT_INSUFFICIENT, CUT_NO_ROOM, type LaneHandle } from '../device/native.js'
+import type { Body } from '../peer/messages.js'
+import type { PoolCore } from './core.js'
+import type { Erasure } from './erasure.js'
+import { Rate } from './rate.js'
+import { usableBytes, type BlockRow } from './rows.js'
+import type { BlockViews } from './views.js'
+
+const OPEN_MESSAGE_MAX = 64
+const OPENING_MAX = 256
+/** At most this many blocks are leased at once: it bounds what the lane pins in the arena. */
+const LEASED_BLOCKS_MAX = 8
+const CLOSE_BATCH = 32
+
+interface Stretch { readonly block: BlockRow, readonly from: number, readonly to: number, readonly last: boolean }
+
+/**
+ * The blocks that this KME owns and cuts keys from. A block is opened (the looker stores its lane index), then leased
+ * piece by piece (flushed as spent), then cut by the addon. Each step is ahead of demand, so that a request waits for
+ * nothing (design 3.5, 3.6).
+ */
+export class OwnerLane {
+  private handle: LaneHandle
+  /** Usable and not opened, by number. */
+  private readonly unopened: BlockRow[] = []
+  /** Opened, waiting for the looker's acknowledgement. */
+  private readonly opening = new Map<number, BlockRow>()
+  /** Below the horizon, by lane index; the first one is being leased. */
+  private readonly opened: BlockRow[] = []
+  private readonly leased: Stretch[] = []
+  private readonly finished: BlockRow[] = []
+  private leasing = false
+  readonly used: Rate
+  /** Bytes cut since the account was written. */
+  private cutBytes = 0
+  private skippedBytes = 0
+  private paddedBytes = 0
+  spending = false
+  private generation = 0
+  private readonly waiters: (() => void)[] = []
+
+  constructor (
+    private readonly core: PoolCore, private readonly views: BlockViews, private readonly erasure: Erasure,
+    /** A pool with itself has no looker: a block is below the horizon as soon as its index is on disk. */
+    private readonly alone: boolean, private readonly keepForLocal: (block: BlockRow) => boolean,
+  ) {
+    this.handle = core.deps.vault.createLane()
+    this.used = new Rate(core.deps.clock)
+  }
+
+  // --- stock ------------------------------------------------------------------------------------------
+
+  add (block: BlockRow): void {
+    if (this.unopened.includes(block)) return
+    this.unopened.push(block)
+    this.unopened.sort((a, b) => a.number - b.number)
+    this.extend()
+  }
+
+  /** Bytes that this lane can still deliver: `connected` counts what the horizon does not cover yet, too. */
+  freeBytes (connected: boolean): number {
+    let bytes = this.core.deps.vault.laneLeft(this.handle)
+    for (const b of this.opened) bytes += usableBytes(b) - b.spent
+    if (connected) {
+      for (const b of this.opening.values()) bytes += usableBytes(b)
+      for (const b of this.unopened) bytes += usableBytes(b)
+    }
+    return bytes
+  }
+
+  get unopenedCount (): number { return this.unopened.length }
+  oldestBornMs (): number { return this.opened[0]?.bornMs ?? this.unopened[0]?.bornMs ?? this.core.deps.ageMs() }
+
+  /** Gives away up to `count` blocks wholly above the horizon, youngest first. */
+  takeForGrant (count: number): BlockRow[] { return this.unopened.splice(Math.max(0, this.unopened.length - count)) }
+
+  // --- horizon ------------------------------------------------------------------------------------------
+
+  /** Opens blocks until the runway is covered: `runwayMs` of use, at least two blocks (design 2). */
+  extend (): void {
+    const { core } = this
+    if (!this.spending || (!core.ready && !this.alone)) return
+    const wanted = Math.max(this.used.perSecond() * core.deps.limits.runwayMs / 1_000, 0)
+    let runway = 0
+    let blocks = this.opening.size
+    for (const b of this.opened) { runway += usableBytes(b) - b.spent; if (b.spent === 0) blocks++ }
+    for (const b of this.opening.values()) runway += usableBytes(b)
+    const fresh: BlockRow[] = []
+    while (this.unopened.length > 0 && this.opening.size + fresh.length < OPENING_MAX && fresh.length < OPEN_MESSAGE_MAX && (runway < wanted || blocks < 2)) {
+      const block = this.unopened.shift()!
+      fresh.push(block)
+      runway += usableBytes(block)
+      blocks++
+    }
+    if (fresh.length > 0) this.open(fresh)
+    else this.lease()
+  }
+
+  private open (blocks: BlockRow[]): void {
+    const { core } = this
+    const from = core.meta.horizonMine + 1
+    core.commit((tx) => {
+      for (const block of blocks) {
+        block.index = ++core.meta.horizonMine
+        block.state = 'open'
+        core.putBlock(tx, block)
+      }
+    })
+    if (this.alone) {
+      core.durable(() => { this.opened.push(...blocks); this.lease() })
+      return
+    }
+    for (const block of blocks) this.opening.set(block.index, block)
+    core.durable(() => { core.send('horizon', { lane: 0, from, blocks: blocks.map((b) => b.number) }) })
+  }
+
+  onHorizonAck (body: Body<'horizonAck'>): void {
+    const refused = new Set(body.refused)
+    const closed: BlockRow[] = []
+    for (const [index, block] of [...this.opening].sort((a, b) => a[0] - b[0])) {
+      if (index > body.index) continue
+      this.opening.delete(index)
+      if (refused.has(block.number)) closed.push(block)
+      else this.opened.push(block)
+    }
+    if (closed.length > 0) this.close(closed, 'refused')
+    this.extend()
+  }
+
+  /** After a reconnection: openings that were not acknowledged go out again. */
+  resend (): void {
+    const all = [...this.opening.values()].sort((a, b) => a.index - b.index)
+    for (let i = 0; i < all.length; i += OPEN_MESSAGE_MAX) {
+      const part = all.slice(i, i + OPEN_MESSAGE_MAX)
+      if (part.length > 0) this.core.send('horizon', { lane: 0, from: part[0]!.index, blocks: part.map((b) => b.number) })
+    }
+  }
+
+  // --- leases ------------------------------------------------------------------------------------------
+
+  private leaseBytes (): number {
+    const { leaseMs, leaseMinBytes, leaseMaxBytes } = this.core.deps.limits
+    const want = this.used.perSecond() * leaseMs / 1_000
+    return Math.max(leaseMinBytes, Math.min(leaseMaxBytes * LEASED_BLOCKS_MAX, want)) + 7 & ~7
+  }
+
+  /** Marks the next stretch as spent, flushed, and only then hands it to the addon (I2). */
+  lease (atLeastBytes = 0): void {
+    const { core } = this
+    if (this.leasing || !this.spending || this.opened.length === 0) return
+    const target = Math.max(this.leaseBytes(), atLeastBytes)
+    const left = core.deps.vault.laneLeft(this.handle)
+    if (left >= target / 2 && left >= atLeastBytes) return
+    const fresh = this.plan(target * 1.5 - left)
+    if (fresh.length === 0) return
+    this.leasing = true
+    core.commit((tx) => {
+      for (const s of fresh) {
+        s.block.spent = s.to
+        core.putBlock(tx, s.block)
+        core.account.leased += s.to - s.from
+      }
+      this.bookCuts()
+    })
+    const { generation } = this
+    core.durable(() => {
+      this.leasing = false
+      if (generation === this.generation) this.push(fresh) // Else the lane was cleared meanwhile.
+      for (const wake of this.waiters.splice(0)) wake()
+      this.extend()
+    })
+  }
+
+  private plan (bytes: number): Stretch[] {
+    const out: Stretch[] = []
+    const blocks = new Set(this.leased.map((s) => s.block.number))
+    while (bytes > 0 && this.opened.length > 0) {
+      const block = this.opened[0]!
+      blocks.add(block.number)
+      if (blocks.size > LEASED_BLOCKS_MAX) break
+      const end = usableBytes(block)
+      const to = Math.min(end, block.spent + (Math.min(bytes, this.core.deps.limits.leaseMaxBytes) + 7 & ~7))
+      out.push({ block, from: block.spent, to, last: to === end })
+      bytes -= to - block.spent
+      if (to < end) break
+      this.opened.shift()
+    }
+    return out
+  }
+
+  private push (stretches: readonly Stretch[]): void {
+    for (const s of stretches) {
+      const handle = this.views.enter(s.block)
+      this.views.load(s.block.number, s.from, s.to)
+      this.core.deps.vault.lanePush(this.handle, handle, s.from, s.to, s.last)
+      this.leased.push(s)
+    }
+  }
+
+  private trim (): void {
+    const done = this.core.deps.vault.laneTrim(this.handle)
+    for (let i = 0; i < done; i++) {
+      const s = this.leased.shift()!
+      this.views.leave(s.block.number)
+      if (s.last) this.finished.push(s.block)
+    }
+    if (this.finished.length >= CLOSE_BATCH) this.settle()
+  }
+
+  // --- delivery ------------------------------------------------------------------------------------------
+
+  /** @returns bytes written, CUT_INSUFFICIENT or CUT_NO_ROOM; nothing is consumed in the last two cases. */
+  cut (count: number, sizeBytes: number, association: number, keyMembers: string, containerMembers: string, out: Uint8Array, taken: Uint32Array): number {
+    if (!this.spending) return CUT_INSUFFICIENT
+    const length = this.core.deps.vault.cut(this.handle, count, sizeBytes, association, keyMembers, containerMembers, out, taken)
+    if (length === CUT_INSUFFICIENT || length === CUT_NO_ROOM) {
+      if (length === CUT_INSUFFICIENT) this.lease(count * (sizeBytes + 7 & ~7) + sizeBytes + 8)
+      return length
+    }
+    const unit = sizeBytes + 7 & ~7
+    this.cutBytes += count * sizeBytes
+    this.paddedBytes += count * (unit - sizeBytes)
+    this.skippedBytes += taken[2]!
+    this.used.add(count * unit)
+    this.trim()
+    this.lease()
+    return length
+  }
+
+  /** Runs `then` after the next lease arrives. The caller bounds the time it waits. */
+  afterLease (then: () => void): void { this.waiters.push(then) }
+
+  /** Moves what was cut since the last time from 'leased' to its accounts. Called inside a commit. */
+  bookCuts (): void {
+    const { account } = this.core
+    account.delivered += this.cutBytes
+    this.core.burn('padding', this.paddedBytes)
+    this.core.burn('tail', this.skippedBytes)
+    account.leased -= this.cutBytes + this.paddedBytes + this.skippedBytes
+    this.cutBytes = this.paddedBytes = this.skippedBytes = 0
+  }
+
+  // --- ends of blocks ------------------------------------------------------------------------------------------
+
+  /** Tells the looker which blocks are spent, and erases ours. */
+  settle (): void {
+    const blocks = this.finished.splice(0)
+    if (blocks.length > 0) this.close(blocks, 'spent')
+  }
+
+  /** Nothing more is cut from these blocks. What was leased may have been named; the rest certainly was not. */
+  close (blocks: readonly BlockRow[], cause: string): void {
+    const { core } = this
+    core.commit((tx) => {
+      this.bookCuts()
+      for (let i = 0; i < blocks.length && !this.alone; i += 256) {
+        core.enqueue(tx, 'close', { blocks: blocks.slice(i, i + 256).map((b) => ({ number: b.number, spent: b.spent })) })
+      }
+      for (const block of blocks) {
+        if (this.keepForLocal(block)) {
+          block.state = 'closed'
+          block.closedMs = core.deps.ageMs()
+          core.burn(cause, usableBytes(block) - block.spent)
+          core.putBlock(tx, block)
+        } else this.erasure.block(tx, block, usableBytes(block) - block.spent, cause)
+      }
+    })
+  }
+
+  /** The owner's time rule: nothing is leased from a block older than `key_ttl`, by either clock. */
+  expire (): void {
+    const { deps } = this.core
+    const old = (b: BlockRow): boolean => deps.ageMs() - b.bornMs > deps.limits.keyTtlMs || deps.clock.wallMs() - b.bornWallMs > deps.limits.keyTtlMs
+    const opened = this.opened.filter(old)
+    for (const b of opened) this.opened.splice(this.opened.indexOf(b), 1)
+    if (opened.length > 0) this.close(opened, 'expired')
+    const unopened = this.unopened.filter(old)
+    for (const b of unopened) this.unopened.splice(this.unopened.indexOf(b), 1)
+    this.burnUnopened(unopened, 'expired')
+  }
+
+  /** Blocks that were never opened were certainly never named: erased on both sides. */
+  burnUnopened (blocks: readonly BlockRow[], cause: string): void {
+    if (blocks.length === 0) return
+    const { core } = this
+    core.commit((tx) => {
+      for (let i = 0; i < blocks.length && !this.alone; i += 256) core.enqueue(tx, 'burn', { blocks: blocks.slice(i, i + 256).map((b) => b.number), cause })
+      for (const block of blocks) this.erasure.block(tx, block, usableBytes(block), cause)
+    })
+  }
+
+  /** The other side burned a block that was never opened. */
+  forget (number: number): void {
+    const i = this.unopened.findIndex((b) => b.number === number)
+    if (i >= 0) this.unopened.splice(i, 1)
+  }
+
+  /** Blocks of ID epochs before `generation` that were not opened, when association numbers start again. */
+  removeUnopened (which: (block: BlockRow) => boolean): BlockRow[] {
+    const out = this.unopened.filter(which)
+    for (const b of out) this.unopened.splice(this.unopened.indexOf(b), 1)
+    return out
+  }
+
+  // --- start and stop ------------------------------------------------------------------------------------------
+
+  /** After an unclean stop: every opened block is closed; what was leased and not booked may have been delivered. */
+  closeAllOpened (blocks: readonly BlockRow[], cause = 'crash'): void {
+    const { core } = this
+    this.bookCuts()
+    core.burn(cause, core.account.leased)
+    core.account.leased = 0
+    if (blocks.length > 0) this.close(blocks, cause)
+    else core.commit(() => {})
+  }
+
+  /** After a clean stop: the first block goes on at the cursor, the ones before it are closed. */
+  resume (blocks: readonly BlockRow[], cursor: { index: number, offset: number }): void {
+    const { core } = this
+    const before = blocks.filter((b) => b.index < cursor.index)
+    core.commit((tx) => {
+      for (const block of blocks) {
+        if (block.index !== cursor.index) { if (block.index > cursor.index) this.takeBack(block, 0); continue }
+        this.takeBack(block, cursor.offset)
+        core.putBlock(tx, block)
+      }
+    })
+    core.burn('crash', core.account.leased)
+    core.account.leased = 0
+    if (before.length > 0) this.close(before, 'spent')
+    this.opened.push(...blocks.filter((b) => b.index >= cursor.index).sort((a, b) => a.index - b.index))
+  }
+
+  private takeBack (block: BlockRow, offset: number): void {
+    this.core.account.leased -= Math.max(0, block.spent - offset)
+    block.spent = Math.min(block.spent, offset)
+  }
+
+  /** Stops spending and tells where it stopped. */
+  stop (): { index: number, offset: number } {
+    this.spending = false
+    const [number, offset] = this.core.deps.vault.laneCursor(this.handle)
+    const current = this.leased.find((s) => s.block.number === number)?.block
+    if (current !== undefined) return { index: current.index, offset }
+    const next = this.opened[0] ?? [...this.opening.values()].sort((a, b) => a.index - b.index)[0]
+    return next === undefined ? { index: this.core.meta.horizonMine + 1, offset: 0 } : { index: next.index, offset: next.spent }
+  }
+
+  /** Closes everything that was opened: the association numbers begin again, and IDs of these blocks would count in the old space. */
+  abandon (cause: string): void {
+    const blocks = [...new Set([...this.finished, ...this.leased.map((s) => s.block), ...this.opened, ...this.opening.values()])]
+    const unopened = [...this.unopened]
+    this.clear()
+    this.unopened.push(...unopened)
+    this.closeAllOpened(blocks, cause)
+  }
+
+  /** Forgets every block and starts with an empty cursor. What the blocks held is the caller's to book. */
+  clear (): void {
+    for (const s of this.leased) this.views.leave(s.block.number)
+    this.core.deps.vault.dropLane(this.handle)
+    this.handle = this.core.deps.vault.createLane()
+    this.unopened.length = this.opened.length = this.leased.length = this.finished.length = 0
+    this.opening.clear()
+    this.generation++
+  }
+
+  dispose (): void { this.core.deps.vault.dropLane(this.handle) }
+}

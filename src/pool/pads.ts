@@ -1,0 +1,131 @@
+import type { AuthPads, PadBytes, PadRef } from '../peer/ports.js'
+import type { PoolCore } from './core.js'
+import type { Erasure } from './erasure.js'
+import { usableBytes, type BlockRow } from './rows.js'
+import type { BlockViews } from './views.js'
+
+const PAD_BYTES = 16
+const LEASE_BYTES = 2_048
+
+const after = (a: PadRef, b: PadRef): boolean => a.block > b.block || (a.block === b.block && a.offset >= b.offset)
+
+/**
+ * The authentication reserve (design 6): blocks of purpose 'auth'. We spend ours front to back, 16 bytes a message, leased
+ * ahead and flushed; the peer names its own in the frame header and we follow, forward only.
+ */
+export class Pads implements AuthPads {
+  private readonly mine: BlockRow[] = []
+  private leasedTo = 0
+  private cursor = 0
+  private leasing = false
+  private entered = 0
+  /** Nothing is leased before the first hello. */
+  private started = false
+
+  constructor (private readonly core: PoolCore, private readonly views: BlockViews, private readonly erasure: Erasure) {}
+
+  add (block: BlockRow): void {
+    if (block.owner !== 'mine') return
+    this.mine.push(block)
+    this.mine.sort((a, b) => a.number - b.number)
+    this.lease()
+  }
+
+  /** Bytes of our lane, and of the peer's as far as we know, that are not used yet. */
+  left (owner: 'mine' | 'theirs'): number {
+    let bytes = 0
+    for (const b of this.core.blocks.values()) {
+      if (b.purpose !== 'auth' || b.owner !== owner || b.state === 'closed') continue
+      const used = owner === 'mine' ? b.spent : this.core.meta.padTheirs.block === b.number ? this.core.meta.padTheirs.offset : 0
+      bytes += Math.max(0, usableBytes(b) - used)
+    }
+    return bytes + (owner === 'mine' ? this.leasedTo - this.cursor : 0)
+  }
+
+  take (vital: boolean): PadBytes | undefined {
+    if (!vital && this.left('mine') < this.core.deps.limits.authFloorBytes) return undefined
+    const block = this.mine[0]
+    if (block === undefined || this.cursor + PAD_BYTES > this.leasedTo) { this.lease(); return undefined }
+    const handle = this.views.enter(block)
+    this.views.leave(block.number)
+    this.views.load(block.number, this.cursor, this.cursor + PAD_BYTES)
+    const pad = { block: block.number, offset: this.cursor, handle }
+    this.cursor += PAD_BYTES
+    this.core.meta.padMine = { block: block.number, offset: this.cursor }
+    if (this.leasedTo - this.cursor < LEASE_BYTES / 2) this.lease()
+    return pad
+  }
+
+  open (ref: PadRef): PadBytes | undefined {
+    const { core } = this
+    const block = core.blocks.get(ref.block)
+    if (block === undefined || block.purpose !== 'auth' || block.owner !== 'theirs') return undefined
+    if (ref.offset % PAD_BYTES !== 0 || ref.offset + PAD_BYTES > usableBytes(block) || !after(ref, core.meta.padTheirs)) return undefined
+    const handle = this.views.enter(block)
+    this.views.leave(block.number)
+    this.views.load(block.number, ref.offset, ref.offset + PAD_BYTES)
+    const movedOn = core.meta.padTheirs.block !== ref.block
+    core.meta.padTheirs = { block: ref.block, offset: ref.offset + PAD_BYTES }
+    if (movedOn) this.eraseTheirsBefore(ref.block)
+    return { ...ref, handle }
+  }
+
+  /** Skips what a former start leased, and what the peer saw beyond it (hello). */
+  restart (seenByPeer: PadRef): void {
+    this.core.meta.padMine = after(seenByPeer, this.core.meta.padMine) ? { ...seenByPeer } : this.core.meta.padMine
+    const { block: number, offset } = this.core.meta.padMine
+    for (const b of [...this.mine]) if (b.number < number || (b.number === number && usableBytes(b) - offset < PAD_BYTES)) this.retire(b)
+    this.started = true
+    this.lease()
+  }
+
+  private lease (): void {
+    const { core } = this
+    let block = this.mine[0]
+    if (block === undefined || this.leasing || !this.started) return
+    if (this.entered !== block.number) { // A block's first lease in this start begins where the last start's lease ended.
+      this.entered = block.number
+      this.cursor = this.leasedTo = (Math.max(block.spent, core.meta.padMine.block === block.number ? core.meta.padMine.offset : 0) + PAD_BYTES - 1) & ~(PAD_BYTES - 1)
+    }
+    const end = usableBytes(block) & ~(PAD_BYTES - 1)
+    if (this.cursor + PAD_BYTES > end) {
+      this.retire(block)
+      block = this.mine[0]
+      if (block !== undefined) this.lease()
+      return
+    }
+    if (this.leasedTo >= end) return
+    const to = Math.min(end, this.leasedTo + LEASE_BYTES)
+    this.leasing = true
+    core.commit((tx) => {
+      core.account.authentication += to - block.spent
+      block.spent = to
+      core.putBlock(tx, block)
+    })
+    core.durable(() => {
+      this.leasing = false
+      this.leasedTo = to
+      if (this.cursor + 2 * PAD_BYTES > this.leasedTo) this.lease()
+    })
+  }
+
+  private retire (block: BlockRow): void {
+    const { core } = this
+    this.mine.splice(this.mine.indexOf(block), 1)
+    core.commit((tx) => { this.erasure.block(tx, block, usableBytes(block) - block.spent, 'tail') })
+  }
+
+  private eraseTheirsBefore (number: number): void {
+    const { core } = this
+    const old = [...core.blocks.values()].filter((b) => b.purpose === 'auth' && b.owner === 'theirs' && b.number < number)
+    if (old.length === 0) return
+    core.commit((tx) => {
+      for (const block of old) {
+        core.account.authentication += usableBytes(block)
+        this.erasure.block(tx, block, 0, 'tail')
+      }
+    })
+  }
+
+  clear (): void { this.mine.length = 0; this.cursor = this.leasedTo = this.entered = 0 }
+}

@@ -1,0 +1,90 @@
+import type { KvWriter } from '../store/kv.js'
+import { recordPayload } from '../store/record.js'
+import type { PoolCore } from './core.js'
+import { frameKey, framesOfLink, type FrameRef } from './rows.js'
+
+interface Waiting { readonly frame: FrameRef, readonly order: number, readonly sinceMs: number }
+
+const nameOf = (f: { link: number, id: string, offset: number }): string => `${f.link}/${f.id}/${f.offset}`
+
+/**
+ * Frames of the pool's links that belong to no block yet, in order of arrival. Bounded: the ring is not drained
+ * while `full`, so the device keeps them (device.md 5.6).
+ */
+export class PendingFrames {
+  private readonly waiting = new Map<string, Waiting>()
+  private order = 0
+  bytes = 0
+
+  constructor (private readonly core: PoolCore, readonly links: readonly number[], private readonly framesMax = 8_192) {}
+
+  get size (): number { return this.waiting.size }
+  get full (): boolean { return this.waiting.size >= this.framesMax }
+  get oldestMs (): number | undefined { for (const w of this.waiting.values()) return w.sinceMs; return undefined }
+
+  /** At start: every stored frame that no block holds. */
+  restore (): void {
+    const taken = new Set<string>()
+    for (const number of this.core.blocks.keys()) for (const f of this.core.framesOf(number)) taken.add(nameOf(f))
+    for (const link of this.links) {
+      for (const key of this.core.deps.kv.keys(framesOfLink(link))) {
+        const name = { link, id: key[2] as string, offset: key[3] as number }
+        if (taken.has(nameOf(name))) continue
+        const record = this.core.deps.kv.get(frameKey(name))
+        if (record !== undefined) this.add({ ...name, length: recordPayload(record) })
+      }
+    }
+  }
+
+  add (frame: FrameRef): void {
+    this.waiting.set(nameOf(frame), { frame, order: ++this.order, sinceMs: this.core.deps.clock.monoMs() })
+    this.bytes += frame.length
+  }
+
+  /** The oldest frames, up to `count`, still waiting. */
+  peek (count: number): FrameRef[] {
+    const out: FrameRef[] = []
+    for (const w of this.waiting.values()) {
+      if (out.length === count) break
+      out.push(w.frame)
+    }
+    return out
+  }
+
+  find (name: { link: number, id: string, offset: number }): FrameRef | undefined { return this.waiting.get(nameOf(name))?.frame }
+
+  remove (frames: readonly { link: number, id: string, offset: number }[]): void {
+    for (const f of frames) {
+      const w = this.waiting.get(nameOf(f))
+      if (w === undefined) continue
+      this.bytes -= w.frame.length
+      this.waiting.delete(nameOf(f))
+    }
+  }
+
+  /**
+   * Frames that the proposer passed over: it proposed some that arrived here later, and `ageMs` went by since.
+   * Both ends deliver a link's frames in the same order, so the other side lacks these.
+   */
+  passedOver (latestOrder: number, ageMs: number): FrameRef[] {
+    const now = this.core.deps.clock.monoMs()
+    const out: FrameRef[] = []
+    for (const w of this.waiting.values()) if (w.order < latestOrder && now - w.sinceMs >= ageMs) out.push(w.frame)
+    return out
+  }
+
+  orderOf (name: { link: number, id: string, offset: number }): number { return this.waiting.get(nameOf(name))?.order ?? 0 }
+
+  /** Time away from the peer does not count against a frame. */
+  restartClocks (): void {
+    const now = this.core.deps.clock.monoMs()
+    for (const [name, w] of this.waiting) this.waiting.set(name, { ...w, sinceMs: now })
+  }
+
+  /** Stores a batch of sealed records as they came from the addon, in the caller's transaction. */
+  book (tx: KvWriter, frame: FrameRef, record: Uint8Array, slot: number): void {
+    tx.put(frameKey(frame), record)
+    this.core.deps.keys.added(tx, slot, 1)
+    this.core.account.ingested += frame.length
+  }
+}

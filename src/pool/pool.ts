@@ -1,0 +1,346 @@
+import type { Body, MessageName } from '../peer/messages.js'
+import type { PeerChannel, PeerHandler } from '../peer/ports.js'
+import { recordName, recordPayload } from '../store/record.js'
+import { Agreement, type NextBlock } from './agreement.js'
+import { Associations } from './associations.js'
+import { Claims } from './claims.js'
+import { PoolCore } from './core.js'
+import { Epochs } from './epochs.js'
+import { Erasure } from './erasure.js'
+import { Grants } from './grants.js'
+import { Greeting } from './greeting.js'
+import { LookerLane } from './looker-lane.js'
+import { OwnerLane } from './owner-lane.js'
+import { Pads } from './pads.js'
+import { PendingFrames } from './pending.js'
+import type { PoolDeps } from './ports.js'
+import { usableBytes, type BlockRow } from './rows.js'
+import { Sharing } from './sharing.js'
+import { Startup } from './startup.js'
+import { BlockViews } from './views.js'
+import { VoidPool } from './void.js'
+
+const AUTH_FRAMES = 4
+const APP_FRAMES = 16
+const AUDIT_HEAD_MS = 60_000
+
+/**
+ * All key shared with one neighbour. Composes the parts (agreement, lanes, epochs, associations, pads), routes the peer's
+ * messages to them, and lets time pass (`tick`, a few times a second). Everything here is synchronous but the disk.
+ */
+export class Pool implements PeerHandler {
+  readonly core: PoolCore
+  readonly pads: Pads
+  readonly lane: OwnerLane
+  readonly looker: LookerLane
+  readonly epochs: Epochs
+  readonly associations: Associations
+  readonly claims: Claims
+  readonly views: BlockViews
+  readonly pending: PendingFrames
+  readonly erasure: Erasure
+  private readonly agreement: Agreement
+  private readonly grants: Grants
+  private readonly greeting: Greeting
+  private readonly startup: Startup
+  private readonly sharing: Sharing
+  private readonly voiding: VoidPool
+  /** Monotonic time at which the peer was last ready; delivery without it is bounded (design 3.5). */
+  lastReadyMs = -Infinity
+  private lastHeadMs = -Infinity
+  private theirUse = 0
+
+  constructor (deps: PoolDeps, links: readonly number[]) {
+    const core = this.core = new PoolCore(deps)
+    this.views = new BlockViews(core, (epoch) => this.epochs.key(epoch))
+    this.erasure = new Erasure(core, this.views)
+    this.epochs = new Epochs(core, this.erasure)
+    this.claims = new Claims(core)
+    this.pending = new PendingFrames(core, links)
+    this.pads = new Pads(core, this.views, this.erasure)
+    this.associations = new Associations(core, false, () => { this.startNumbersAgain() })
+    this.lane = new OwnerLane(core, this.views, this.erasure, false, (block) => this.keepForLocal(block))
+    this.looker = new LookerLane(core, this.erasure, (number) => this.claims.claimedBytes(number))
+    this.grants = new Grants(core, this.lane, (block) => { this.lane.add(block) })
+    this.greeting = new Greeting(core, this.epochs)
+    this.sharing = new Sharing(core)
+    this.agreement = new Agreement(core, this.pending, this.views, this.erasure, (n) => this.nextBlock(n), (e) => this.epochs.has(e), (b) => { this.usable(b) })
+    this.startup = new Startup(core, this.lane)
+    this.voiding = new VoidPool(core, this)
+    this.pending.restore()
+    for (const block of core.blocks.values()) if (block.purpose === 'auth' && block.state === 'usable') this.pads.add(block)
+  }
+
+  // --- what a device brings ---------------------------------------------------------------------------------
+
+  /**
+   * Stores sealed records as the addon wrote them: one transaction, not yet durable. `lengths[i]` is the length of the
+   * record at `i * stride`. After `kv.flushed()` the device may be told.
+   */
+  ingest (records: Uint8Array, stride: number, lengths: ArrayLike<number>, count: number, slot: number): void {
+    const { core, pending } = this
+    core.commit((tx) => {
+      for (let i = 0; i < count; i++) {
+        const record = records.subarray(i * stride, i * stride + lengths[i]!)
+        const frame = { ...recordName(record), length: recordPayload(record) }
+        pending.book(tx, frame, record, slot)
+        pending.add(frame)
+      }
+    })
+    core.deps.soon(() => { if (core.proposer) this.agreement.propose() })
+  }
+
+  /** Whether the ring should be drained: the pool is at its bound otherwise, and the device keeps its frames. */
+  get hungry (): boolean { return !this.pending.full && this.stockBytes() < this.core.deps.limits.maxStockBytes }
+
+  stockBytes (): number {
+    let bytes = this.pending.bytes
+    for (const b of this.core.blocks.values()) bytes += usableBytes(b) - (b.owner === 'mine' ? b.spent : 0)
+    return bytes
+  }
+
+  // --- the peer ------------------------------------------------------------------------------------------------
+
+  hello (): Body<'hello'> { return this.greeting.make(this.core.deps.ownSaes().generation) }
+
+  onHello (body: unknown): void {
+    const { core } = this
+    const hello = body as Body<'hello'>
+    const verdict = this.greeting.judge(hello)
+    if (verdict.kind === 'refuse') {
+      if (verdict.alarm) core.security('peer.copy', verdict.reason)
+      throw core.protocol(verdict.reason)
+    }
+    if (verdict.kind === 'rolledBack') {
+      core.deps.emit({ type: 'store.rolledBack', reason: verdict.reason })
+      throw core.protocol(verdict.reason)
+    }
+    if (verdict.kind === 'void') this.voiding.run(verdict.reason)
+    core.commit((tx) => {
+      this.greeting.merge(hello, verdict.kind === 'void')
+      if (hello.yours !== null && verdict.kind === 'go') core.dropOutbox(tx, hello.yours.lastSent)
+    })
+    this.pads.restart({ block: hello.yours?.padBlock ?? 0, offset: hello.yours?.padOffset ?? 0 })
+    this.startup.met(hello, verdict.kind === 'void')
+  }
+
+  onReady (channel: PeerChannel): void {
+    const { core } = this
+    core.channel = channel
+    core.ready = true
+    this.lastReadyMs = core.deps.clock.monoMs()
+    this.agreement.reset()
+    this.startup.ready(() => { this.spend() })
+    this.agreement.resend()
+    this.epochs.resend()
+    this.resendOutbox()
+    this.lane.resend()
+    this.sharing.announce()
+    this.lastHeadMs = core.deps.clock.monoMs()
+    core.deps.emit({ type: 'pool.ready' })
+  }
+
+  onWritable (): void { if (this.core.ready) this.resendOutbox() }
+
+  private resendOutbox (): void {
+    for (const { name, body } of this.core.outbox(0)) if (this.core.channel?.send(name, body) !== 'sent') return
+  }
+
+  onClosed (_reason: string): void {
+    if (this.core.ready) this.lastReadyMs = this.core.deps.clock.monoMs()
+    this.core.ready = false
+    this.core.channel = undefined
+    this.core.deps.emit({ type: 'pool.away' })
+  }
+
+  onMessage (name: MessageName, body: unknown): void {
+    const seq = (body as { seq?: number }).seq
+    if (seq !== undefined) { this.onSequenced(name, body, seq); return }
+    const handler = this.handlers[name] as ((body: never) => void) | undefined
+    if (handler === undefined) throw this.core.protocol(`unexpected ${name}`)
+    handler(body as never)
+  }
+
+  private readonly handlers: { [N in MessageName]?: (body: Body<N>) => void } = {
+    propose: (b) => { this.agreement.onPropose(b) },
+    confirm: (b) => { this.agreement.onConfirm(b); this.agreement.propose() },
+    stored: (b) => { this.agreement.onStored(b.number) },
+    horizon: (b) => { this.theirUse += b.blocks.length; this.looker.onHorizon(b) },
+    horizonAck: (b) => { this.lane.onHorizonAck(b) },
+    bye: (b) => { this.startup.onBye(b) },
+    byeAck: (b) => { this.startup.onByeAck(b) },
+    resume: (b) => { this.startup.onResume(b) },
+    resumeAck: (b) => { this.startup.onResumeAck(b) },
+    grantAsk: (b) => { this.grants.onAsk(b) },
+    associationAck: (b) => { this.associations.onAck(b) },
+    idEpoch: (b) => { this.epochs.onIdEpoch(b, this.views) },
+    idEpochAck: (b) => { this.epochs.onAck(b); this.agreement.propose() },
+    epochAsk: (b) => { this.epochs.onAsk(b.epoch) },
+    chainHead: (b) => { this.sharing.onChainHead(b) },
+    acknowledge: (b) => { if (b.seq <= this.core.meta.lastSent) this.core.commit((tx) => { this.core.dropOutbox(tx, b.seq) }) },
+  }
+
+  /** Messages with an effect that both stores must share: processed once, in order, in one transaction with their number. */
+  private onSequenced (name: MessageName, body: unknown, seq: number): void {
+    const { core } = this
+    if (seq <= core.meta.lastProcessed) { core.send('acknowledge', { seq: core.meta.lastProcessed }); return }
+    if (seq !== core.meta.lastProcessed + 1) return // One before it found no pad; the peer sends both again, in order.
+    const after = core.commit((tx) => {
+      const then = this.apply(tx, name, body)
+      core.meta.lastProcessed = seq
+      return then
+    })
+    core.durable(() => {
+      core.send('acknowledge', { seq })
+      after?.()
+    })
+  }
+
+  private apply (tx: Parameters<Erasure['block']>[0], name: MessageName, body: unknown): (() => void) | undefined {
+    switch (name) {
+      case 'drop': this.agreement.onDrop(tx, body as Body<'drop'>); return
+      case 'close': this.looker.onClose(tx, body as Body<'close'>); return
+      case 'burn': for (const n of this.looker.onBurn(tx, body as Body<'burn'>)) this.lane.forget(n); return
+      case 'grant': {
+        const taken = this.grants.onGrant(tx, body as Body<'grant'>)
+        return () => { this.grants.taken(taken) }
+      }
+      case 'association': {
+        const ack = this.associations.onAssociation(tx, body as Body<'association'>)
+        return () => { this.core.send('associationAck', ack) }
+      }
+      case 'saes': return this.sharing.onSaes(body as Body<'saes'>)
+      default: throw this.core.protocol(`unexpected ${name}`)
+    }
+  }
+
+  // --- blocks ---------------------------------------------------------------------------------------------------
+
+  private usable (block: BlockRow): void {
+    if (block.purpose === 'auth') this.pads.add(block)
+    else if (block.purpose === 'app' && block.owner === 'mine') this.lane.add(block)
+    else if (block.purpose === 'id' && this.core.proposer) this.epochs.found(block, this.views)
+  }
+
+  /** What the proposer's next block is for (design 3.2, 6): first an ID epoch, then both reserves, then keys by use. */
+  private nextBlock (_pendingFrames: number): NextBlock | undefined {
+    const { core, epochs } = this
+    if (core.meta.suspended !== '') return undefined
+    if (epochs.due()) return { owner: 'mine', purpose: 'id', epoch: epochs.next(), framesMax: 1 }
+    const current = epochs.current
+    const epoch = current?.epoch ?? 0
+    for (const owner of ['mine', 'theirs'] as const) {
+      if (this.reserve(owner) < core.deps.limits.authReserveBytes) return { owner, purpose: 'auth', epoch, framesMax: AUTH_FRAMES }
+    }
+    if (current === undefined) return undefined
+    return { owner: this.poorer(), purpose: 'app', epoch, framesMax: APP_FRAMES }
+  }
+
+  /** Bytes of a side's authentication lane, proposed ones counted. */
+  private reserve (owner: 'mine' | 'theirs'): number {
+    let bytes = this.pads.left(owner)
+    for (const b of this.core.blocks.values()) if (b.purpose === 'auth' && b.owner === owner && b.state === 'proposed') bytes += usableBytes(b)
+    return Math.min(bytes, Number.MAX_SAFE_INTEGER)
+  }
+
+  /** The side whose unopened stock is the smaller for its use; use counts blocks opened, and decays each tick. */
+  private poorer (): 'mine' | 'theirs' {
+    let mine = 0, theirs = 0
+    for (const b of this.core.blocks.values()) if (b.purpose === 'app' && b.index === 0) { if (b.owner === 'mine') mine++; else theirs++ }
+    const ourUse = this.lane.used.perSecond() / 60_000
+    const share = Math.min(0.9, Math.max(0.1, (ourUse + 0.01) / (ourUse + this.theirUse + 0.02)))
+    return mine * (1 - share) <= theirs * share ? 'mine' : 'theirs'
+  }
+
+  private spend (): void {
+    const { core, lane } = this
+    lane.spending = true
+    for (const b of core.blocks.values()) if (b.purpose === 'app' && b.owner === 'mine' && b.state === 'usable') lane.add(b)
+    lane.extend()
+  }
+
+  private keepForLocal (block: BlockRow): boolean { return this.associations.hasLocal && block.spent > 0 }
+
+  /** Association numbers are used up: they begin again with the next ID epoch; blocks of older epochs are closed or burned. */
+  private startNumbersAgain (): void {
+    const { core } = this
+    core.commit(() => {
+      core.meta.generation = core.meta.highestEpoch + 1
+      core.meta.nextAssociation = 1
+    })
+    this.lane.abandon('epoch')
+    this.lane.burnUnopened(this.lane.removeUnopened((b) => b.epoch < core.meta.generation), 'epoch')
+    if (!core.proposer) core.send('epochAsk', { epoch: core.meta.generation })
+  }
+
+  // --- time -------------------------------------------------------------------------------------------------------
+
+  /** Everything that time drives. Call it about four times a second. */
+  tick (): void {
+    const { core } = this
+    this.theirUse *= 0.99
+    if (core.ready) {
+      this.lastReadyMs = core.deps.clock.monoMs()
+      if (core.proposer) { this.agreement.propose(); this.agreement.retry() } else this.agreement.giveUp()
+      this.resendIfStuck()
+      if (this.lane.spending) this.grants.askIfDry()
+      if (!core.proposer && core.meta.generation > core.meta.highestEpoch) core.send('epochAsk', { epoch: core.meta.generation })
+      this.exchangeHeads()
+      this.sharing.announceIfChanged()
+    }
+    this.lane.settle()
+    if (this.lane.spending) this.lane.expire()
+    this.looker.expire()
+    this.eraseClosed()
+    this.epochs.sweep()
+    this.lane.extend()
+    core.deps.emit({ type: 'pool.stock', freeBytes: this.lane.freeBytes(core.ready), maxBytes: core.deps.limits.maxStockBytes })
+  }
+
+  /** Tagged messages that found no pad wait in the outbox; try again. */
+  private resendIfStuck (): void {
+    if (this.core.meta.lastSent > 0 && this.core.outboxStuckMs() > 1_000) this.resendOutbox()
+  }
+
+  private exchangeHeads (): void {
+    const now = this.core.deps.clock.monoMs()
+    if (now - this.lastHeadMs < AUDIT_HEAD_MS) return
+    this.lastHeadMs = now
+    this.core.send('chainHead', this.core.deps.auditHead())
+  }
+
+  /** Own closed blocks kept for local slaves go `fetch_ttl` after they were closed. */
+  private eraseClosed (): void {
+    const { core } = this
+    const old = [...core.blocks.values()].filter((b) => b.owner === 'mine' && b.state === 'closed' && core.deps.ageMs() - b.closedMs > core.deps.limits.fetchTtlMs)
+    if (old.length > 0) core.commit((tx) => { for (const b of old) this.erasure.block(tx, b, 0, 'expired') })
+  }
+
+  // --- stop, void -------------------------------------------------------------------------------------------------
+
+  /** Clean stop: no more cuts; tells the peer where we stopped. Resolves when it knows, or after `timeoutMs`. */
+  stop (timeoutMs: number): Promise<void> { return this.startup.stop(timeoutMs) }
+
+  /** Erases all stock with this peer on both sides (copy, new store, retire, operator). */
+  void (reason: string): void {
+    this.core.meta.voids++
+    this.voiding.run(reason)
+    this.core.channel?.close(reason) // The next hello tells the peer.
+  }
+
+  suspend (reason: string): void {
+    this.core.commit(() => { this.core.meta.suspended = reason })
+    this.core.deps.emit({ type: 'pool.suspended', reason })
+  }
+
+  release (): void { this.core.commit(() => { this.core.meta.suspended = '' }) }
+
+  /** Wipes plaintext and frees handles. The pool cannot be used afterwards. */
+  dispose (): void {
+    this.core.ready = false
+    this.lane.spending = false
+    this.lane.dispose()
+    this.views.close()
+    this.epochs.close()
+  }
+}

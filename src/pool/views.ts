@@ -1,0 +1,72 @@
+import type { BlockHandle, KeyHandle } from '../device/native.js'
+import { KmeError } from '../kernel/errors.js'
+import type { PoolCore } from './core.js'
+import { frameKey, type BlockRow, type FrameRef } from './rows.js'
+
+interface View { readonly handle: BlockHandle, readonly frames: FrameRef[], readonly starts: Uint32Array, users: number }
+
+/**
+ * Plaintext views of blocks in the arena: a handle per block, frames opened when they are needed. A view with no user
+ * stays for reuse until `idleMax` others came after it; the addon may evict its frames at any time (they are reopened).
+ */
+export class BlockViews {
+  private readonly views = new Map<number, View>()
+  constructor (private readonly core: PoolCore, private readonly epochKey: (epoch: number) => KeyHandle | 0, private readonly idleMax = 64) {}
+
+  /** A handle that stays valid until the matching `leave`. */
+  enter (block: BlockRow): BlockHandle {
+    let view = this.views.get(block.number)
+    if (view === undefined) {
+      const frames = this.core.framesOf(block.number)
+      const starts = new Uint32Array(frames.length + 1)
+      frames.forEach((f, i) => { starts[i + 1] = starts[i]! + f.length })
+      const epoch = block.purpose === 'app' ? this.epochKey(block.epoch) : 0
+      view = { handle: this.core.deps.vault.createBlock(block.number, epoch, Uint32Array.from(frames, (f) => f.length)), frames, starts, users: 0 }
+    } else this.views.delete(block.number)
+    this.views.set(block.number, view) // Last in the map is the most recent.
+    view.users++
+    this.trim()
+    return view.handle
+  }
+
+  leave (number: number): void {
+    const view = this.views.get(number)
+    if (view !== undefined) view.users--
+  }
+
+  /**
+   * Opens the frames that cover bytes [from, to).
+   * @throws KmeError `STORE_CORRUPT` (a record is missing or does not authenticate), `ARENA_FULL`.
+   */
+  load (number: number, from: number, to: number): void {
+    const view = this.views.get(number)
+    if (view === undefined) throw new Error(`invariant violated: block ${number} is not entered`)
+    const { vault, keys, kv } = this.core.deps
+    for (let i = 0; i < view.frames.length; i++) {
+      if (view.starts[i + 1]! <= from || view.starts[i]! >= to || vault.frameLoaded(view.handle, i)) continue
+      const frame = view.frames[i]!
+      const record = kv.get(frameKey(frame))
+      if (record === undefined) throw new KmeError('STORE_CORRUPT', `frame ${frame.link}/${frame.id}/${frame.offset} of block ${number} is missing`)
+      vault.loadFrame(view.handle, i, keys.opener(record), record)
+    }
+  }
+
+  /** Wipes the view of a block that is gone. */
+  drop (number: number): void {
+    const view = this.views.get(number)
+    if (view === undefined) return
+    this.views.delete(number)
+    this.core.release(view.handle)
+  }
+
+  close (): void { for (const number of [...this.views.keys()]) this.drop(number) }
+
+  private trim (): void {
+    if (this.views.size <= this.idleMax) return
+    for (const [number, view] of this.views) {
+      if (view.users > 0) continue
+      this.drop(number)
+      if (this.views.size <= this.idleMax) return
+    }
+  }
+}

@@ -1,0 +1,38 @@
+import type { PoolCore } from './core.js'
+import type { Pool } from './pool.js'
+import { outboxKey, tableOf, usableBytes } from './rows.js'
+
+/**
+ * Voids a pool: no bit of its stock, no key ID and no association of it is ever used again. Run when the peer's store is new
+ * or a copy, when ours is, and when an operator retires the peer (design 3, Copies).
+ */
+export class VoidPool {
+  constructor (private readonly core: PoolCore, private readonly pool: Pool) {}
+
+  run (reason: string): void {
+    const { core, pool } = this
+    pool.lane.clear()
+    pool.pads.clear()
+    core.commit((tx) => {
+      pool.lane.bookCuts()
+      core.burn('void', core.account.leased)
+      core.account.leased = 0
+      for (const block of [...core.blocks.values()]) {
+        const booked = block.owner === 'mine' ? block.spent : pool.claims.claimedBytes(block.number)
+        pool.erasure.block(tx, block, Math.max(0, usableBytes(block) - booked), 'void')
+        pool.claims.forget(block.number)
+      }
+      const frames = pool.pending.peek(pool.pending.size)
+      core.burn('void', frames.reduce((sum, f) => sum + f.length, 0))
+      pool.erasure.frames(tx, frames)
+      pool.pending.remove(frames)
+      pool.associations.clear(tx)
+      pool.epochs.clear(tx)
+      for (const key of core.deps.kv.keys({ start: outboxKey(core.pool, 0), end: tableOf('outbox', core.pool).end })) tx.remove(key)
+      core.meta.bye = core.meta.byeTheirs = null
+      core.meta.generation = core.meta.highestEpoch + 1
+      core.meta.nextAssociation = 1
+    })
+    core.deps.emit({ type: 'pool.voided', reason: reason })
+  }
+}

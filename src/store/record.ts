@@ -1,0 +1,41 @@
+/**
+ * Reading and writing the 64-byte header of a sealed record (native/record.h holds the layout and the sealing;
+ * this file only names its fields for JavaScript). Little endian.
+ */
+export const RECORD_VERSION = 1
+export const RECORD_OVERHEAD_BYTES = 64 + 12 + 16
+export const RECORD_KIND = { device: 1, random: 2, relayed: 3 } as const
+
+export interface RecordName { readonly link: number, readonly id: string, readonly offset: number }
+
+const view = (record: Uint8Array): DataView => new DataView(record.buffer, record.byteOffset, record.byteLength)
+const hex = (bytes: Uint8Array, from: number, to: number): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString('hex')
+
+/** Number of the key slot that holds the record's wrapped seal key. */
+export const recordSlot = (record: Uint8Array): number => view(record).getUint32(32, true)
+/** Number of the process start that sealed it. */
+export const recordStart = (record: Uint8Array): number => view(record).getUint32(36, true)
+/** Payload bytes. */
+export const recordPayload = (record: Uint8Array): number => view(record).getUint32(28, true)
+/** The frame's name: link, device block id as 32 hex digits, offset in units of 32 bytes. */
+export const recordName = (record: Uint8Array): RecordName => {
+  const v = view(record)
+  return { link: v.getUint32(4, true), id: hex(record, 8, 24), offset: v.getUint32(24, true) }
+}
+
+/** A header for bytes that no device delivered: local pools (`random`) and the relay. */
+export const makeRecordHeader = (kind: number, name: RecordName, payloadBytes: number, slot: number, start: number): Uint8Array => {
+  const header = new Uint8Array(64)
+  const v = view(header)
+  header[0] = RECORD_VERSION
+  header[1] = kind
+  v.setUint32(4, name.link, true)
+  header.set(Buffer.from(name.id, 'hex'), 8)
+  v.setUint32(24, name.offset, true)
+  v.setUint32(28, payloadBytes, true)
+  v.setUint32(32, slot, true)
+  v.setUint32(36, start, true)
+  v.setUint32(56, 0xffff_ffff, true)
+  return header
+}
