@@ -1,0 +1,80 @@
+import { Type } from '@sinclair/typebox'
+import { choice, entity, fingerprint, flag, fraction, group, integer, list, path, text } from './setting.js'
+
+const dayMs = 86_400_000
+const ms = (description: string, byDefault: number, minimum: number, maximum: number) => integer(description, { minimum, maximum, default: byDefault, unit: 'ms' })
+const bytes = (description: string, byDefault: number, minimum: number, maximum: number) => integer(description, { minimum, maximum, default: byDefault, unit: 'bytes' })
+
+const sizeBits = (description: string, byDefault: number) =>
+  Type.Integer({ description, unit: 'bits', minimum: 8, maximum: 8_192, multipleOf: 8, default: byDefault })
+
+export const poolsSchema = group('Pools of key shared with another KME. Both KMEs of a pool should agree on sizes and times.', {
+  keySizeBits: sizeBits('Size of a key when a request names none.', 256),
+  minKeySizeBits: sizeBits('Smallest key that can be asked for.', 64),
+  maxKeySizeBits: sizeBits('Largest key that can be asked for.', 8_192),
+  maxKeyPerRequest: integer('Keys in one request at most.', { minimum: 1, maximum: 1_024, default: 128, unit: 'keys' }),
+  maxKeyCount: integer('Stock of a pool at most, in keys of the default size; beyond it frames wait in the device.', { minimum: 16, maximum: 1_000_000_000, default: 1_000_000, unit: 'keys' }),
+  maxSaeIdCount: integer('Additional slave SAEs in one request at most; 0 turns them off.', { minimum: 0, maximum: 63, default: 8 }),
+  lowKeys: integer('Below this stock an alert "low" is raised.', { minimum: 0, maximum: 1_000_000_000, default: 10_000, unit: 'keys' }),
+  criticalKeys: integer('Below this stock an alert "critical" is raised.', { minimum: 0, maximum: 1_000_000_000, default: 1_000, unit: 'keys' }),
+  keyTtlMs: ms('A block is cut from for this time after its confirmation, then closed.', 30 * dayMs, 10_000, 3_650 * dayMs),
+  fetchTtlMs: ms('A slave may fetch a key for at least this time after the master got it.', dayMs, 1_000, 3_650 * dayMs),
+  runwayMs: ms('How far the horizon is kept ahead of the cursor, in time of use; at least 2 blocks.', 60_000, 1_000, 3_600_000),
+  leaseMs: ms('How much is marked as spent ahead of use, in time of use. A crash loses up to this much.', 1_000, 50, 60_000),
+  leaseMinBytes: bytes('Shortest lease.', 1_024, 64, 63_488),
+  leaseMaxBytes: bytes('Longest lease.', 63_488, 1_024, 63_488),
+  leaseWaitMs: ms('A request waits this long for key that is about to be there.', 50, 0, 1_000),
+  peerAbsenceMaxMs: ms('Delivery goes on for this time while the other KME is away.', 30_000, 0, 3_600_000),
+  blockCloseMs: ms('A block that does not fill is closed after this time (slow links).', 2_000, 100, 600_000),
+  missingFrameMs: ms('A frame that the other side lacks for this time is burned on both.', 30_000, 1_000, 3_600_000),
+  authReserveBytes: bytes('Key kept for authenticating messages between the KMEs, per direction.', 16_384, 4_096, 16_777_216),
+  authFloorBytes: bytes('Below this reserve only vital messages are sent.', 2_048, 512, 8_388_608),
+  associationsPerSae: integer('Sets of slaves that one master SAE may use.', { minimum: 1, maximum: 4_096, default: 64 }),
+  idEpochDays: integer('Keys that make key IDs are replaced after this time.', { minimum: 1, maximum: 3_650, default: 90, unit: 'days' }),
+})
+
+export const linkSchema = Type.Object({
+  id: integer('Number of the link, the same at both ends and in the frames of its devices.', { minimum: 1, maximum: 0xffff_ffff }),
+  peer: entity('KME at the other end; one of the peers.'),
+  ring: Type.Object({
+    path: path('Ring in shared memory (a file, a UIO or PCI resource).'),
+    slots: integer('Slots of a ring that qkme makes itself: a power of two.', { minimum: 16, maximum: 65_536, default: 1_024 }),
+    macKeyFile: Type.Optional(path('File with the key of the frames\' MAC; without it frames carry only a checksum.', { secret: true })),
+  }, { additionalProperties: false, description: 'Where the device writes.' }),
+  qber: group('Quantum bit error rate.', {
+    warn: fraction('Above it the link is degraded.', { minimum: 0, maximum: 0.5, default: 0.05 }),
+    abort: fraction('Above it the link is quarantined.', { minimum: 0, maximum: 0.5, default: 0.11 }),
+  }),
+}, { additionalProperties: false, description: 'A QKD link that ends at this KME.' })
+
+const rateLimit = (description: string) => integer(description, { minimum: 0, maximum: 1_000_000_000_000, default: 0, unit: 'per second' })
+
+export const rateLimitsSchema = group('Token buckets per SAE. 0 turns a limit off.', {
+  requestsPerS: rateLimit('Requests per second and SAE.'),
+  requestBurst: integer('Requests that may come at once.', { minimum: 1, maximum: 1_000_000, default: 100 }),
+  keyBitsPerS: rateLimit('Key bits per second and SAE.'),
+  keyBitBurst: integer('Key bits that may be taken at once; at least the largest request.', { minimum: 8, maximum: 1_000_000_000_000, default: 1_048_576, unit: 'bits' }),
+  foreignIdsPerS: integer('Key IDs per second and SAE that are tried with pools other than the named one.', { minimum: 1, maximum: 100_000, default: 64, unit: 'per second' }),
+})
+
+export const saeSchema = Type.Object({
+  id: entity('ID of the SAE.'),
+  kme: Type.Optional(entity('KME that serves it; this one when left out. Pins an SAE elsewhere, whatever is announced.')),
+  fingerprints: list('Accept only these certificates; empty accepts any of the SAE CA that names it.', fingerprint('SHA-256 of a certificate.'), { maxItems: 8 }),
+}, { additionalProperties: false, description: 'An SAE. Those of this KME are registered at the start if they are not yet.' })
+
+export const policySchema = group('Who may share keys with whom.', {
+  default: choice('For pairs that are not listed.', ['allow', 'deny'], { default: 'deny' }),
+  pairs: list('Rules; the first that fits decides.', Type.Object({
+    master: entity('SAE that asks for keys; * is any.'),
+    slave: entity('SAE that fetches them; * is any.'),
+    allow: flag('false forbids the pair.', true),
+  }, { additionalProperties: false, description: 'One rule.' })),
+  unregistered: choice('A valid certificate whose SAE ID is not registered: refuse it, or register it at its first request.', ['refuse', 'register'], { default: 'refuse' }),
+})
+
+export const localPoolSchema = group('Keys between two SAEs of this KME: from the system\'s random source, not from QKD, and marked so.', {
+  enabled: flag('Serve such pairs at all.', true),
+  stockBytes: bytes('Stock kept ready.', 1_048_576, 65_536, 1_073_741_824),
+  sourceName: text('What `key_extension` calls the source.', { default: 'local-random', maxLength: 64, pattern: '^[a-z0-9-]+$', patternWords: 'lower-case letters, digits and hyphens' }),
+})
