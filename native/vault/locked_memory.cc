@@ -5,12 +5,39 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "vault/error.h"
 
 namespace qkme::vault {
+namespace {
+
+// Regions that are alive, for the wipe at exit. Never destroyed: exit handlers run in an order we do not choose.
+struct Regions {
+  std::mutex mutex;
+  std::vector<const LockedRegion*> alive;
+};
+
+void WipeAllRegions();
+
+Regions& AllRegions() {
+  static Regions* const regions = [] {
+    std::atexit(WipeAllRegions);
+    return new Regions;
+  }();
+  return *regions;
+}
+
+void WipeAllRegions() {
+  const std::lock_guard lock(AllRegions().mutex);
+  for (const LockedRegion* region : AllRegions().alive) Wipe(region->data(), region->bytes());
+}
+
+}  // namespace
 
 void Wipe(void* bytes, size_t length) { explicit_bzero(bytes, length); }
 
@@ -41,7 +68,11 @@ LockedRegion::LockedRegion(size_t bytes, bool allow_unlocked) {
   madvise(data_, bytes_, MADV_DONTDUMP);
   madvise(data_, bytes_, MADV_DONTFORK);
   locked_ = mlock(data_, bytes_) == 0;
-  if (locked_ || allow_unlocked) return;
+  if (locked_ || allow_unlocked) {
+    const std::lock_guard lock(AllRegions().mutex);
+    AllRegions().alive.push_back(this);
+    return;
+  }
   const int cause = errno;
   munmap(data_, bytes_);
   throw VaultError("MEMORY_NOT_LOCKED",
@@ -51,6 +82,10 @@ LockedRegion::LockedRegion(size_t bytes, bool allow_unlocked) {
 }
 
 LockedRegion::~LockedRegion() {
+  {
+    const std::lock_guard lock(AllRegions().mutex);
+    std::erase(AllRegions().alive, this);
+  }
   Wipe(data_, bytes_);
   munmap(data_, bytes_);  // Unlocks too.
 }

@@ -16,7 +16,8 @@ bool EqualConstantTime(const uint8_t* a, const uint8_t* b, size_t length);
 /// @throws VaultError INTERNAL.
 void ForbidCoreDumps();
 
-/// One anonymous mapping, locked (mlock), MADV_DONTDUMP, MADV_DONTFORK; wiped when destroyed.
+/// One anonymous mapping, locked (mlock), MADV_DONTDUMP, MADV_DONTFORK; wiped when destroyed, and when the process
+/// exits in an orderly way (Node does not run finalizers on process.exit).
 class LockedRegion {
  public:
   /// `bytes` is rounded up to whole pages. With `allow_unlocked` a refused lock is only recorded.

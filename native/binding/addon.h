@@ -1,0 +1,9 @@
+// What the parts of the addon put into its exports.
+#pragma once
+
+#include <napi.h>
+
+/// Adds `createVault` (vault_binding.cc).
+void InitVault(Napi::Env env, Napi::Object exports);
+/// Adds `openRingConsumer`, `openRingProducer` and `features.crc32c` (ring_binding.cc).
+__attribute__((weak)) void InitRing(Napi::Env env, Napi::Object exports);

@@ -1,0 +1,129 @@
+// The vault: everything that touches key plaintext outside a ring. One object per KME; single-threaded.
+// The promises of the methods are those of NativeVault in src/device/native.ts; failures are VaultError
+// (expected, with a code) and InvariantError (a bug of the caller).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "gf128.h"
+#include "record.h"
+#include "vault/arena.h"
+#include "vault/block.h"
+#include "vault/container.h"
+#include "vault/handles.h"
+#include "vault/key_store.h"
+#include "vault/lane.h"
+#include "vault/random.h"
+
+namespace qkme::vault {
+
+using ByteSpan = std::span<const uint8_t>;
+using OutSpan = std::span<uint8_t>;
+
+struct VaultOptions {
+  size_t arena_bytes;
+  bool allow_unlocked;
+  ByteSpan seed;  ///< empty: the system's random source
+};
+
+struct VaultStats {
+  size_t arena_bytes;
+  uint32_t cells_total, cells_used, cells_pinned, keys_used, blocks, lanes;
+  bool locked, deterministic;
+};
+
+class Vault {
+ public:
+  static constexpr size_t kWrappedBytes = kGcmIvBytes + kKeyBytes + kGcmTagBytes;
+  static constexpr size_t kCheckBytes = 16;
+  static constexpr size_t kKeysPerCallMax = 1024;
+  static constexpr size_t kEpochsMax = 4;
+  static constexpr size_t kXorBlocksMax = 8;
+  static constexpr size_t kKeyIdFields = 5;
+  static constexpr int32_t kCutInsufficient = -1;
+  static constexpr int32_t kCutNoRoom = -2;
+
+  explicit Vault(const VaultOptions& options);
+  ~Vault();
+
+  VaultStats Stats() const;
+  void Zeroize();
+
+  // vault_keys.cc
+  void CreateMasterKeyFile(const std::string& path);
+  uint32_t OpenMasterKeyFile(const std::string& path);
+  uint32_t OpenMasterPassphraseFile(const std::string& path, ByteSpan salt, uint32_t log_n, uint32_t r, uint32_t p);
+  uint32_t NewKey();
+  uint32_t DeriveKey(uint32_t key, ByteSpan salt, std::string_view info);
+  void WrapKey(uint32_t kek, uint32_t key, ByteSpan aad, uint8_t* out);
+  uint32_t UnwrapKey(uint32_t kek, ByteSpan wrapped, ByteSpan aad);
+  void KeyCheck(uint32_t key, uint8_t* out);
+  void Hmac(uint32_t key, ByteSpan data, uint8_t* out);
+  void DropKey(uint32_t key) { keys_.Drop(key); }
+
+  // vault_blocks.cc
+  uint32_t CreateSealer(uint32_t key, uint32_t start);
+  void DropSealer(uint32_t sealer);
+  uint32_t SealRandom(uint32_t sealer, ByteSpan header, uint32_t length, OutSpan out);
+  bool VerifyRecord(uint32_t key, ByteSpan record);
+  uint32_t CreateBlock(uint32_t number, uint32_t epoch, std::span<const uint32_t> frame_bytes);
+  void LoadFrame(uint32_t block, uint32_t index, uint32_t key, ByteSpan record);
+  bool FrameLoaded(uint32_t block, uint32_t index);
+  void PinFrame(uint32_t block, uint32_t index);
+  void UnpinFrame(uint32_t block, uint32_t index);
+  void DropBlock(uint32_t block);
+  uint32_t DeriveFromBlock(uint32_t block, uint32_t offset, uint32_t length, std::string_view info);
+
+  // vault_tags.cc
+  void ConfirmTag(uint32_t block, uint32_t role, ByteSpan m, uint8_t* out);
+  bool VerifyConfirmTag(uint32_t block, uint32_t role, ByteSpan m, ByteSpan tag);
+  uint32_t TakeHashKey(uint32_t block, uint32_t offset);
+  void Tag(uint32_t hash_key, uint32_t block, uint32_t offset, ByteSpan data, OutSpan out);
+  bool VerifyTag(uint32_t hash_key, uint32_t block, uint32_t offset, ByteSpan data, ByteSpan tag);
+  void PadXor(uint32_t block_a, uint32_t offset_a, uint32_t block_b, uint32_t offset_b, uint32_t length, OutSpan out);
+  uint32_t SealXor(uint32_t sealer, ByteSpan header, std::span<const uint32_t> blocks,
+                   std::span<const uint32_t> offsets, ByteSpan cipher, OutSpan out);
+
+  // vault_delivery.cc
+  uint32_t CreateLane();
+  void DropLane(uint32_t lane);
+  Lane& GetLane(uint32_t lane);
+  void LanePush(uint32_t lane, uint32_t block, uint32_t from, uint32_t to, bool last);
+  int32_t Cut(uint32_t lane, uint32_t count, uint32_t key_bytes, uint32_t association, const Members& members,
+              OutSpan out, uint32_t* taken);
+  uint32_t OpenKeyIds(std::span<const uint32_t> epochs, std::string_view ids, uint32_t count, std::span<uint32_t> out);
+  void MakeKeyId(uint32_t epoch, const KeyIdFields& fields, char* text);
+  int32_t Serve(uint32_t count, std::string_view ids, std::span<const uint32_t> blocks,
+                std::span<const uint32_t> offsets, std::span<const uint32_t> lengths, const Members& members,
+                OutSpan out);
+
+ private:
+  /// Locked memory for what is secret and short-lived.
+  struct Scratch {
+    alignas(64) uint8_t frame[4096];
+    alignas(alignof(PolyHash)) uint8_t hash[sizeof(PolyHash)];
+    uint8_t confirm[Block::kConfirmBytes];
+    uint8_t pad[kGfBytes];
+  };
+  Block& GetBlock(uint32_t handle) const;
+  Block& GetBlock(uint32_t handle, uint32_t frame) const;
+  Scratch& scratch() const { return *reinterpret_cast<Scratch*>(scratch_.data()); }
+  void PadTag(Key& hash_key, Block& block, uint32_t offset, ByteSpan data, uint8_t* out);
+
+  Arena arena_;
+  KeyStore keys_;
+  LockedRegion scratch_;
+  RandomSource random_;
+  HandleTable<Block, HandleKind::kBlock> blocks_{65535};
+  HandleTable<Lane, HandleKind::kLane> lanes_{1024};
+  std::set<uint32_t> sealers_;
+  std::array<Run, kKeysPerCallMax> runs_;
+};
+
+}  // namespace qkme::vault

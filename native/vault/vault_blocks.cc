@@ -1,0 +1,95 @@
+// Sealed records and blocks.
+#include <cstring>
+
+#include "vault/error.h"
+#include "vault/kdf.h"
+#include "vault/sealer.h"
+#include "vault/vault.h"
+
+namespace qkme::vault {
+
+uint32_t Vault::CreateSealer(uint32_t key, uint32_t start) {
+  const uint32_t handle = AddSealer(keys_.Get(key).bytes(), start);
+  sealers_.insert(handle);
+  return handle;
+}
+
+void Vault::DropSealer(uint32_t sealer) {
+  Require(sealers_.erase(sealer) == 1 && vault::DropSealer(sealer), "a sealer is dropped once, by its vault");
+}
+
+uint32_t Vault::SealRandom(uint32_t sealer, ByteSpan header, uint32_t length, OutSpan out) {
+  Require(sealers_.contains(sealer), "a sealer handle is live");
+  Require(header.size() == kRecordHeaderBytes, "a record header has 64 bytes");
+  Require(length >= 1 && length <= kFrameBytesMax, "a frame has 1 to 3968 bytes");
+  Require(out.size() >= SealedBytes(length), "there is room for the record");
+  RecordHeader fields;
+  std::memcpy(&fields, header.data(), sizeof fields);
+  uint8_t* const payload = scratch().frame;
+  random_.Fill(payload, length);
+  const bool good = SealRecord(sealer, fields, payload, length, out.data());
+  Wipe(payload, length);
+  if (!good) throw VaultError("INTERNAL", "OpenSSL refused AES-256-GCM");
+  return static_cast<uint32_t>(SealedBytes(length));
+}
+
+bool Vault::VerifyRecord(uint32_t key, ByteSpan record) {
+  uint8_t* const payload = scratch().frame;
+  const size_t length = OpenRecord(keys_.Get(key).opener(), record.data(), record.size(), payload);
+  Wipe(payload, length);
+  return length > 0;
+}
+
+uint32_t Vault::CreateBlock(uint32_t number, uint32_t epoch, std::span<const uint32_t> frame_bytes) {
+  if (epoch != 0) keys_.Get(epoch);
+  return blocks_.Add(std::make_unique<Block>(&arena_, number, epoch, frame_bytes.data(), frame_bytes.size()));
+}
+
+void Vault::LoadFrame(uint32_t block, uint32_t index, uint32_t key, ByteSpan record) {
+  Block& holder = GetBlock(block, index);
+  Key& opener = keys_.Get(key);
+  Require(!holder.loaded(index), "a frame is loaded once");
+  if (RecordPayloadBytes(record.data(), record.size()) != holder.frame_bytes(index)) {
+    throw VaultError("STORE_CORRUPT", "a sealed record of block " + std::to_string(holder.number()) + " has not the length of its frame");
+  }
+  uint8_t* const cell = holder.TakeFrame(index);
+  try {
+    if (OpenRecord(opener.opener(), record.data(), record.size(), cell) == 0) {
+      throw VaultError("STORE_CORRUPT", "a sealed record of block " + std::to_string(holder.number()) + " does not authenticate");
+    }
+  } catch (...) {
+    holder.ReleaseFrame(index);
+    throw;
+  }
+}
+
+bool Vault::FrameLoaded(uint32_t block, uint32_t index) { return GetBlock(block, index).loaded(index); }
+
+void Vault::PinFrame(uint32_t block, uint32_t index) { GetBlock(block, index).Pin(index); }
+
+void Vault::UnpinFrame(uint32_t block, uint32_t index) { GetBlock(block, index).Unpin(index); }
+
+void Vault::DropBlock(uint32_t block) {
+  Require(GetBlock(block).leases == 0, "a block is dropped after its leases");
+  blocks_.Remove(block);
+}
+
+uint32_t Vault::DeriveFromBlock(uint32_t block, uint32_t offset, uint32_t length, std::string_view info) {
+  Block& from = GetBlock(block);
+  Require(length >= 1 && length <= sizeof scratch().frame && from.Spendable(offset, length), "derived bytes lie in the block");
+  Require(from.Loaded(offset, length), "frames to derive from are loaded");
+  Require(from.ClaimRepeatable(offset, length), "bytes to derive from were not used before");
+  Key* key = nullptr;
+  const uint32_t handle = keys_.Add(kKeyBytes, &key);
+  try {
+    HkdfSha256(from.View(offset, length, scratch().frame), length, nullptr, 0, info, key->bytes(), kKeyBytes);
+  } catch (...) {
+    Wipe(scratch().frame, length);
+    keys_.Drop(handle);
+    throw;
+  }
+  Wipe(scratch().frame, length);
+  return handle;
+}
+
+}  // namespace qkme::vault
