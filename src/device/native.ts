@@ -18,6 +18,8 @@ export type LaneHandle = number & { readonly __handle: 'lane' }
 export interface VaultStats {
   readonly arenaBytes: number, readonly cellsTotal: number, readonly cellsUsed: number, readonly cellsPinned: number
   readonly keysUsed: number, readonly blocks: number, readonly lanes: number, readonly locked: boolean
+  /** Random draws come from a seed: simulations only, never main. */
+  readonly deterministic: boolean
 }
 
 /**
@@ -31,24 +33,29 @@ export const KEY_ID_FIELDS = 5
 export const CUT_INSUFFICIENT = -1 // not enough is leased
 export const CUT_NO_ROOM = -2 // `out` is too small
 
+/**
+ * All key plaintext of a KME. Expected failures are plain Errors with a `code` of KmeErrorCode; every other Error is
+ * `invariant violated: …`, a bug of the caller. Byte arguments are Uint8Arrays (or Buffers), borrowed for the call.
+ * A byte of a block gets at most one purpose per process (a lease, a pad, a hash key, a derived key): a second one is refused.
+ */
 export interface NativeVault {
   stats (): VaultStats
 
   // --- keys -------------------------------------------------------------------------------------
-  /** Creates a file of 32 random bytes, mode 0600, failing if it exists; fsynced with its folder. */
+  /** Creates a file of 32 random bytes, mode 0600, fsynced with its folder. Throws with code MASTER_KEY_WRONG (it exists), STORE_FULL, STORE_UNAVAILABLE. */
   createMasterKeyFile (path: string): void
-  /** Reads a raw 32-byte key file straight into locked memory. Throws with code MASTER_KEY_MISSING / MASTER_KEY_WRONG (size, mode wider than 0600). */
+  /** Reads a raw 32-byte key file straight into locked memory. Throws with code MASTER_KEY_MISSING (cannot be opened or read) / MASTER_KEY_WRONG (size, mode wider than 0600, owner neither this user nor root, symbolic link). */
   openMasterKeyFile (path: string): KeyHandle
-  /** scrypt (RFC 7914) of a passphrase file's first line (without line end). N = 2^logN. */
+  /** scrypt (RFC 7914) of a passphrase file's first line (without line end). N = 2^logN, logN 10 to 22, r 1 to 32, p 1 to 16, else code CONFIG_INVALID. The file is checked like a key file. */
   openMasterPassphraseFile (path: string, salt: Uint8Array, logN: number, r: number, p: number): KeyHandle
   newKey (): KeyHandle
-  /** HKDF-SHA-256 (RFC 5869), 32 bytes out. */
+  /** HKDF-SHA-256 (RFC 5869), 32 bytes out. `info` has at most 255 bytes. */
   deriveKey (key: KeyHandle, salt: Uint8Array, info: string): KeyHandle
   /** AES-256-GCM under `kek`, random IV: IV 12 || ciphertext 32 || tag 16 = 60 bytes. */
   wrapKey (kek: KeyHandle, key: KeyHandle, aad: Uint8Array): Uint8Array
   /** Throws with code MASTER_KEY_WRONG if the tag does not verify. */
   unwrapKey (kek: KeyHandle, wrapped: Uint8Array, aad: Uint8Array): KeyHandle
-  /** 16 bytes that identify a key without revealing it: HKDF with info "qkme check". */
+  /** 16 bytes that identify a key without revealing it: HKDF without salt, info "qkme check". */
   keyCheck (key: KeyHandle): Uint8Array
   hmac (key: KeyHandle, data: Uint8Array): Uint8Array
   dropKey (key: KeyHandle): void
@@ -63,7 +70,7 @@ export interface NativeVault {
   verifyRecord (key: KeyHandle, record: Uint8Array): boolean
 
   // --- blocks -------------------------------------------------------------------------------------
-  /** A block's shape. `epoch` names the ID epoch key (0 for a block that is never named). Nothing is loaded yet. */
+  /** A block's shape: 1 to 16 frames of 1 to 3968 bytes. `epoch` names the ID epoch key (0 for a block that is never named; it cannot be in a lane). Nothing is loaded yet. */
   createBlock (number: number, epoch: KeyHandle | 0, frameBytes: Uint32Array): BlockHandle
   /**
    * Opens a sealed record into the arena as frame `index`. Throws with code STORE_CORRUPT if it does not
@@ -80,11 +87,12 @@ export interface NativeVault {
   /**
    * Confirmation tag (design 3.3): k1, k2, k3 are the block's last 48 bytes; role 1 (proposer):
    * P(k1; 1 || m || rest) xor k2; role 2: P(k1; 2 || m || rest) xor k3. P: polynomial over GF(2^128),
-   * reduction 0x87, bit length appended. All frames must be loaded.
+   * reduction 0x87, bit length appended (native/gf128.h). The role stands there as 16 bytes: role u8, seven zeros,
+   * length of m u64 little endian. All frames must be loaded.
    */
   confirmTag (block: BlockHandle, role: 1 | 2, m: Uint8Array): Uint8Array
   verifyConfirmTag (block: BlockHandle, role: 1 | 2, m: Uint8Array, tag: Uint8Array): boolean
-  /** HKDF over `length` bytes of the block at `offset`: ID epoch keys. */
+  /** HKDF over `length` (at most 4096) bytes of the block at `offset`: ID epoch keys. May be repeated for the same bytes. */
   deriveFromBlock (block: BlockHandle, offset: number, length: number, info: string): KeyHandle
 
   // --- delivery -------------------------------------------------------------------------------------
@@ -92,25 +100,31 @@ export interface NativeVault {
   dropLane (lane: LaneHandle): void
   /**
    * Adds a leased stretch [from, to) of bytes. Continues the last one if it is the same block and
-   * `from` is its end. `last` says that `to` is the end of what can ever be cut from the block, so that a
-   * key which does not fit any more skips to the next block. Pins the frames it covers.
+   * `from` is its end; any other push ends that one for good. `last` says that `to` is the end of what can ever be cut
+   * from the block, so that a key which does not fit any more skips to the next block; an empty stretch with `last`
+   * says so of the one it continues. `from`, and `to` unless `last`, are multiples of 8; `to` is at most the block's
+   * length - 48. The frames it covers are loaded, and are pinned.
    */
   lanePush (lane: LaneHandle, block: BlockHandle, from: number, to: number, last: boolean): void
   /** Leased bytes not yet cut. */
   laneLeft (lane: LaneHandle): number
   /** [block number, offset] of the next byte; [0, 0] when nothing is leased. */
   laneCursor (lane: LaneHandle): [number, number]
-  /** Removes stretches that are fully cut, unpins and wipes their frames; returns how many were removed. */
+  /**
+   * Removes stretches that are fully cut; returns how many. Frames that the cursor has passed were unpinned and wiped
+   * by `cut` already (unless somebody else pins them); the frame in which a lease ended that may be extended stays in the cache.
+   */
   laneTrim (lane: LaneHandle): number
   /**
    * Cuts `count` keys of `sizeBytes`, names them, writes `{"keys":[{"key_ID":"…","key":"…"<keyMembers>},…]<containerMembers>}`
-   * as UTF-8 into `out`. The members are ready JSON with a leading comma, or ''. Each key starts at a multiple of 8 bytes.
+   * as UTF-8 into `out`. The members are ready JSON with a leading comma, or '' (at most 8 KiB each). Each key starts at a
+   * multiple of 8 bytes and takes its size rounded up to 8. `count` is 1 to 1024, `sizeBytes` 1 to 1024.
    * `taken` (3 numbers) receives the first key's block number and place, and the bytes skipped at block ends in this call.
    * All or nothing, without yielding. @returns bytes written or CUT_*.
    */
   cut (lane: LaneHandle, count: number, sizeBytes: number, association: number,
     keyMembers: string, containerMembers: string, out: Uint8Array, taken: Uint32Array): number
-  /** Opens `count` key IDs (36 characters each, joined without separator, any letter case) against up to 4 epochs. Tags are compared in constant time. @returns how many verified. */
+  /** Opens `count` (at most 1024) key IDs (36 characters each, joined without separator, any letter case) against up to 4 epochs. Tags are compared in constant time; a malformed ID verifies nowhere. @returns how many verified. */
   openKeyIds (epochs: Uint32Array, ids: string, count: number, out: Uint32Array): number
   /** Makes one key ID: tests, named grants. */
   makeKeyId (epoch: KeyHandle, block: number, place: number, lengthBytes: number, association: number): string
@@ -121,11 +135,22 @@ export interface NativeVault {
   wipe (bytes: Uint8Array): void
 
   // --- authentication between neighbours (Wegman-Carter) ---------------------------------------------
-  /** Copies 16 bytes of a block as a hash key. */
+  /** Copies 16 bytes of a block as a hash key. May be repeated for the same bytes. */
   takeHashKey (block: BlockHandle, offset: number): KeyHandle
-  /** tag = P(hashKey; data) xor pad, pad = 16 bytes of the block at `offset`. Writes 16 bytes to `out`. The pad is wiped in the arena. */
+  /** tag = P(hashKey; data) xor pad, pad = 16 bytes of the block at `offset`. Writes 16 bytes to `out`. The pad is wiped in the arena and refused a second time. */
   tag (hashKey: KeyHandle, block: BlockHandle, offset: number, data: Uint8Array, out: Uint8Array): void
+  /** Constant time. Spends the pad whatever the outcome; false also for a pad outside the block or spent before (the message names it). */
   verifyTag (hashKey: KeyHandle, block: BlockHandle, offset: number, data: Uint8Array, tag: Uint8Array): boolean
+
+  // --- one-time pads of the relay --------------------------------------------------------------------
+  /** Writes `length` bytes of block A xor block B to `out`: may leave the vault, because each side pads the other. Both stretches are spent. */
+  padXor (blockA: BlockHandle, offsetA: number, blockB: BlockHandle, offsetB: number, length: number, out: Uint8Array): void
+  /**
+   * Seals `cipher` xor `cipher.length` bytes of each of 1 to 8 blocks as a new record; the stretches are spent. One block
+   * removes a pad (last hop), several join shares of disjoint paths, a cipher of zeros takes lane bytes as a new block
+   * (first hop). @returns the record's length in `out`.
+   */
+  sealXor (sealer: SealerHandle, header: Uint8Array, blocks: Uint32Array, offsets: Uint32Array, cipher: Uint8Array, out: Uint8Array): number
   /** Wipes everything: arena, keys. Every handle is invalid afterwards. */
   zeroize (): void
 }
