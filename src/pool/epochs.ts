@@ -62,6 +62,13 @@ export class Epochs {
     this.core.durable(() => { this.announce(row) })
   }
 
+  /** A pool with itself: a fresh random key, no block. */
+  foundAlone (): void {
+    const { core } = this
+    const key = core.deps.vault.newKey()
+    this.keep({ epoch: this.next(), block: 0, wrapped: core.deps.keys.wrap(key), check: core.deps.vault.keyCheck(key), active: true, bornMs: core.deps.ageMs(), blocks: 0 }, key, () => {})
+  }
+
   /** Announces again what the other side has not acknowledged. */
   resend (): void { if (this.core.proposer) for (const row of this.rows.values()) if (!row.active) this.announce(row) }
 
@@ -102,15 +109,22 @@ export class Epochs {
       epoch, block: block.number, wrapped: core.deps.keys.wrap(key), check: core.deps.vault.keyCheck(key),
       active, bornMs: core.deps.ageMs(), blocks: 0,
     }
-    core.commit((tx) => {
-      putRow(tx, epochKey(core.pool, epoch), row)
-      core.meta.highestEpoch = Math.max(core.meta.highestEpoch, epoch)
+    this.keep(row, key, (tx) => {
       core.account.idKeys += usableBytes(block)
       this.erasure.block(tx, block, 0, 'tail')
     })
-    this.rows.set(epoch, row)
-    this.handles.set(epoch, key)
     return row
+  }
+
+  private keep (row: EpochRow, key: KeyHandle, and: (tx: KvWriter) => void): void {
+    const { core } = this
+    core.commit((tx) => {
+      core.meta.highestEpoch = Math.max(core.meta.highestEpoch, row.epoch)
+      putRow(tx, epochKey(core.pool, row.epoch), row)
+      and(tx)
+    })
+    this.rows.set(row.epoch, row)
+    this.handles.set(row.epoch, key)
   }
 
   /** Erases epochs that no block needs any more, except the newest. */

@@ -11,6 +11,7 @@ const OPENING_MAX = 256
 /** At most this many blocks are leased at once: it bounds what the lane pins in the arena. */
 const LEASED_BLOCKS_MAX = 8
 const CLOSE_BATCH = 32
+const FREE_EVERY = 16
 
 interface Stretch { readonly block: BlockRow, readonly from: number, readonly to: number, readonly last: boolean }
 
@@ -35,6 +36,9 @@ export class OwnerLane {
   private cutBytes = 0
   private skippedBytes = 0
   private paddedBytes = 0
+  private fullest = 0
+  private wasShort = false
+  private freeIn = 0
   spending = false
   private generation = 0
   private readonly waiters: (() => void)[] = []
@@ -229,6 +233,21 @@ export class OwnerLane {
 
   /** Runs `then` after the next lease arrives. The caller bounds the time it waits. */
   afterLease (then: () => void): void { this.waiters.push(then) }
+
+  /** Whether taking `bytes` reaches into the last fifth of what the lane had at its fullest. */
+  shortAfter (bytes: number): boolean {
+    if (--this.freeIn > 0) return this.wasShort // Counting the lane is not free: once in 16 requests.
+    this.freeIn = FREE_EVERY
+    const free = this.freeBytes(this.core.ready || this.alone)
+    this.fullest = Math.max(free, this.fullest * 0.999)
+    return this.wasShort = free - bytes < this.fullest / 5
+  }
+
+  /** Books delivered bytes elsewhere: an answer that was aborted. */
+  rebook (cause: string, bytes: number): void {
+    this.core.account.delivered -= bytes
+    this.core.burn(cause, bytes)
+  }
 
   /** Moves what was cut since the last time from 'leased' to its accounts. Called inside a commit. */
   bookCuts (): void {

@@ -9,6 +9,7 @@ import { Epochs } from './epochs.js'
 import { Erasure } from './erasure.js'
 import { Grants } from './grants.js'
 import { Greeting } from './greeting.js'
+import type { KeyPool } from './key-pool.js'
 import { LookerLane } from './looker-lane.js'
 import { OwnerLane } from './owner-lane.js'
 import { Pads } from './pads.js'
@@ -28,7 +29,8 @@ const AUDIT_HEAD_MS = 60_000
  * All key shared with one neighbour. Composes the parts (agreement, lanes, epochs, associations, pads), routes the peer's
  * messages to them, and lets time pass (`tick`, a few times a second). Everything here is synchronous but the disk.
  */
-export class Pool implements PeerHandler {
+export class Pool implements PeerHandler, KeyPool {
+  readonly kind = 'direct'
   readonly core: PoolCore
   readonly pads: Pads
   readonly lane: OwnerLane
@@ -331,6 +333,19 @@ export class Pool implements PeerHandler {
   suspend (reason: string): void {
     this.core.commit(() => { this.core.meta.suspended = reason })
     this.core.deps.emit({ type: 'pool.suspended', reason })
+  }
+
+  blocked (): '' | 'PEER_DOWN' | 'SUSPENDED' {
+    const { core } = this
+    if (core.meta.suspended !== '') return 'SUSPENDED'
+    if (!this.lane.spending) return 'PEER_DOWN'
+    return core.ready || core.deps.clock.monoMs() - this.lastReadyMs <= core.deps.limits.peerAbsenceMaxMs ? '' : 'PEER_DOWN'
+  }
+
+  claimed (number: number): void {
+    const block = this.core.blocks.get(number)
+    if (block?.state !== 'closed') return
+    if (block.owner === 'theirs') this.core.commit((tx) => { this.looker.eraseIfDone(tx, block) })
   }
 
   release (): void { this.core.commit(() => { this.core.meta.suspended = '' }) }

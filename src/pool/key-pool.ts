@@ -1,0 +1,23 @@
+import type { Associations } from './associations.js'
+import type { Claims } from './claims.js'
+import type { PoolCore } from './core.js'
+import type { Epochs } from './epochs.js'
+import type { OwnerLane } from './owner-lane.js'
+import type { BlockViews } from './views.js'
+
+/** What delivery needs of a pool, shared with a neighbour or with ourselves. */
+export interface KeyPool {
+  readonly kind: 'direct' | 'local'
+  readonly core: PoolCore
+  readonly lane: OwnerLane
+  readonly epochs: Epochs
+  readonly associations: Associations
+  readonly claims: Claims
+  readonly views: BlockViews
+  /** '' if keys may be delivered to masters now, or why not. */
+  blocked (): '' | 'PEER_DOWN' | 'SUSPENDED' | 'NO_KEYS'
+  /** Takes the pool out of service: an integrity alarm. */
+  suspend (reason: string): void
+  /** A closed block of which everything is claimed can go. */
+  claimed (block: number): void
+}

@@ -1,0 +1,46 @@
+import type { SaeId } from '../kernel/ids.js'
+import { DecKeys } from './dec-keys.js'
+import { EncKeys } from './enc-keys.js'
+import { refusals } from './refusals.js'
+import type { DecKeysRequest, EncKeysRequest, KeyReply, KeyService, PoolStatus, Refusal } from './service.js'
+import type { ServiceDeps } from './service-ports.js'
+
+/** The key service over all pools of this KME. */
+export class PoolKeyService implements KeyService {
+  private readonly enc: EncKeys
+  private readonly dec: DecKeys
+
+  constructor (private readonly deps: ServiceDeps) {
+    this.enc = new EncKeys(deps)
+    this.dec = new DecKeys(deps)
+  }
+
+  status (caller: SaeId, slave: SaeId): PoolStatus | Refusal {
+    const { deps } = this
+    const { sizes, policy } = deps
+    if (caller === slave) return refusals.sameSae('slave_SAE_ID')
+    const kme = policy.whereIs(slave)
+    if (kme === undefined) return policy.confidentialNames ? refusals.unauthorized : refusals.unknownSae('slave_SAE_ID')
+    if (!policy.allowed(caller, slave)) return refusals.unauthorized
+    const pool = deps.pool(kme)
+    const deliverable = pool === undefined || pool.blocked() !== '' ? 0 : pool.lane.freeBytes(pool.core.ready || pool.kind === 'local')
+    return {
+      sourceKme: deps.self, targetKme: kme, keySizeBits: sizes.defaultBits,
+      storedKeyCount: Math.min(sizes.maxKeyCount, Math.floor(deliverable / (sizes.defaultBits / 8 + 7 & ~7))),
+      maxKeyCount: sizes.maxKeyCount, maxKeyPerRequest: sizes.maxPerRequest, maxKeySizeBits: sizes.maxBits, minKeySizeBits: sizes.minBits,
+      maxSaeIdCount: sizes.maxSaeIds,
+    }
+  }
+
+  encKeys (request: EncKeysRequest, reply: KeyReply): void {
+    if (this.deps.accepting()) this.enc.handle(request, reply)
+    else reply.refuse(refusals.stopping)
+  }
+
+  decKeys (request: DecKeysRequest, reply: KeyReply): void {
+    if (this.deps.accepting()) this.dec.handle(request, reply)
+    else reply.refuse(refusals.stopping)
+  }
+
+  aborted (delivery: number): void { this.enc.aborted(delivery) }
+}

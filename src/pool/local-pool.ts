@@ -1,0 +1,142 @@
+import { RECORD_STRIDE, FRAME_BYTES_MAX } from '../device/native.js'
+import { RECORD_KIND, makeRecordHeader } from '../store/record.js'
+import { Associations } from './associations.js'
+import { Claims } from './claims.js'
+import { PoolCore } from './core.js'
+import { Epochs } from './epochs.js'
+import { Erasure } from './erasure.js'
+import type { KeyPool } from './key-pool.js'
+import { OwnerLane } from './owner-lane.js'
+import type { PoolDeps } from './ports.js'
+import { encodeRow, framesKey, frameKey, usableBytes, type BlockRow, type FrameRef } from './rows.js'
+import { BlockViews } from './views.js'
+
+/** Link id of frames that no link delivered. */
+export const LOCAL_LINK = 0
+const FRAMES = 16
+const STOCK_BLOCKS_MIN = 2
+const STOCK_BLOCKS_MAX = 64
+
+/**
+ * The pool of a KME with itself: keys between two SAEs of one site, from the system's random source (and saying so in
+ * `key_extension`). Same blocks, leases, IDs and claims as any pool; no peer, so no horizon.
+ */
+export class LocalPool implements KeyPool {
+  readonly kind = 'local'
+  readonly core: PoolCore
+  readonly lane: OwnerLane
+  readonly epochs: Epochs
+  readonly associations: Associations
+  readonly claims: Claims
+  readonly views: BlockViews
+  private readonly erasure: Erasure
+  private readonly scratch = new Uint8Array(RECORD_STRIDE)
+
+  constructor (deps: PoolDeps) {
+    const core = this.core = new PoolCore(deps)
+    this.views = new BlockViews(core, (epoch) => this.epochs.key(epoch))
+    this.erasure = new Erasure(core, this.views)
+    this.epochs = new Epochs(core, this.erasure)
+    this.claims = new Claims(core)
+    this.associations = new Associations(core, true, () => { this.newEpoch() })
+    this.lane = new OwnerLane(core, this.views, this.erasure, true, (block) => block.spent > 0)
+    this.start()
+  }
+
+  private start (): void {
+    const { core, lane } = this
+    const opened = [...core.blocks.values()].filter((b) => b.state === 'open')
+    lane.closeAllOpened(opened)
+    if (this.epochs.current === undefined) this.epochs.foundAlone()
+    lane.spending = true
+    for (const b of core.blocks.values()) if (b.state === 'usable') lane.add(b)
+    this.fill()
+  }
+
+  private newEpoch (): void {
+    const { core } = this
+    core.meta.generation = core.meta.highestEpoch + 1
+    core.meta.nextAssociation = 1
+    this.epochs.foundAlone()
+    this.lane.abandon('epoch')
+    this.lane.burnUnopened(this.lane.removeUnopened((b) => b.epoch < core.meta.generation), 'epoch')
+    this.fill()
+  }
+
+  /** Keeps two blocks and a minute of use in stock, as fresh blocks of random frames. */
+  fill (): void {
+    const { core, lane } = this
+    const perBlock = FRAMES * FRAME_BYTES_MAX
+    const wanted = Math.min(STOCK_BLOCKS_MAX * perBlock, Math.max(STOCK_BLOCKS_MIN * perBlock, lane.used.perSecond() * core.deps.limits.runwayMs / 1_000))
+    while (lane.freeBytes(true) < wanted) {
+      const block = this.make()
+      lane.add(block)
+    }
+  }
+
+  private make (): BlockRow {
+    const { core } = this
+    const { keys, vault, incarnation } = core.deps
+    const number = core.meta.highestBlock + 1
+    return core.commit((tx) => {
+      core.meta.highestBlock = number
+      const { sealer, slot } = keys.sealer(core.pool)
+      const frames: FrameRef[] = []
+      for (let i = 0; i < FRAMES; i++) {
+        const name = { link: LOCAL_LINK, id: number.toString(16).padStart(32, '0'), offset: i * FRAME_BYTES_MAX / 32 }
+        const header = makeRecordHeader(RECORD_KIND.random, name, FRAME_BYTES_MAX, slot, incarnation.number)
+        const length = vault.sealRandom(sealer, header, FRAME_BYTES_MAX, this.scratch)
+        tx.put(frameKey(name), this.scratch.subarray(0, length))
+        frames.push({ ...name, length: FRAME_BYTES_MAX })
+      }
+      keys.added(tx, slot, FRAMES)
+      const block: BlockRow = {
+        number, owner: 'mine', purpose: 'app', lane: 0, epoch: this.epochs.current?.epoch ?? 0, state: 'usable', bytes: FRAMES * FRAME_BYTES_MAX,
+        index: 0, spent: 0, bornMs: core.deps.ageMs(), bornWallMs: core.deps.clock.wallMs(), closedMs: 0,
+      }
+      core.account.ingested += block.bytes
+      this.erasure.bookConfirmed(block)
+      tx.put(framesKey(core.pool, number), encodeRow(frames))
+      core.putBlock(tx, block)
+      return block
+    })
+  }
+
+  blocked (): '' | 'SUSPENDED' { return this.core.meta.suspended === '' ? '' : 'SUSPENDED' }
+
+  suspend (reason: string): void {
+    this.core.commit(() => { this.core.meta.suspended = reason })
+    this.core.deps.emit({ type: 'pool.suspended', reason })
+  }
+
+  claimed (number: number): void {
+    const { core } = this
+    const block = core.blocks.get(number)
+    if (block?.state === 'closed' && this.claims.claimedBytes(number) >= block.spent) core.commit((tx) => { this.erasure.block(tx, block, 0, 'spent') })
+  }
+
+  tick (): void {
+    const { core } = this
+    this.lane.settle()
+    this.lane.expire()
+    const old = [...core.blocks.values()].filter((b) => b.state === 'closed' && core.deps.ageMs() - b.closedMs > core.deps.limits.fetchTtlMs)
+    if (old.length > 0) core.commit((tx) => { for (const b of old) this.erasure.block(tx, b, 0, 'expired') })
+    this.epochs.sweep()
+    this.fill()
+    core.deps.emit({ type: 'pool.stock', freeBytes: this.lane.freeBytes(true), maxBytes: usableBytes({ bytes: STOCK_BLOCKS_MAX * FRAMES * FRAME_BYTES_MAX }) })
+  }
+
+  /** Stops cutting and books what was cut: a crash later closes nothing more than a lease. */
+  async stop (): Promise<void> {
+    this.lane.stop()
+    this.core.commit(() => { this.lane.bookCuts() })
+    await this.core.deps.kv.flushed()
+  }
+
+  dispose (): void {
+    this.lane.spending = false
+    this.lane.dispose()
+    this.views.close()
+    this.epochs.close()
+  }
+}
