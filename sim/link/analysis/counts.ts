@@ -22,7 +22,8 @@ export interface Security {
 }
 
 export type NoKeyReason =
-  'no single photons in the test basis' | 'no single photons in the key basis' | 'phase error at or above 1/2' | 'nothing left'
+  'no single photons in the test basis' | 'no single photons in the key basis' | 'phase error at or above 1/2' | 'nothing left' |
+  'phase not randomised' | 'no decoys'
 
 /** A finite key: its length, and the estimates behind it. Counts are numbers of events in the block. */
 export interface FiniteKey {
