@@ -1,0 +1,54 @@
+// The memory of a ring: made or attached, its size checked before it is mapped, and safe against a file
+// that shrinks under the mapping.
+#pragma once
+
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "ring.h"
+
+namespace qkme {
+
+/// A ring that cannot be used: message says what, where and what to do. Code RING_INVALID in JavaScript.
+class RingError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+class Region {
+ public:
+  ~Region();
+  Region(const Region&) = delete;
+  Region& operator=(const Region&) = delete;
+
+  /// Anonymous memory that nobody can resize (memfd with F_SEAL_SHRINK, GROW and SEAL), formatted.
+  static std::unique_ptr<Region> CreateMemfd(const RingGeometry& geometry);
+  /// The file at `path`: created and formatted if absent (mode 0600, pages reserved), else attached, and then it
+  /// must have this link id. Locked (flock), so that it has one consumer.
+  static std::unique_ptr<Region> OpenOrCreateFile(const std::string& path, const RingGeometry& geometry);
+  /// An existing ring: a ring file, or a PCI resource file.
+  static std::unique_ptr<Region> AttachPath(const std::string& path);
+  /// Takes ownership of `fd`, also when it throws. `where` is for messages.
+  static std::unique_ptr<Region> AttachFd(int fd, const std::string& where);
+
+  const RingView& view() const { return view_; }
+  int fd() const { return fd_; }
+  bool sealed() const { return sealed_; }
+  bool locked() const { return locked_; }
+  /// The memory went away: the file was cut, or the hardware was pulled. The mapping reads as zeros then.
+  bool Lost() const;
+
+ private:
+  Region() = default;
+  void Map(const std::string& where);
+
+  RingView view_;
+  std::string where_;
+  int fd_ = -1;
+  size_t length_ = 0;
+  bool sealed_ = false, locked_ = false;
+  int guard_ = -1;
+};
+
+}  // namespace qkme

@@ -1,0 +1,86 @@
+#include "health.h"
+
+#include <random>
+
+#include "check.h"
+
+using namespace qkme;
+using Verdict = HealthTests::Verdict;
+
+namespace {
+// No byte twice in a row, no value often, every line of a bus moves.
+std::vector<uint8_t> Calm(size_t length) {
+  std::vector<uint8_t> bytes(length);
+  for (size_t i = 0; i < length; ++i) bytes[i] = uint8_t(i * 37 + i / 8 * 11);
+  return bytes;
+}
+}  // namespace
+
+TEST("repetition count: five in a row pass, six are suspicious, eleven are stuck") {
+  for (size_t run = 1; run <= 12; ++run) {
+    for (size_t at : {size_t{0}, size_t{100}, size_t{3968 - run}}) {
+      std::vector<uint8_t> bytes = Calm(3968);
+      for (size_t i = 0; i < run; ++i) bytes[at + i] = 0xEE;
+      if (at > 0) bytes[at - 1] = 0x11;
+      if (at + run < bytes.size()) bytes[at + run] = 0x11;
+      const Verdict want = run >= 11 ? Verdict::kStuck : run >= 6 ? Verdict::kSuspicious : Verdict::kGood;
+      HealthTests tests;
+      CHECK(tests.Add(bytes.data(), bytes.size()) == want);
+    }
+  }
+}
+
+TEST("a run is counted over the ends of frames, however short") {
+  for (size_t length : {size_t{1}, size_t{2}, size_t{3}, size_t{5}}) {
+    HealthTests tests;
+    std::vector<uint8_t> bytes(length, 0x42);
+    size_t sum = 0;
+    while (sum + length < 6) {
+      CHECK(tests.Add(bytes.data(), length) == Verdict::kGood);
+      sum += length;
+    }
+    CHECK(tests.Add(bytes.data(), length) == Verdict::kSuspicious);
+  }
+}
+
+TEST("adaptive proportion: 18 of the first sample in 512 pass, 19 do not") {
+  for (uint32_t count : {18u, 19u}) {
+    std::vector<uint8_t> bytes(512);
+    for (size_t i = 0; i < 512; ++i) bytes[i] = uint8_t(1 + i % 255);
+    for (uint32_t i = 0; i < count; ++i) bytes[i * 20] = 0;
+    HealthTests tests;
+    CHECK(tests.Add(bytes.data(), 512) == (count == 19 ? Verdict::kSuspicious : Verdict::kGood));
+    // The same in pieces.
+    HealthTests pieces;
+    bool suspicious = false;
+    for (size_t at = 0; at < 512; at += 7) {
+      suspicious |= pieces.Add(&bytes[at], std::min<size_t>(7, 512 - at)) == Verdict::kSuspicious;
+    }
+    CHECK(suspicious == (count == 19));
+  }
+}
+
+TEST("a line of a 64-bit bus that never moves is found within 1 KiB") {
+  std::mt19937_64 chance(5);
+  std::vector<uint64_t> words(kLineWords);
+  for (uint64_t& w : words) w = chance() | uint64_t{1} << 41;
+  const uint8_t* bytes = reinterpret_cast<const uint8_t*>(words.data());
+  HealthTests tests;
+  CHECK(tests.Add(bytes, 512) == Verdict::kGood);
+  CHECK(tests.Add(bytes + 512, 512) == Verdict::kStuck);
+  for (uint64_t& w : words) w &= ~(uint64_t{1} << 3);
+  HealthTests low;
+  CHECK(low.Add(bytes, 1024) == Verdict::kStuck);
+}
+
+TEST("random bytes pass") {
+  std::mt19937_64 chance(6);
+  std::vector<uint8_t> bytes(3968);
+  HealthTests tests;
+  for (int frame = 0; frame < 2'000; ++frame) {
+    for (uint8_t& b : bytes) b = uint8_t(chance() >> 24);
+    CHECK(tests.Add(bytes.data(), bytes.size()) == Verdict::kGood);
+  }
+}
+
+TEST_MAIN()

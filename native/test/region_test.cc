@@ -1,0 +1,126 @@
+// Memory of rings: sealed, cut, locked, handed over.
+#include "region.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "handover.h"
+#include "ring_fixture.h"
+
+using namespace qkme;
+using namespace qkme::test;
+
+namespace {
+struct Folder {
+  Folder() { char form[] = "/tmp/qkme-region-XXXXXX"; path = mkdtemp(form); }
+  ~Folder() { (void)!system(("rm -rf " + path).c_str()); }
+  std::string File(const char* name) const { return path + "/" + name; }
+  std::string path;
+};
+const RingGeometry kSmall{.nslots = 16, .stride = 4096, .link = kLink};
+}  // namespace
+
+TEST("memory is sealed: nobody can make it shorter or longer, or take the seals away") {
+  const auto region = Region::CreateMemfd(kSmall);
+  CHECK(region->sealed() && region->view().geometry.nslots == 16);
+  CHECK(ftruncate(region->fd(), 0) == -1 && ftruncate(region->fd(), 1 << 20) == -1);
+  CHECK(fcntl(region->fd(), F_ADD_SEALS, F_SEAL_WRITE) == -1);
+}
+
+TEST("a file that is cut under a running ring: no SIGBUS, the ring is found lost") {
+  Folder folder;
+  const std::string path = folder.File("ring");
+  const auto region = Region::OpenOrCreateFile(path, kSmall);
+  RingProducer producer(region->view(), 0, 1);
+  Side side(region->view());
+  for (uint32_t i = 0; i < 10; ++i) CHECK(Put(producer, i, 0, i));
+  CHECK(!region->Lost());
+  CHECK(truncate(path.c_str(), 4096 + 3 * 4096) == 0);
+  CHECK(region->Lost());
+  CHECK(side.Drain().records == 0);  // runs into the hole when it looks how full the ring is, and finds zeros
+  CHECK(truncate(path.c_str(), 0) == 0);
+  CHECK(side.Drain().records == 0 && region->Lost());
+  CHECK(!Put(producer, 11, 0, 11));  // in the other process the same: the turns do not fit
+}
+
+TEST("a file is made once, kept, and has one reader") {
+  Folder folder;
+  const std::string path = folder.File("ring");
+  {
+    const auto region = Region::OpenOrCreateFile(path, kSmall);
+    RingProducer producer(region->view(), 0, 1);
+    CHECK(Put(producer, 1, 0, 1));
+    struct stat info;
+    CHECK(stat(path.c_str(), &info) == 0 && (info.st_mode & 0777) == 0600);
+    THROWS(Region::OpenOrCreateFile(path, kSmall), "another process reads this ring");
+  }
+  const auto again = Region::OpenOrCreateFile(path, {.nslots = 64, .stride = 4096, .link = kLink});
+  CHECK(again->view().geometry.nslots == 16);  // what is there counts
+  Side side(again->view(), *ScanReadPlace(again->view()));
+  CHECK(side.Drain().records == 1);
+}
+
+TEST("files that are no rings, or another link's, are refused with a reason") {
+  Folder folder;
+  const std::string path = folder.File("ring");
+  Region::OpenOrCreateFile(path, kSmall);
+  THROWS(Region::OpenOrCreateFile(path, {.nslots = 16, .stride = 4096, .link = 8}), "is the ring of link 7, not of link 8");
+  CHECK(truncate(path.c_str(), 8192) == 0);
+  THROWS(Region::AttachPath(path), "region is shorter");
+  CHECK(truncate(path.c_str(), 100) == 0);
+  THROWS(Region::AttachPath(path), "which no ring has");
+  THROWS(Region::AttachPath(folder.path), "cannot open");
+  THROWS(Region::AttachPath(folder.File("none")), "No such file");
+  CHECK(symlink(path.c_str(), folder.File("link").c_str()) == 0);
+  THROWS(Region::AttachPath(folder.File("link")), "cannot open");
+  THROWS(Region::AttachPath("/dev/null"), "is not a file");
+  THROWS(Region::OpenOrCreateFile(folder.File("odd"), {.nslots = 17, .stride = 4096, .link = 1}), "power of two");
+}
+
+TEST("handover: one device gets region and bells, a second is refused, an end is seen by both") {
+  Folder folder;
+  const std::string path = folder.File("socket");
+  const auto region = Region::CreateMemfd(kSmall);
+  const OwnedFd frames = MakeEventFd(), space = MakeEventFd();
+  auto server = std::make_unique<HandoverServer>(path, kLink, region->fd(), frames.get(), space.get());
+  struct stat info;
+  CHECK(lstat(path.c_str(), &info) == 0 && (info.st_mode & 0777) == 0600);
+  {
+    Handover got = ReceiveHandover(path, 5'000);
+    CHECK(got.link == kLink && server->connected() && server->peer_pid() == uint32_t(getpid()));
+    const auto device = Region::AttachFd(got.region.Take(), "handed over");
+    CHECK(device->sealed());
+    RingProducer producer(device->view(), 0, 1);
+    CHECK(Put(producer, 1, 0, 1));
+    Side side(region->view());
+    CHECK(side.Drain().records == 1);
+    THROWS(ReceiveHandover(path, 5'000), "another device is connected");
+    CHECK(server->refused() == 1 && !HungUp(got.connection.get()));
+  }
+  for (int i = 0; i < 2'000 && server->connected(); ++i) usleep(1'000);
+  CHECK(!server->connected() && server->peer_pid() == 0);
+  Handover next = ReceiveHandover(path, 5'000);
+  server.reset();
+  CHECK(HungUp(next.connection.get()));
+  THROWS(ReceiveHandover(path, 5'000), "nobody serves a ring here");
+}
+
+TEST("a socket left over is replaced, one in use is not, and foreign files are left alone") {
+  Folder folder;
+  const std::string path = folder.File("socket");
+  const auto region = Region::CreateMemfd(kSmall);
+  const OwnedFd bell = MakeEventFd();
+  const auto serve = [&](const std::string& at) { return std::make_unique<HandoverServer>(at, kLink, region->fd(), bell.get(), bell.get()); };
+  const auto first = serve(path);
+  THROWS(serve(path), "another process serves this ring");
+  CHECK(rename(path.c_str(), folder.File("stale").c_str()) == 0);  // its server will not find it to remove
+  CHECK(link(folder.File("stale").c_str(), path.c_str()) == 0);
+  CHECK(close(open(folder.File("file").c_str(), O_CREAT | O_WRONLY, 0600)) == 0);
+  THROWS(serve(folder.File("file")), "not a socket");
+  THROWS(serve(std::string(200, 'x')), "1 to 107 bytes");
+}
+
+TEST_MAIN()
