@@ -89,10 +89,11 @@ interface Member { readonly name: string, readonly value: JsonValue }
 
 /** Name/value pairs in their order; an entry may hold several members. A name may come once in each array. */
 const extensionMembers = (request: JsonObject, array: 'extension_mandatory' | 'extension_optional'): readonly Member[] => {
-  const members: Member[] = []
+  const members: Member[] = [], names = new Set<string>()
   for (const entry of asOptionalArray(request[array], array) ?? []) {
     for (const [name, value] of Object.entries(asObject(entry, `an entry of ${array}`))) {
-      if (members.some((member) => member.name === name)) throw badParameter(array, 'must not repeat a name')
+      if (names.has(name)) throw badParameter(array, 'must not repeat a name')
+      names.add(name)
       members.push({ name, value })
     }
   }

@@ -85,6 +85,10 @@ export interface UwsApp {
   /** Called with 1 when a connection was accepted (before TLS) and with -1 when it closed; then `res` must not be touched. */
   filter (each: (res: UwsResponse, change: number) => void): UwsApp
   listen (host: string, port: number, done: (socket: UwsListenSocket | false) => void): UwsApp
+  /** Seconds (steps of 4, at most 960) after which a connection without a request, or with a half request, is closed. */
+  setIdleTimeout (seconds: number): void
+  /** Seconds after which a connection that takes none of its answer is closed. */
+  setResponseTimeout (seconds: number): void
   /** Closes the listening socket and every connection at once. */
   close (): UwsApp
 }

@@ -1,0 +1,32 @@
+import type { Exchange } from './exchange.js'
+
+/**
+ * Finds out who calls, on each request, from the client certificate alone (014 clause 5.1): the verdict on the
+ * certificate holds for now, the SAE is registered and active, and it keeps to its rate. Answers otherwise.
+ *
+ * @returns whether to go on; then `exchange.caller` is the SAE.
+ */
+export const admit = (exchange: Exchange): boolean => {
+  const { rest } = exchange
+  if (exchange.gate.state === 'stopping') {
+    exchange.answerError({ code: 'STOPPING', message: 'this KME is stopping' }, true)
+    return false
+  }
+  const verdict = rest.identities.verdict(exchange.res.getX509Certificate(), rest.clock.wallMs())
+  if (!verdict.ok) {
+    exchange.answerUnauthenticated({ reason: verdict.reason, message: verdict.message.slice(0, 200) })
+    return false
+  }
+  exchange.caller = verdict.id
+  const state = rest.sessions.state(verdict.id, verdict.issuer)
+  if (state === 'active') return rest.requestBuckets.on ? withinRate(exchange) : true
+  if (state === 'throttled') exchange.refuse({ code: 'THROTTLED', message: 'this SAE is slowed down by the KME' })
+  else exchange.answerUnauthenticated({ reason: state, serial: verdict.serialHex })
+  return false
+}
+
+const withinRate = (exchange: Exchange): boolean => {
+  const waitS = exchange.rest.requestBuckets.take(exchange.caller, 1, exchange.startMs)
+  if (waitS > 0) exchange.refuse({ code: 'THROTTLED', message: 'too many requests', retryAfterS: waitS })
+  return waitS === 0
+}
