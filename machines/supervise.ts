@@ -23,7 +23,7 @@ export interface SupervisionEdge {
   readonly reason: string
 }
 
-interface SupervisedContext { attempt: number, input: unknown, output: PartOutput }
+interface SupervisedContext { attempt: number, askedToStop: boolean, input: unknown, output: PartOutput }
 
 const isPartOutput = (value: unknown): value is PartOutput =>
   typeof value === 'object' && value !== null && typeof (value as { failed?: unknown }).failed === 'boolean'
@@ -46,6 +46,7 @@ export const supervise = (id: string, child: AnyActorLogic, policy: RestartPolic
   },
   actors: { child },
   guards: {
+    askedToStop: ({ context }) => context.askedToStop,
     failedForGood: ({ context, event }) => failureOf(event) !== undefined && context.attempt >= policy.attemptsMax,
     failed: ({ event }) => failureOf(event) !== undefined,
   },
@@ -63,21 +64,24 @@ export const supervise = (id: string, child: AnyActorLogic, policy: RestartPolic
     tellCutOff: emit(({ context }) => ({
       type: 'supervision', part: id, what: 'cutOff', attempt: context.attempt, reason: `did not stop within ${policy.stopMs} ms`,
     })),
+    noteStop: assign({ askedToStop: true }),
     passStop: sendTo('child', { type: 'stop' }),
   },
 }).createMachine({
   id,
-  context: ({ input }) => ({ attempt: 0, input, output: endedWell }),
+  context: ({ input }) => ({ attempt: 0, askedToStop: false, input, output: endedWell }),
   initial: 'alive',
   states: {
     alive: {
       invoke: {
         id: 'child', src: 'child', systemId: id, input: ({ context }: { context: SupervisedContext }) => context.input,
         onError: [
+          { guard: 'askedToStop', target: '#finished', actions: 'keep' },
           { guard: 'failedForGood', target: '#gaveUp', actions: ['keep', 'tellGaveUp'] },
           { target: '#waiting', actions: ['keep', 'note', 'tellRestart'] },
         ],
         onDone: [
+          { guard: 'askedToStop', target: '#finished', actions: 'keep' },
           { guard: 'failedForGood', target: '#gaveUp', actions: ['keep', 'tellGaveUp'] },
           { guard: 'failed', target: '#waiting', actions: ['keep', 'note', 'tellRestart'] },
           { target: '#finished', actions: 'keep' },
@@ -90,7 +94,7 @@ export const supervise = (id: string, child: AnyActorLogic, policy: RestartPolic
           on: { stop: 'stopping' },
         },
         stopping: {
-          entry: 'passStop',
+          entry: ['noteStop', 'passStop'],
           after: { stopLimit: { target: '#finished', actions: 'tellCutOff' } },
         },
       },
