@@ -9,7 +9,7 @@ import { leaves } from './table.js'
 const policy = { minMs: 100, maxMs: 100, stableMs: 10_000, attemptsMax: 1, stopMs: 1_000 }
 
 /** A root over a store and named parts that write down what happens to them. */
-const world = (options: { storeSays?: 'opened' | 'nothing', storeCloses?: boolean, stubborn?: string } = {}) => {
+const world = (options: { storeSays?: 'opened' | 'nothing', storeCloses?: boolean, stubborn?: string, supervisorStopMs?: number } = {}) => {
   const clock = new SimClock()
   const diary: string[] = []
   const tell = new Map<string, (event: { type: string, code?: string, reason?: string }) => void>()
@@ -30,7 +30,7 @@ const world = (options: { storeSays?: 'opened' | 'nothing', storeCloses?: boolea
     return () => { diary.push(`${id} down`) }
   }) } })
   const spec = (id: string, layer: number, vital: boolean): PartSpec =>
-    ({ id, layer, logic: part(id), input: { server: id, limits: { startMs: 1_000, drainMs: 100_000 } }, vital, policy })
+    ({ id, layer, logic: part(id), input: { server: id, limits: { startMs: 1_000, drainMs: 100_000 } }, vital, policy: { ...policy, stopMs: options.supervisorStopMs ?? policy.stopMs } })
   const parts = [spec('rest', layers.rest, true), spec('pool/B', layers.pools, false), spec('device/1', layers.devices, false), spec('device/2', layers.devices, false)]
   const actor = createActor(rootMachine(store, parts, 5_000), { clock })
   const alerts: string[] = []
@@ -110,6 +110,23 @@ t.test('a part that does not stop is cut off after its limit', async t => {
   w.clock.advance(1)
   t.equal(w.actor.getSnapshot().output?.cause, 'clean')
   t.same(w.diary.slice(-5), ['pool/B down', 'device/1 down', 'device/2 down', 'store.close', 'store gone'])
+})
+
+t.test('a layer whose supervisors do not end either is cut off by the root', async t => {
+  const w = world({ stubborn: 'pool/B', supervisorStopMs: 1_000_000 })
+  w.actor.send({ type: 'stop' })
+  w.clock.advance(4_999)
+  t.notOk(w.diary.includes('pool/B down'))
+  w.clock.advance(1)
+  t.ok(w.diary.includes('pool/B down'))
+  t.equal(w.actor.getSnapshot().output?.cause, 'clean')
+})
+
+t.test('a store that was full and has space again starts nothing twice', async t => {
+  const w = world()
+  w.tell.get('store')?.({ type: 'store.full' })
+  w.tell.get('store')?.({ type: 'store.space' })
+  t.equal(w.diary.filter((d) => d === 'rest up').length, 1)
 })
 
 t.test('force ends whatever is under way', async t => {
