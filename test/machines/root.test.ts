@@ -126,7 +126,8 @@ t.test('a store that was full and has space again starts nothing twice', async t
   const w = world()
   w.tell.get('store')?.({ type: 'store.full' })
   w.tell.get('store')?.({ type: 'store.space' })
-  t.equal(w.diary.filter((d) => d === 'rest up').length, 1)
+  t.equal(w.diary.filter((d) => d.endsWith(' up')).length, 4)
+  t.equal(w.actor.getSnapshot().status, 'active')
 })
 
 t.test('force ends whatever is under way', async t => {
