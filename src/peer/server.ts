@@ -1,15 +1,14 @@
-import { createServer } from 'node:net'
-import { KmeError } from '../kernel/errors.js'
 import type { KmeId } from '../kernel/ids.js'
-import { clientContext, type PeerCredentials } from './credentials.js'
+import type { PeerCredentials } from './credentials.js'
 import { FRAME_BYTES_MAX } from './frame.js'
 import { closeCodes, closeText, reasonOfCode, type CloseReason } from './refusal.js'
 import type { AcceptEvents, Link, Listen, Listener, Transport, TransportEvents } from './transport.js'
 import { chooseVersion, normalOffer, protocolName } from './versions.js'
-import type { PeerApp, PeerRequest, PeerResponse, PeerSocket, WsLibrary } from './ws-library.js'
+import type { PeerApp, PeerRequest, PeerResponse, PeerSocket, PeerUpgradeContext, TlsServer } from './ws-library.js'
 
 export interface TlsListenOptions {
-  readonly library: WsLibrary
+  /** src/http/tls-app.ts. */
+  readonly server: TlsServer
   readonly host: string
   /** 0 takes a free one. */
   readonly port: number
@@ -22,51 +21,44 @@ export interface TlsListenOptions {
 /** Where the peer port speaks WebSocket; everything else is 404. */
 export const PEER_PATH = '/qkme/peer'
 
-/**
- * The library offers TLS 1.2 and 1.3 and no way to choose; its cipher list holds for 1.2 only. Suites that need a
- * pre-shared key, which nobody has configured, leave nothing of 1.2.
- */
-const noCiphersBelow13 = 'PSK'
+/** A caller has this long for its TLS handshake and its request. */
+const upgradeTimeoutS = 12
+
+/** Renewals that connections outlive: those of the oldest are cut then, and come back under the newest. */
+const doorsMax = 4
 
 /** What travels with a socket from the upgrade on. */
 interface Caller { readonly remote: KmeId, readonly pem: string, readonly offered: string, readonly version: number, transport?: ServerTransport }
 
-interface Open { readonly app: PeerApp, readonly listening: never }
+interface Door { readonly app: PeerApp, readonly listening: { readonly port: number, close (): void } }
 
 /**
  * The peer port: WebSockets over mutual TLS 1.3. TLS refuses certificates of another CA; `trust` refuses those of the KME CA
  * that are revoked, expired or name no KME; `admit` refuses KMEs that are no neighbours. All of it before the upgrade.
  */
 export const createTlsListen = (options: TlsListenOptions): Listen => async (on) => {
-  clientContext(options.credentials) // The library would say only that something failed.
-  if (options.port !== 0) await probePort(options.host, options.port)
-  const opened: Open[] = [openApp(options, on, options.port)]
-  const first = opened[0] as Open
-  const port = options.library.us_socket_local_port(first.listening)
+  if (options.port !== 0) await options.server.assertPortFree(options.host, options.port)
+  const first = openDoor(options, on, options.port)
+  const { port } = first.listening
+  const doors = [options.port === 0 ? listenAgain(options, first) : first]
+  const newest = (): Door => doors.at(-1) as Door
   const listener: Listener = {
     port,
     reload: () => {
-      clientContext(options.credentials)
       // Both listen for a moment (SO_REUSEPORT); connections of the old one live on under their old certificate.
-      const before = opened.at(-1) as Open
-      opened.push(openApp(options, on, port))
-      options.library.us_listen_socket_close(before.listening)
+      const before = newest()
+      doors.push(openDoor(options, on, port))
+      before.listening.close()
+      if (doors.length > doorsMax) doors.shift()?.app.close()
     },
-    stop: () => { for (const { app } of opened.splice(0)) app.close() },
+    stop: () => { for (const { app } of doors.splice(0)) app.close() },
   }
   return listener
 }
 
-/** The library shares ports without a word: a second process on ours must be noticed before. */
-const probePort = (host: string, port: number): Promise<void> => new Promise((resolve, reject) => {
-  const probe = createServer()
-  probe.once('error', (cause) => { reject(new KmeError('PORT_TAKEN', `peer port ${host}:${port} cannot be used: ${cause.message}`, { cause })) })
-  probe.listen({ host, port, exclusive: true }, () => { probe.close(() => { resolve() }) })
-})
-
-const openApp = (options: TlsListenOptions, on: AcceptEvents, port: number): Open => {
+const openDoor = (options: TlsListenOptions, on: AcceptEvents, port: number): Door => {
   const { certificateFile, keyFile, caFile } = options.credentials
-  const app = options.library.SSLApp({ key_file_name: keyFile, cert_file_name: certificateFile, ca_file_name: caFile, ssl_ciphers: noCiphersBelow13 })
+  const app = options.server.createTlsApp({ certificateFile, keyFile, caFile, allowTls12: false, idleTimeoutS: upgradeTimeoutS })
   limitSockets(app, options.socketsMax)
   app.ws<Caller>(PEER_PATH, {
     maxPayloadLength: FRAME_BYTES_MAX, maxBackpressure: options.sendQueueBytesMax + FRAME_BYTES_MAX, closeOnBackpressureLimit: false,
@@ -80,10 +72,13 @@ const openApp = (options: TlsListenOptions, on: AcceptEvents, port: number): Ope
     close: (socket, code, reason) => { socket.getUserData().transport?.ended(code, Buffer.from(reason).toString('latin1')) },
   })
   app.any('/*', (res) => { res.writeStatus('404 Not Found').end(`this is the peer port of a KME: WebSockets on ${PEER_PATH} only\n`, true) })
-  let listening: unknown
-  app.listen(options.host, port, (socket) => { listening = socket })
-  if (listening === undefined || listening === false) throw new KmeError('PORT_TAKEN', `cannot listen for peers on ${options.host}:${port}`)
-  return { app, listening: listening as never }
+  return { app, listening: options.server.listenTls(app as never, options.host, port) }
+}
+
+/** The library shares a port (SO_REUSEPORT) only if it was asked for by number: without this a free port could never be reloaded. */
+const listenAgain = (options: TlsListenOptions, { app, listening }: Door): Door => {
+  listening.close()
+  return { app, listening: options.server.listenTls(app as never, options.host, listening.port) }
 }
 
 const limitSockets = (app: PeerApp, socketsMax: number): void => {
@@ -94,7 +89,7 @@ const limitSockets = (app: PeerApp, socketsMax: number): void => {
   })
 }
 
-const upgrade = (options: TlsListenOptions, on: AcceptEvents, res: PeerResponse, req: PeerRequest, context: never): void => {
+const upgrade = (options: TlsListenOptions, on: AcceptEvents, res: PeerResponse, req: PeerRequest, context: PeerUpgradeContext): void => {
   const turnAway = (status: string, reason: CloseReason, text: string): void => {
     on.turnedAway(reason, text)
     res.writeStatus(status).end(`${text}\n`, true)

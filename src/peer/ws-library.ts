@@ -1,6 +1,6 @@
 /**
- * What the peer port needs of uWebSockets.js. The library itself is loaded in one place (src/http/uws.ts) and handed in
- * by the runtime, so that this folder does not depend on the HTTP side.
+ * What the peer port needs of uWebSockets.js and of the part that loads it (src/http/tls-app.ts). The runtime hands it in,
+ * so that this folder does not depend on the HTTP side.
  */
 export interface PeerResponse {
   writeStatus (status: string): PeerResponse
@@ -8,8 +8,11 @@ export interface PeerResponse {
   close (): PeerResponse
   /** The client certificate that TLS has verified, as PEM; empty if there was none. */
   getX509Certificate (): string
-  upgrade<UserData> (data: UserData, key: string, protocol: string, extensions: string, context: never): void
+  upgrade<UserData> (data: UserData, key: string, protocol: string, extensions: string, context: PeerUpgradeContext): void
 }
+
+/** Opaque. */
+export interface PeerUpgradeContext { readonly __type: 'socket-context' }
 
 /** Dead as soon as the handler returns. */
 export interface PeerRequest {
@@ -36,7 +39,7 @@ export interface PeerSocketBehavior<UserData> {
   idleTimeout: number
   compression: number
   sendPingsAutomatically: boolean
-  upgrade (res: PeerResponse, req: PeerRequest, context: never): void
+  upgrade (res: PeerResponse, req: PeerRequest, context: PeerUpgradeContext): void
   open (socket: PeerSocket<UserData>): void
   message (socket: PeerSocket<UserData>, message: ArrayBuffer, isBinary: boolean): void
   ping (socket: PeerSocket<UserData>): void
@@ -49,12 +52,15 @@ export interface PeerApp {
   ws<UserData> (pattern: string, behavior: PeerSocketBehavior<UserData>): unknown
   any (pattern: string, handler: (res: PeerResponse) => void): unknown
   filter (each: (res: PeerResponse, change: number) => void): unknown
-  listen (host: string, port: number, done: (socket: never) => void): unknown
   close (): unknown
 }
 
-export interface WsLibrary {
-  SSLApp (options: { key_file_name: string, cert_file_name: string, ca_file_name: string, ssl_ciphers: string }): PeerApp
-  us_listen_socket_close (socket: never): void
-  us_socket_local_port (socket: never): number
+/** src/http/tls-app.ts: TLS applications, with errors that say what is wrong. */
+export interface TlsServer {
+  /** @throws KmeError `CERTIFICATE_INVALID`, `ADDON_MISSING`. */
+  createTlsApp (door: { certificateFile: string, keyFile: string, caFile: string, allowTls12: boolean, idleTimeoutS: number }): PeerApp
+  /** @throws KmeError `PORT_TAKEN`, `CONFIG_INVALID`. */
+  assertPortFree (host: string, port: number): Promise<void>
+  /** Also beside another listener of this process on the same port. @throws KmeError `PORT_TAKEN`. */
+  listenTls (app: never, host: string, port: number): { readonly port: number, close (): void }
 }
