@@ -1,7 +1,6 @@
-import type { GainModel } from './channel.js'
 import { sum } from './counts.js'
 import { expectedKey } from './expected.js'
-import type { Choice, Expected, FiniteSettings } from './expected.js'
+import type { Choice, Expected, FiniteSettings, GainSource } from './expected.js'
 import { logistic, logit, minimise } from './optimise.js'
 
 /** Less is better: minus the logarithm of the rate, or, without key, how far the block is from having one. */
@@ -49,10 +48,10 @@ export type Space = { readonly decoys: 2, readonly weakest: number } | { readonl
  *   only the probabilities when the intensities are given.
  * @param near  A choice to start from as well (the best one of a neighbouring point).
  */
-export const bestChoice = (space: Space, gains: GainModel, s: FiniteSettings, near?: Choice): Expected => {
+export const bestChoice = (space: Space, channel: GainSource, s: FiniteSettings, near?: Choice): Expected => {
   const form = space.decoys === 2 ? twoDecoys(space.weakest) : oneDecoy(space.intensities)
   const known = near === undefined ? [] : [[...near.intensities.slice(0, 2), ...near.probabilities.slice(0, -1), near.keyBasis]]
-  const starts = [...known, ...form.starts].map(form.encode).filter((x) => x.every(Number.isFinite))
-  const { at } = minimise((x) => cost(expectedKey(form.decode(x), gains, s)), starts)
-  return expectedKey(form.decode(at), gains, s)
+  const starts = [...known, ...form.starts.slice(0, near === undefined ? undefined : 1)].map(form.encode).filter((x) => x.every(Number.isFinite))
+  const { at } = minimise((x) => cost(expectedKey(form.decode(x), channel, s)), starts)
+  return expectedKey(form.decode(at), channel, s)
 }

@@ -72,15 +72,34 @@ export const limGain = (c: LimChannel): GainModel => (intensity) => {
  */
 export const ruscaGain = (c: MaChannel): GainModel => maGain(c)
 
+export interface ExactChannel {
+  /** Fibre times receiver times share within the gate. */
+  readonly transmittance: number
+  readonly darkPerDetector: number
+  readonly misalignment: number
+  /** p_ap, of after-pulses that land in later gates, whatever is sent there. */
+  readonly afterpulse: number
+  /** Transmittance into ONE neighbouring gate. */
+  readonly spill: number
+}
+
 /**
  * Two threshold detectors behind one basis choice, exactly: photons of a phase-randomised pulse split into
- * independent Poisson streams, so detector clicks are independent; a double click becomes a random bit.
- * Own derivation; agrees with `maGain` to second order in eta mu. It is what the Monte-Carlo draws from.
+ * independent Poisson streams, so detectors click independently; a double click becomes a random bit.
+ * Neighbours' light (to first order) and after-pulses are independent Poisson noise on either detector; the
+ * latter depend on all intensities, so on `source`. Own derivation; without noise it agrees with `maGain` to
+ * second order in eta mu. This is what the Monte-Carlo draws from.
  */
-export const exactGain = (c: { transmittance: number, darkPerDetector: number, misalignment: number }): GainModel =>
-  (intensity) => {
-    const mean = c.transmittance * intensity, dark = Math.log1p(-c.darkPerDetector)
-    const right = -Math.expm1(-mean * (1 - c.misalignment) + dark)
-    const wrong = -Math.expm1(-mean * c.misalignment + dark)
+export const exactGain = (c: ExactChannel, source: { readonly intensities: readonly number[], readonly probabilities: readonly number[] }): GainModel => {
+  const weighted = (f: (k: number) => number): number => source.intensities.reduce((s, k, i) => s + source.probabilities[i]! * f(k), 0)
+  const spilled = 2 * c.spill * weighted((k) => k)
+  const at = (noise: number): GainModel => (intensity) => {
+    const mean = c.transmittance * intensity, background = noise / 2 - Math.log1p(-c.darkPerDetector)
+    const right = -Math.expm1(-mean * (1 - c.misalignment) - background)
+    const wrong = -Math.expm1(-mean * c.misalignment - background)
     return { gain: right + wrong - right * wrong, errorGain: wrong - right * wrong / 2 }
   }
+  let afterpulses = 0
+  for (let i = 0; i < 60 && c.afterpulse > 0; i++) afterpulses = c.afterpulse * weighted((k) => at(spilled + afterpulses)(k).gain)
+  return at(spilled + afterpulses)
+}

@@ -15,7 +15,12 @@ export interface FiniteSettings {
   readonly security: Security | { readonly secrecyPerBit: number, readonly correctness: number }
   /** Pulses per second and dead time: only they make the choice depend on the rate. */
   readonly pulseRateHz: number, readonly deadTimeS: number
+  /** Which clicks blind the receiver: `key pairs` as Rusca 2018 writes it, or all of them, as it is. */
+  readonly blindedBy: 'key pairs' | 'all clicks'
 }
+
+/** Gains on a channel, which may depend on what the source sends (after-pulses do). */
+export type GainSource = (source: DecoySource) => GainModel
 
 /** A block as expected from a channel. `rate` is in secret bits per pulse sent (dead time included), `rateBps` per second. */
 export interface Expected extends FiniteKey {
@@ -32,12 +37,13 @@ const finite = (choice: Choice, counts: Parameters<typeof limKey>[1], leak: numb
 
 /**
  * The finite key expected of `choice` on a channel: two intensities are Rusca's one decoy, three Lim's two.
- * Dead time follows Rusca 2018, appendix B: only pairs of key-basis events count for it.
+ * Dead time: Rusca 2018, appendix B, or with all clicks.
  */
-export const expectedKey = (choice: Choice, gains: GainModel, s: FiniteSettings): Expected => {
+export const expectedKey = (choice: Choice, channel: GainSource, s: FiniteSettings): Expected => {
+  const gains = channel(choice)
   const { counts, livePulses, shannonBits, qber } = expectedCounts(choice, choice.keyBasis, gains, s.keyBits)
   const leak = s.correctionEfficiency * shannonBits
-  const click = choice.keyBasis ** 2 * sum(choice.intensities.map((k, i) => choice.probabilities[i]! * gains(k).gain))
+  const click = (s.blindedBy === 'key pairs' ? choice.keyBasis ** 2 : 1) * sum(choice.intensities.map((k, i) => choice.probabilities[i]! * gains(k).gain))
   const live = liveFraction(s.pulseRateHz, click, s.deadTimeS)
   const pulses = livePulses / live
   const key = finite(choice, counts, leak, s)

@@ -10,7 +10,7 @@ export interface Minimum { readonly at: readonly number[], readonly value: numbe
  * @param evaluationsMax  Bound on calls of `f`.
  */
 export const nelderMead = (
-  f: (x: readonly number[]) => number, start: readonly number[], step: number, evaluationsMax = 2_000, tolerance = 1e-12,
+  f: (x: readonly number[]) => number, start: readonly number[], step: number, evaluationsMax = 2_000, tolerance = 1e-10,
 ): Minimum => {
   const n = start.length
   let evaluations = 0
@@ -45,7 +45,7 @@ export const nelderMead = (
   return { at: simplex[0]!.at, value: simplex[0]!.value, evaluations }
 }
 
-/** Restarts the simplex from each start and, until nothing is gained any more (at most 8 times), from its own end. */
+/** Restarts the simplex from each start and, until nothing more is gained (at most 8 times), from its own end. */
 export const minimise = (f: (x: readonly number[]) => number, starts: readonly (readonly number[])[], step = 0.5): Minimum => {
   let evaluations = 0
   const best = starts.map((start) => {
@@ -56,7 +56,7 @@ export const minimise = (f: (x: readonly number[]) => number, starts: readonly (
       evaluations += again.evaluations
       const gained = end.value - again.value
       if (gained > 0) end = again
-      if (!(gained > 1e-10 * Math.abs(end.value))) break
+      if (!(gained > 1e-7 * Math.abs(end.value))) break
     }
     return end
   }).reduce((a, b) => b.value < a.value ? b : a)

@@ -12,16 +12,24 @@ const SIGMAS = 6
 const sigmasOf = (observed: number, expected: number): number =>
   2 * (Math.sqrt(observed + 3 / 8) - Math.sqrt(expected + 3 / 8))
 
+/** What an undisturbed receiver would have counted. Adds up over stretches, also when the link changes between them. */
+export interface Evidence { readonly doubles: number, readonly dark: number }
+
+export const noEvidence: Evidence = { doubles: 0, dark: 0 }
+export const addEvidence = (a: Evidence, b: Evidence): Evidence => ({ doubles: a.doubles + b.doubles, dark: a.dark + b.dark })
+
 /**
- * Double clicks to expect where the bases differ: there both detectors see half of the light, so both
- * detectors click with equal chance x: s clicks in n pulses mean 1-(1-x)^2 = s/n and n x^2 doubles, whatever the channel did to the intensity.
+ * What to expect in a stretch of `liveSlots` slots. Double clicks, where the bases differ: there both
+ * detectors click with equal chance x, so s clicks in n pulses mean 1-(1-x)^2 = s/n and n x^2 doubles,
+ * whatever the channel did to the light. Dark counts, at the weakest intensity: at least Y0.
  */
-const expectedDoubles = (config: LinkConfig, seen: Tally): number => {
-  const pulses = seen.slots * 2 * config.keyBasis * (1 - config.keyBasis)
-  return seen.mismatched.reduce((sum, s, i) => {
-    const n = pulses * config.source.probabilities[i]!
+export const expectClicks = (config: LinkConfig, seen: Tally, liveSlots: number): Evidence => {
+  const pulses = liveSlots * 2 * config.keyBasis * (1 - config.keyBasis), { probabilities } = config.source
+  const doubles = seen.mismatched.reduce((sum, s, i) => {
+    const n = pulses * probabilities[i]!
     return n <= s ? sum : sum + n * (1 - Math.sqrt(1 - s / n)) ** 2
   }, 0)
+  return { doubles, dark: liveSlots * probabilities[probabilities.length - 1]! * (1 - (1 - config.receiver.darkPerDetector) ** 2) }
 }
 
 /**
@@ -29,24 +37,23 @@ const expectedDoubles = (config: LinkConfig, seen: Tally): number => {
  * neither dark counts nor double clicks (Lydersen et al., Nat. Photon. 4, 686, 2010); this notices both. It
  * is an alarm, not a proof: no rate formula covers blinded detectors.
  *
- * @param seen  Counts over a stretch. `slots` is corrected for dead time by the caller (live slots).
+ * @param seen  Counts over a stretch, and `expected` what `expectClicks` said of it.
  * @param qberAbort  QBER of the sifted bits, both bases, from which the link is given up.
  */
-export const clickAlarms = (config: LinkConfig, seen: Tally, qberAbort: number): Alarm[] => {
+export const clickAlarms = (seen: Tally, expected: Evidence, qberAbort: number): Alarm[] => {
   const alarms: Alarm[] = []
   const total = (which: 'detections' | 'errors'): number =>
     [...seen.sifted.key[which], ...seen.sifted.test[which]].reduce((a, b) => a + b, 0)
   const sifted = total('detections'), errors = total('errors')
   const qberSigmas = sifted === 0 ? 0 : (errors - qberAbort * sifted) / Math.sqrt(sifted * qberAbort * (1 - qberAbort))
   if (qberSigmas >= 3) alarms.push({ kind: 'qber', sigmas: qberSigmas, observed: errors / sifted, expected: qberAbort })
-  const doubles = expectedDoubles(config, seen), doubleSigmas = sigmasOf(seen.mismatchedDoubles, doubles)
+  const { doubles, dark } = expected, doubleSigmas = sigmasOf(seen.mismatchedDoubles, doubles)
   // Light of the neighbour gates and after-pulses may add doubles: allow for a third more than expected.
   if (doubleSigmas <= -SIGMAS) alarms.push({ kind: 'double clicks missing', sigmas: doubleSigmas, observed: seen.mismatchedDoubles, expected: doubles })
   const excess = sigmasOf(seen.mismatchedDoubles, doubles * 4 / 3)
   if (excess >= SIGMAS) alarms.push({ kind: 'double clicks in excess', sigmas: excess, observed: seen.mismatchedDoubles, expected: doubles })
-  const weakest = config.source.intensities.length - 1
+  const weakest = seen.mismatched.length - 1
   const clicks = seen.sifted.key.detections[weakest]! + seen.sifted.test.detections[weakest]! + seen.mismatched[weakest]!
-  const dark = seen.slots * config.source.probabilities[weakest]! * (1 - (1 - config.receiver.darkPerDetector) ** 2)
   const darkSigmas = sigmasOf(clicks, dark)
   if (darkSigmas <= -SIGMAS) alarms.push({ kind: 'dark counts missing', sigmas: darkSigmas, observed: clicks, expected: dark })
   return alarms
