@@ -56,6 +56,7 @@ class KeyStore {
 
  private:
   friend class Key;
+  friend struct VaultProbe;  ///< native/test
   LockedRegion region_;
   std::vector<uint32_t> free_;
   HandleTable<Key, HandleKind::kKey> keys_{kKeysMax};

@@ -71,6 +71,7 @@ class Vault {
   uint32_t CreateSealer(uint32_t key, uint32_t start);
   void DropSealer(uint32_t sealer);
   uint32_t SealRandom(uint32_t sealer, ByteSpan header, uint32_t length, OutSpan out);
+  uint32_t SealBytes(uint32_t sealer, ByteSpan header, ByteSpan payload, OutSpan out);
   bool VerifyRecord(uint32_t key, ByteSpan record);
   uint32_t CreateBlock(uint32_t number, uint32_t epoch, std::span<const uint32_t> frame_bytes);
   void LoadFrame(uint32_t block, uint32_t index, uint32_t key, ByteSpan record);
@@ -104,6 +105,7 @@ class Vault {
                 OutSpan out);
 
  private:
+  friend struct VaultProbe;  ///< native/test: looks at the arena
   /// Locked memory for what is secret and short-lived.
   struct Scratch {
     alignas(64) uint8_t frame[4096];

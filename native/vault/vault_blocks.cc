@@ -33,6 +33,17 @@ uint32_t Vault::SealRandom(uint32_t sealer, ByteSpan header, uint32_t length, Ou
   return static_cast<uint32_t>(SealedBytes(length));
 }
 
+uint32_t Vault::SealBytes(uint32_t sealer, ByteSpan header, ByteSpan payload, OutSpan out) {
+  Require(sealers_.contains(sealer), "a sealer handle is live");
+  Require(header.size() == kRecordHeaderBytes, "a record header has 64 bytes");
+  Require(!payload.empty() && payload.size() <= kFrameBytesMax, "a frame has 1 to 3968 bytes");
+  Require(out.size() >= SealedBytes(payload.size()), "there is room for the record");
+  RecordHeader fields;
+  std::memcpy(&fields, header.data(), sizeof fields);
+  if (!SealRecord(sealer, fields, payload.data(), payload.size(), out.data())) throw VaultError("INTERNAL", "OpenSSL refused AES-256-GCM");
+  return static_cast<uint32_t>(SealedBytes(payload.size()));
+}
+
 bool Vault::VerifyRecord(uint32_t key, ByteSpan record) {
   uint8_t* const payload = scratch().frame;
   const size_t length = OpenRecord(keys_.Get(key).opener(), record.data(), record.size(), payload);
