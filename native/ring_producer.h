@@ -28,8 +28,9 @@ class RingProducer {
   Slot* Claim() const { return Full() ? nullptr : ring_.slot(position_); }
 
   /// Completes header and checksum of a claimed slot whose payload is already in place, and publishes it.
-  /// Of `header` the caller sets flags, link, QBER, block id, time, length and offset.
-  void Complete(FrameHeader header, FrameMac* mac) {
+  /// Of `header` the caller sets flags, link, QBER, block id, time, length and offset. The last two arguments
+  /// make bad frames for tests: a change of the checksum, and a place behind which the payload is lost (torn).
+  void Complete(FrameHeader header, FrameMac* mac, uint32_t crc_flaw = 0, uint32_t torn_at = 0) {
     Slot* slot = ring_.slot(position_);
     header.magic = kFrameMagic;
     header.version = kFrameVersion;
@@ -37,9 +38,10 @@ class RingProducer {
     header.flags = uint16_t(mac ? header.flags | kFrameMac : header.flags & ~kFrameMac);
     header.sequence = sequence_;
     header.epoch = uint32_t(epoch_);
-    header.crc = FrameCrc(header, slot->payload);
+    header.crc = FrameCrc(header, slot->payload) ^ crc_flaw;
     std::memcpy(slot->header, &header, sizeof header);
     if (mac) mac->Compute(header, slot->payload, slot->payload + header.payload_bytes);
+    if (torn_at > 0) std::memset(slot->payload + torn_at, 0, header.payload_bytes - torn_at);
     Publish();
   }
 

@@ -1,0 +1,12 @@
+// The classes behind openRingConsumer and openRingProducer.
+#pragma once
+
+#include <napi.h>
+
+namespace qkme::binding {
+
+Napi::Function DefineConsumer(Napi::Env env);
+Napi::Function DefineProducer(Napi::Env env);
+Napi::Function DefineFrameSource(Napi::Env env);
+
+}  // namespace qkme::binding
