@@ -124,6 +124,10 @@ napi_value SealRandom(Vault& v, const Args& a) {
   return a.Number(v.SealRandom(a.U32(0), a.Bytes(1), a.U32(2), a.Bytes(3)));
 }
 
+napi_value SealBytes(Vault& v, const Args& a) {
+  return a.Number(v.SealBytes(a.U32(0), a.Bytes(1), a.Bytes(2), a.Bytes(3)));
+}
+
 napi_value VerifyRecord(Vault& v, const Args& a) { return a.Boolean(v.VerifyRecord(a.U32(0), a.Bytes(1))); }
 
 napi_value CreateBlock(Vault& v, const Args& a) {
@@ -272,6 +276,7 @@ constexpr MethodEntry kMethods[] = {
     {"createSealer", Method<CreateSealer>},
     {"dropSealer", Method<DropSealer>},
     {"sealRandom", Method<SealRandom>},
+    {"sealBytes", Method<SealBytes>},
     {"verifyRecord", Method<VerifyRecord>},
     {"createBlock", Method<CreateBlock>},
     {"loadFrame", Method<LoadFrame>},

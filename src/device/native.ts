@@ -66,6 +66,8 @@ export interface NativeVault {
   dropSealer (sealer: SealerHandle): void
   /** Seals `length` fresh random bytes (local pools) under a 64-byte record header; returns the record's length in `out`. */
   sealRandom (sealer: SealerHandle, header: Uint8Array, length: number, out: Uint8Array): number
+  /** Seals bytes that came to JavaScript as bytes (file, serial and HTTP devices). The caller wipes `payload`. Returns the record's length in `out`. */
+  sealBytes (sealer: SealerHandle, header: Uint8Array, payload: Uint8Array, out: Uint8Array): number
   /** Verifies a record without keeping its plaintext. `qkme store check`. */
   verifyRecord (key: KeyHandle, record: Uint8Array): boolean
 
@@ -155,51 +157,125 @@ export interface NativeVault {
   zeroize (): void
 }
 
-/** Outcome of one drain: counts since the call began. */
-export interface DrainResult {
-  /** Sealed records written to `out`, each at a stride of RECORD_STRIDE; its length is in `meta`. */
-  readonly records: number
-  /** Frames dropped as exact repeats of a known name. */
-  readonly repeats: number
-  /** Frames refused; the reasons are counted in `counters()`. */
-  readonly refused: number
-  /** More frames are waiting. */
-  readonly more: boolean
-  /** A condition that quarantines the link, or '' ('other-bytes', 'replay', 'three-bad', 'stuck'). */
-  readonly quarantine: string
-}
-
 export const RECORD_STRIDE = 4096
 export const RECORD_HEADER_BYTES = 64
 export const FRAME_BYTES_MAX = 3968
 
+/** Places in the `status` of a drain (Uint32Array of DRAIN_NUMBERS). */
+export const DRAIN = {
+  records: 0, // sealed records written to `out`
+  repeats: 1, // exact repeats of a known name: counted, acknowledged, not stored
+  refused: 2, // frames refused; the reasons are in `counters()` and the incidents
+  more: 3, // 1: frames are waiting; 0: the consumer sleeps, the bell will ring
+  quarantine: 4, // index into QUARANTINES
+  fault: 5, // index into RING_FAULTS
+  ticket: 6, // for `acknowledge`
+  level: 7, // quarters of the ring that were waiting: 0 (under a half), 2, 3, 4 (full)
+  incidents: 8, // waiting for `takeIncidents`
+} as const
+export const DRAIN_NUMBERS = 10
+/** Per record in `meta`: record length, payload bytes, flags, QBER in 1e-6. */
+export const META_NUMBERS = 4
+export const DRAIN_RECORDS_MAX = 256
+export const QUARANTINES = ['', 'other-bytes', 'replay', 'three-bad', 'stuck'] as const
+/** Why a ring stopped for good: close it and open it again. */
+export const RING_FAULTS = ['', 'bad-turn', 'region-lost', 'seal-failed'] as const
+/** Bytes of one incident (native/ingest.h). */
+export const INCIDENT_BYTES = 40
+/** Places in the `health` of a tick (Uint32Array of 6). `beatAgeMs` is 2^32-1 if there never was one. */
+export const TICK = { connected: 0, producerState: 1, beatAgeMs: 2, waiting: 3, fault: 4, pid: 5 } as const
+export const TICK_NUMBERS = 6
+
 export interface RingOptions {
-  /** Path of a ring file (shared memory, sysfs resource) or an open descriptor. */
-  readonly path?: string, readonly fd?: number
+  /**
+   * memory: a sealed memfd, handed to the device over the Unix socket at `path` (the default; it cannot shrink).
+   * file: a ring file at `path`, kept over restarts, with its bells behind the socket `path`.bell.
+   * device: memory that exists already (a PCI resource file); it has no bell and is polled.
+   */
+  readonly kind?: 'memory' | 'file' | 'device'
+  readonly path: string
   readonly linkId: number
-  /** Optional AES-GMAC trailer key file. */
-  readonly macKeyPath?: string
-  /** Consumer creates the region if it is absent. */
+  /** Of a region that is made: a power of two from 8 to 262144. Default 4096 (16 MiB). */
   readonly slots?: number
+  /** 32 bytes, the same over restarts; copied. Caller wipes it. */
+  readonly fingerprintKey: Uint8Array
+  /** Frames whose names and bytes are known again: a power of two, default 2^20 (32 MiB when full). */
+  readonly rememberedFrames?: number
+  /** File of 32 bytes, mode 0600: frames must carry an AES-GMAC under it. */
+  readonly macKeyPath?: string
 }
 
+/** The reading side of a ring (native/ingest.h). JavaScript thread only. */
 export interface NativeRingConsumer {
-  /** Drains at most 256 frames or 2 ms. `meta`: per record 4 numbers: record length, payload bytes, flags, QBER 1e-6. */
-  drain (sealer: SealerHandle, slot: number, out: Uint8Array, meta: Uint32Array): DrainResult
-  /** Tells the device that everything drained so far is durable. */
-  acknowledge (): void
-  /** Loads a known name and fingerprint at start (from the store), oldest first. */
+  /**
+   * Takes at most 256 frames or 2 ms, checks and seals them. Record i is at out[i * RECORD_STRIDE], its four numbers at
+   * meta[i * META_NUMBERS]; `status` receives DRAIN_NUMBERS numbers. Allocates nothing. Takes nothing while quarantined
+   * or faulty, or when 64 batches are not acknowledged.
+   * @returns the number of records.
+   */
+  drain (sealer: SealerHandle, keySlot: number, out: Uint8Array, meta: Uint32Array, status: Uint32Array): number
+  /** Everything drained up to this ticket is durable: the device is told. */
+  acknowledge (ticket: number): void
+  /** A record that the store knows or has finished (64-byte header), oldest first, before the first drain. */
   remember (header: Uint8Array): void
+  /** Ends a quarantine: an operator's decision. */
+  resume (): void
+  /** Moves waiting incidents out, oldest first, INCIDENT_BYTES each; returns how many. */
+  takeIncidents (out: Uint8Array): number
+  /** Heartbeat to the device; `health` receives TICK_NUMBERS numbers. Call about twice a second. */
+  tick (health: Uint32Array): void
   counters (): Record<string, number>
-  header (): Record<string, number | string | bigint>
-  /** Calls back on the event loop when frames are waiting after a sleep. Lost wake-ups are impossible (native/ring.h). */
+  /** What the region's header and the last frame's header say: `qkme device`, tests, the witness of a rolled-back store. */
+  header (): Record<string, number>
+  /** Calls back on the event loop when frames wait after a sleep, or a device came or went. Lost wake-ups are impossible (native/ring.h). */
   start (onReady: () => void): void
   close (): void
 }
 
+export interface RingProducerOptions {
+  /** The consumer's socket, a ring file, or a device's memory. */
+  readonly path: string
+  readonly linkId: number
+  /** The new epoch is above this and above the region's. A device that keeps state gives its last one. */
+  readonly epochAfter?: number
+  readonly macKeyPath?: string
+}
+
+/** What may be wrong with a generated frame. */
+export const FLAWS = ['none', 'wrong-crc', 'torn', 'stuck-byte', 'stuck-line', 'other-bytes'] as const
+/** Places in a plan (Float64Array of PLAN_NUMBERS): frames [first, first + count) of a key block of `frames` frames. */
+export const PLAN = { block: 0, payloadBlock: 1, first: 2, count: 3, frames: 4, frameBytes: 5, flags: 6, qberPpm: 7, flaw: 8 } as const
+export const PLAN_NUMBERS = 9
+/** Places in the `state` of a producer (Float64Array of PRODUCER_NUMBERS). */
+export const PRODUCER = {
+  durable: 0, nextSequence: 1, epoch: 2, full: 3, consumerState: 4, consumerBeatAgeMs: 5, consumerGone: 6, waiting: 7,
+} as const
+export const PRODUCER_NUMBERS = 8
+/** What a side says of itself in the ring. */
+export const SIDE_STATE = { absent: 0, run: 1, drained: 2, fault: 3, retired: 4 } as const
+
+/** Makes the payload of any frame from a seed (native/frame_source.h). */
+export interface NativeFrameSource { readonly __source: 'frames' }
+
+/** The writing side of a ring: software devices and tests. Never waits. */
 export interface NativeRingProducer {
-  /** See native/ring.h: blocking-free; returns false when the ring is full. */
+  /** Completes and publishes one frame; false if the ring is full. Of `header` (64 bytes) flags, QBER, block id, time and offset count. */
   publish (header: Uint8Array, payload: Uint8Array): boolean
+  /** Publishes bytes as they are, header first: what a broken device writes. */
+  publishRaw (frame: Uint8Array): boolean
+  /** Makes and publishes a stretch of frames; returns how many had room. */
+  generate (source: NativeFrameSource, plan: Float64Array): number
+  /** Heartbeat with this side's state; `state` receives PRODUCER_NUMBERS numbers. */
+  state (state: Float64Array, own: number): void
+  skipSequence (count: number): void
+  repeatSequence (count: number): void
+  countDrops (count: number): void
+  /** What is durable at this KME as the device knows it, over all its regions (low halves). */
+  witness (epoch: number, sequence: number): void
+  /** Calls back when a ring that was full has room again after `sleep`. */
+  start (onSpace: () => void): void
+  /** True: wait for the bell. False: there is room, or no bell. */
+  sleep (): boolean
   close (): void
 }
 
@@ -207,7 +283,9 @@ export interface NativeAddon {
   readonly features: { readonly crc32c: string, readonly gf128: string, readonly openssl: string }
   createVault (options: { arenaBytes: number, allowUnlockedMemory: boolean, seed?: Uint8Array }): NativeVault
   openRingConsumer (vault: NativeVault, options: RingOptions): NativeRingConsumer
-  openRingProducer (options: RingOptions): NativeRingProducer
+  openRingProducer (options: RingProducerOptions): NativeRingProducer
+  /** `seed`: 32 bytes; without it a fresh one from the system's random source. */
+  createFrameSource (seed?: Uint8Array): NativeFrameSource
 }
 
 let loaded: NativeAddon | undefined

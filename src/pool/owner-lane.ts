@@ -40,6 +40,8 @@ export class OwnerLane {
   private wasShort = false
   private freeIn = 0
   spending = false
+  /** Blocks opened, decayed by the pool's tick: what this side uses. */
+  openedLately = 0
   private generation = 0
   private readonly waiters: (() => void)[] = []
 
@@ -103,6 +105,7 @@ export class OwnerLane {
   private open (blocks: BlockRow[]): void {
     const { core } = this
     const from = core.meta.horizonMine + 1
+    this.openedLately += blocks.length
     core.commit((tx) => {
       for (const block of blocks) {
         block.index = ++core.meta.horizonMine
@@ -110,11 +113,11 @@ export class OwnerLane {
         core.putBlock(tx, block)
       }
     })
+    for (const block of blocks) this.opening.set(block.index, block)
     if (this.alone) {
-      core.durable(() => { this.opened.push(...blocks); this.lease() })
+      core.durable(() => { this.onHorizonAck({ lane: 0, index: from + blocks.length - 1, refused: [] }) })
       return
     }
-    for (const block of blocks) this.opening.set(block.index, block)
     core.durable(() => { core.send('horizon', { lane: 0, from, blocks: blocks.map((b) => b.number) }) })
   }
 

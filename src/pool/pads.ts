@@ -45,14 +45,14 @@ export class Pads implements AuthPads {
   take (vital: boolean): PadBytes | undefined {
     if (!vital && this.left('mine') < this.core.deps.limits.authFloorBytes) return undefined
     const block = this.mine[0]
-    if (block === undefined || this.cursor + PAD_BYTES > this.leasedTo) { this.lease(); return undefined }
+    if (block === undefined || this.cursor + PAD_BYTES > this.leasedTo) { this.leaseSoon(); return undefined }
     const handle = this.views.enter(block)
     this.views.leave(block.number)
     this.views.load(block.number, this.cursor, this.cursor + PAD_BYTES)
     const pad = { block: block.number, offset: this.cursor, handle }
     this.cursor += PAD_BYTES
     this.core.meta.padMine = { block: block.number, offset: this.cursor }
-    if (this.leasedTo - this.cursor < LEASE_BYTES / 2) this.lease()
+    if (this.leasedTo - this.cursor < LEASE_BYTES / 2) this.leaseSoon()
     return pad
   }
 
@@ -78,6 +78,9 @@ export class Pads implements AuthPads {
     this.started = true
     this.lease()
   }
+
+  /** Not within `take`: a lease may retire the block whose pad the caller is about to use. */
+  private leaseSoon (): void { this.core.deps.soon(() => { this.lease() }) }
 
   private lease (): void {
     const { core } = this

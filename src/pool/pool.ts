@@ -23,6 +23,8 @@ import { VoidPool } from './void.js'
 
 const AUTH_FRAMES = 4
 const APP_FRAMES = 16
+/** Of the blocks opened by either side, per tick: half is forgotten in about 17 s. */
+const USE_DECAY = 0.99
 const AUDIT_HEAD_MS = 60_000
 
 /**
@@ -157,7 +159,7 @@ export class Pool implements PeerHandler, KeyPool {
 
   onMessage (name: MessageName, body: unknown): void {
     const seq = (body as { seq?: number }).seq
-    if (seq !== undefined) { this.onSequenced(name, body, seq); return }
+    if (seq !== undefined && name !== 'acknowledge') { this.onSequenced(name, body, seq); return }
     const handler = this.handlers[name] as ((body: never) => void) | undefined
     if (handler === undefined) throw this.core.protocol(`unexpected ${name}`)
     handler(body as never)
@@ -249,8 +251,8 @@ export class Pool implements PeerHandler, KeyPool {
   private poorer (): 'mine' | 'theirs' {
     let mine = 0, theirs = 0
     for (const b of this.core.blocks.values()) if (b.purpose === 'app' && b.index === 0) { if (b.owner === 'mine') mine++; else theirs++ }
-    const ourUse = this.lane.used.perSecond() / 60_000
-    const share = Math.min(0.9, Math.max(0.1, (ourUse + 0.01) / (ourUse + this.theirUse + 0.02)))
+    const ours = this.lane.openedLately
+    const share = Math.min(0.9, Math.max(0.1, (ours + 1) / (ours + this.theirUse + 2)))
     return mine * (1 - share) <= theirs * share ? 'mine' : 'theirs'
   }
 
@@ -280,7 +282,8 @@ export class Pool implements PeerHandler, KeyPool {
   /** Everything that time drives. Call it about four times a second. */
   tick (): void {
     const { core } = this
-    this.theirUse *= 0.99
+    this.theirUse *= USE_DECAY
+    this.lane.openedLately *= USE_DECAY
     if (core.ready) {
       this.lastReadyMs = core.deps.clock.monoMs()
       if (core.proposer) { this.agreement.propose(); this.agreement.retry() } else this.agreement.giveUp()
