@@ -7,6 +7,8 @@ import { pathSaeId, readQuery } from './query.js'
 import { RequestError, badParameter } from './request-error.js'
 import type { UwsRequest } from './uws-types.js'
 
+const usual = /^key_ID=[0-9a-f-]{36}$/
+
 /**
  * Get key with key IDs by GET: exactly one ID, as a query parameter. A caller that names itself as master is not
  * refused here: the key service answers it like any other SAE that is not among the slaves (401).
@@ -17,7 +19,9 @@ import type { UwsRequest } from './uws-types.js'
 export const decKeysGet = (exchange: Exchange, req: UwsRequest): void => {
   const master = pathSaeId(req.getParameter(0) ?? '', 'master_SAE_ID')
   refuseBody(req)
-  const keyId = readQuery(req.getQuery(), ['key_ID']).get('key_ID')
+  const query = req.getQuery() ?? ''
+  // The usual form needs no parser; whatever is not a plain UUID behind the name takes the long way.
+  const keyId = usual.test(query) ? query.slice(7) : readQuery(query, ['key_ID']).get('key_ID')
   if (keyId === undefined) throw badParameter('key_ID', 'must be given')
   fetch(exchange, master, [checkKeyId(keyId)])
 }

@@ -166,9 +166,9 @@ export class Exchange implements KeyReply {
       this.#finish()
       return
     }
-    const bytes = typeof body === 'string' && !isAscii(body) ? Buffer.from(body) : body
-    if (this.res.tryEnd(bytes, bytes.length)[1]) this.#finish()
-    else this.#keepRest(typeof bytes === 'string' ? Buffer.from(bytes) : bytes)
+    const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length
+    if (this.res.tryEnd(body, length)[1]) this.#finish()
+    else this.#keepRest(typeof body === 'string' ? Buffer.from(body) : body)
   }
 
   /** The socket is full: the rest of the answer is ours until the client reads. */
@@ -224,5 +224,3 @@ export class Exchange implements KeyReply {
     this.gate.release()
   }
 }
-
-const isAscii = (text: string): boolean => /^[\x00-\x7f]*$/.test(text)

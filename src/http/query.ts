@@ -22,6 +22,8 @@ export const pathSaeId = (segment: string, name: string): string => {
   return id
 }
 
+const none: ReadonlyMap<string, string> = new Map()
+
 /**
  * Reads a query whose parameters are all known, each at most once and not empty.
  *
@@ -30,8 +32,8 @@ export const pathSaeId = (segment: string, name: string): string => {
  * @see ETSI GS QKD 014 V1.1.1, clauses 5.3 and 5.4 (what a GET may carry; everything else is a POST)
  */
 export const readQuery = (query: string | undefined, known: readonly string[]): ReadonlyMap<string, string> => {
+  if (query === undefined || query === '') return none
   const parameters = new Map<string, string>()
-  if (query === undefined || query === '') return parameters
   for (const pair of query.split('&')) {
     const equals = pair.indexOf('=')
     const name = decode(equals === -1 ? pair : pair.slice(0, equals), 'a query parameter')

@@ -36,21 +36,17 @@ export const asOptionalArray = (value: JsonValue | undefined, what: string): rea
   throw badParameter(what, 'must be an array')
 }
 
-/** The body of Get status (014 clause 6.1). `stored_key_count` never exceeds `max_key_count`. */
-export const statusJson = (caller: SaeId, slave: SaeId, status: PoolStatus): string => JSON.stringify({
-  source_KME_ID: status.sourceKme,
-  target_KME_ID: status.targetKme,
-  master_SAE_ID: caller,
-  slave_SAE_ID: slave,
-  key_size: status.keySizeBits,
-  stored_key_count: Math.min(status.storedKeyCount, status.maxKeyCount),
-  max_key_count: status.maxKeyCount,
-  max_key_per_request: status.maxKeyPerRequest,
-  max_key_size: status.maxKeySizeBits,
-  min_key_size: status.minKeySizeBits,
-  max_SAE_ID_count: status.maxSaeIdCount,
-  status_extension: status.extension,
-})
+/**
+ * The body of Get status (014 clause 6.1). `stored_key_count` never exceeds `max_key_count`. Written by hand, because
+ * JSON.stringify costs a tenth of the request: an ID has no character that JSON escapes (src/kernel/ids.ts).
+ */
+export const statusJson = (caller: SaeId, slave: SaeId, status: PoolStatus): string =>
+  `{"source_KME_ID":"${status.sourceKme}","target_KME_ID":"${status.targetKme}"` +
+  `,"master_SAE_ID":"${caller}","slave_SAE_ID":"${slave}"` +
+  `,"key_size":${status.keySizeBits},"stored_key_count":${Math.min(status.storedKeyCount, status.maxKeyCount)}` +
+  `,"max_key_count":${status.maxKeyCount},"max_key_per_request":${status.maxKeyPerRequest}` +
+  `,"max_key_size":${status.maxKeySizeBits},"min_key_size":${status.minKeySizeBits},"max_SAE_ID_count":${status.maxSaeIdCount}` +
+  (status.extension === undefined ? '}' : `,"status_extension":${JSON.stringify(status.extension)}}`)
 
 /** An error as it goes out: status, Error body (014 clause 6.5; none for 401) and when to come again. */
 export interface ErrorAnswer { readonly status: ErrorStatus, readonly body: string, readonly retryAfterS?: number }
