@@ -3,16 +3,15 @@
  * environment variables and docs/configuration.md all come from it.
  */
 import { Type, type Static, type TLiteral, type TOptional, type TUnion } from '@sinclair/typebox'
+import { logLevels, type LogLevel } from '../kernel/log.js'
 import { adminSchema, peerSchema, peeringSchema, restSchema } from './schema-network.js'
 import { linkSchema, localPoolSchema, policySchema, poolsSchema, rateLimitsSchema, saeSchema } from './schema-keys.js'
 import { choice, entity, flag, group, integer, list, path } from './setting.js'
 
 const gib = 1_073_741_824
 
-export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
 export const logComponents = ['rest', 'peer', 'pool', 'link', 'device', 'store', 'admin', 'session', 'security', 'runtime'] as const
 
-type LogLevel = (typeof logLevels)[number]
 type LogComponent = (typeof logComponents)[number]
 const componentLevels = Object.fromEntries(logComponents.map((name) =>
   [name, Type.Optional(choice(`Level of the component ${name}.`, logLevels))])) as Record<LogComponent, TOptional<TUnion<TLiteral<LogLevel>[]>>>
@@ -36,6 +35,7 @@ export const configSchema = Type.Object({
   store: group('The store of sealed key, in LMDB.', {
     folder: path('Folder of the store.', { default: 'store', base: 'state' }),
     mapSizeBytes: integer('Address space for the store: its greatest size.', { minimum: 16_777_216, maximum: 16_384 * gib, default: 16 * gib, unit: 'bytes' }),
+    reserveBytes: integer('Free space on the disk below which only what frees space is still written.', { minimum: 0, maximum: 1_024 * gib, default: 268_435_456, unit: 'bytes' }),
     copies: choice('A store that turns out to be a copy: refuse to start, or void all its stock on both sides and go on.', ['refuse', 'void'], { default: 'refuse' }),
     masterKey: group('The key over all others. Exactly one of the two.', {
       file: Type.Optional(path('File with 32 bytes, mode 0600, made by `qkme store create-key`.', { secret: true })),
