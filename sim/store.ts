@@ -5,7 +5,7 @@
 import { invariant, KmeError } from '../src/kernel/errors.js'
 import type { Clock } from '../src/kernel/time.js'
 import { decodeKey, encodeKey } from '../src/store/key-codec.js'
-import type { Kv, KvEntry, KvKey, KvRange, KvStats, KvWriter } from '../src/store/kv.js'
+import type { AtEnd, Kv, KvEntry, KvKey, KvRange, KvStats, KvWriter } from '../src/store/kv.js'
 import { SortedMap } from './store-map.js'
 
 export type SimOperation = 'transact' | 'flush'
@@ -126,12 +126,19 @@ export class SimKv implements Kv {
     this.inTransaction = true
     try {
       const result = fn(tx)
+      const after: (() => void)[] = []
+      for (const last of tx.last) {
+        const then = last(tx)
+        if (then !== undefined) after.push(then)
+      }
       if (tx.writes.size > 0) {
         this.disk.operation('transact')
         const writes = [...tx.writes]
         applyTo(this.live, writes)
         this.disk.committed(writes)
       }
+      tx.live = false
+      for (const then of after) then()
       return result
     } finally {
       tx.live = false
@@ -191,6 +198,7 @@ export class SimKv implements Kv {
 
 class SimWriter implements KvWriter {
   readonly writes = new Map<string, Uint8Array | undefined>()
+  readonly last = new Set<AtEnd>()
   live = true
 
   constructor (private readonly base: SortedMap) {}
@@ -209,6 +217,7 @@ class SimWriter implements KvWriter {
   keys (range: KvRange): Iterable<KvKey> { this.encode(range.start); return keysOf(this.base, this.writes, range) }
   put (key: KvKey, value: Uint8Array): void { this.writes.set(this.encode(key), new Uint8Array(value)) }
   remove (key: KvKey): void { this.writes.set(this.encode(key), undefined) }
+  atEnd (fn: AtEnd): void { invariant(this.live, 'a transaction is used within its function only'); this.last.add(fn) }
 
   private encode (key: KvKey): string {
     invariant(this.live, 'a transaction is used within its function only')

@@ -22,10 +22,18 @@ export interface KvReader {
   keys (range: KvRange): Iterable<KvKey>
 }
 
+export type AtEnd = (tx: KvWriter) => (() => void) | void
+
 export interface KvWriter extends KvReader {
   /** `value` is copied before the call returns. At most 1 MiB. */
   put (key: KvKey, value: Uint8Array): void
   remove (key: KvKey): void
+  /**
+   * Runs `fn` after the transaction's function, still inside the transaction; the same function only once. For what is
+   * gathered during a transaction and written in one row. Not run if the transaction's function throws. What `fn`
+   * returns runs once the transaction is visible, and only then.
+   */
+  atEnd (fn: AtEnd): void
 }
 
 /** Bytes. `used` counts the data file's pages, `free` the file system, `pending` what is visible but not yet durable. */

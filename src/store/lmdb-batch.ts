@@ -34,10 +34,10 @@ export const openLmdb = (folder: string, mapBytes: number): Lmdb => {
   }
 }
 
-/** Applies batches in one durable transaction and notes the number of the last. */
-export const applyBatches = (db: Lmdb, batches: readonly Buffer[], seq: number): void => {
+/** Applies operations in one durable transaction and notes the number of the last journal entry among them. */
+export const applyBatch = (db: Lmdb, ops: Buffer, seq: number): void => {
   db.transactionSync(() => {
-    for (const batch of batches) applyOps(db, batch)
+    applyOps(db, ops)
     const applied = Buffer.alloc(8)
     applied.writeDoubleLE(seq)
     db.putSync(APPLIED_KEY, applied)
@@ -70,7 +70,7 @@ export const storeFailure = (cause: unknown, what: string): KmeError => {
   const text = cause instanceof Error ? cause.message : String(cause)
   const code = (cause as { code?: unknown } | null)?.code
   if (code === 'ENOSPC' || code === 'EDQUOT' || /No space left|MDB_MAP_FULL|quota/i.test(text)) {
-    return new KmeError('STORE_FULL', `${what}: ${text}. Free space on its disk or raise store.max_bytes, then start again`, { cause })
+    return new KmeError('STORE_FULL', `${what}: ${text}. Free space on its disk or raise store.mapSizeBytes, then start again`, { cause })
   }
   if (/MDB_(CORRUPTED|PAGE_NOTFOUND|INVALID|VERSION_MISMATCH|PANIC)|not an LMDB file/i.test(text)) {
     return new KmeError('STORE_CORRUPT', `${what}: ${text}. Move the folder away and restore a backup (qkme restore); the key stock in it is lost`, { cause })

@@ -18,8 +18,7 @@ export interface Batch {
 }
 
 export class Chunk {
-  readonly bytes: Buffer
-  readonly view: DataView
+  readonly bytes: Uint8Array
   used = 0
   /** Batches in it that are not in the data file yet. */
   waiting = 0
@@ -27,24 +26,29 @@ export class Chunk {
   shared = false
 
   constructor (readonly id: number, readonly memory: SharedArrayBuffer) {
-    this.bytes = Buffer.from(memory)
-    this.view = new DataView(memory)
+    this.bytes = new Uint8Array(memory)
   }
 
   left (): number { return this.bytes.length - this.used }
 
   /** Appends one operation; returns the value's place in the chunk. The caller has checked that it fits. */
   write (key: string, value: Uint8Array | undefined): Uint8Array {
-    const at = this.used, keyAt = at + OP_HEADER_BYTES
-    this.bytes[at] = value === undefined ? OP_REMOVE : OP_PUT
-    this.view.setUint16(at + 1, key.length, true)
-    this.view.setUint32(at + 3, value?.length ?? 0, true)
-    this.bytes.write(key, keyAt, 'latin1')
-    const valueAt = keyAt + key.length
-    if (value !== undefined) this.bytes.set(value, valueAt)
-    this.used = valueAt + (value?.length ?? 0)
-    return this.bytes.subarray(valueAt, this.used)
+    const { bytes } = this
+    const at = this.used, keyAt = at + OP_HEADER_BYTES, valueAt = keyAt + key.length, length = value?.length ?? 0
+    bytes[at] = value === undefined ? OP_REMOVE : OP_PUT
+    bytes[at + 1] = key.length
+    bytes[at + 2] = key.length >>> 8
+    bytes[at + 3] = length
+    bytes[at + 4] = length >>> 8
+    bytes[at + 5] = length >>> 16
+    bytes[at + 6] = 0
+    for (let i = 0; i < key.length; i++) bytes[keyAt + i] = key.charCodeAt(i)
+    if (value !== undefined) bytes.set(value, valueAt)
+    this.used = valueAt + length
+    return this.place(valueAt, length)
   }
+
+  place (at: number, length: number): Uint8Array { return new Uint8Array(this.memory, at, length) }
 }
 
 /** Hands out chunks and takes them back; counts the bytes that are out. */

@@ -1,7 +1,7 @@
 /** The writer that `transact` lends to its function. */
 import { invariant } from '../kernel/errors.js'
 import { decodeKey, encodeKey } from './key-codec.js'
-import type { KvEntry, KvKey, KvRange, KvWriter } from './kv.js'
+import type { AtEnd, KvEntry, KvKey, KvRange, KvWriter } from './kv.js'
 import { CHUNK_BYTES, opBytes, type Chunk, type ChunkPool } from './lmdb-chunks.js'
 import type { Layer } from './lmdb-range.js'
 
@@ -19,6 +19,7 @@ export class TxWriter implements KvWriter {
   removes = false
   from: number
   private moved = false
+  private readonly last = new Set<AtEnd>()
 
   constructor (private readonly base: TxBase, public chunk: Chunk, private readonly pool: ChunkPool) { this.from = chunk.used }
 
@@ -49,6 +50,21 @@ export class TxWriter implements KvWriter {
     this.write(this.encode(key), undefined)
   }
 
+  atEnd (fn: AtEnd): void {
+    invariant(this.live, 'a transaction is used within its function only')
+    this.last.add(fn)
+  }
+
+  /** Runs what `atEnd` was given, also what that gives. @returns what is to run after the commit. */
+  finish (): (() => void)[] {
+    const after: (() => void)[] = []
+    for (const fn of this.last) {
+      const then = fn(this)
+      if (then !== undefined) after.push(then)
+    }
+    return after
+  }
+
   /** Takes everything back. */
   undo (): void {
     if (this.moved) this.pool.give(this.chunk)
@@ -77,11 +93,8 @@ export class TxWriter implements KvWriter {
     const length = this.chunk.used - this.from
     const next = this.pool.take(length + bytes > CHUNK_BYTES ? 2 * (length + bytes) : 0)
     next.bytes.set(this.chunk.bytes.subarray(this.from, this.chunk.used))
-    const delta = next.bytes.byteOffset - this.from - this.chunk.bytes.byteOffset
     for (const [key, place] of this.writes) {
-      if (place === undefined) continue
-      const at = place.byteOffset + delta
-      this.writes.set(key, next.bytes.subarray(at, at + place.length))
+      if (place !== undefined) this.writes.set(key, next.place(place.byteOffset - this.from, place.length))
     }
     next.used = length
     this.undo()

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { isMainThread, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { systemClock } from '../kernel/system-clock.js'
 import { Journal } from './journal.js'
-import { applyBatches, appliedSeq, openLmdb, storeFailure, usedBytes, type Lmdb } from './lmdb-batch.js'
+import { applyBatch, appliedSeq, openLmdb, storeFailure, usedBytes, type Lmdb } from './lmdb-batch.js'
 import { ANSWERS, DOORBELL, JOURNAL_FILE, type BatchMessage, type FromWriter, type ToWriter, type WriterData } from './lmdb-link.js'
 
 const JOURNALED_BYTES_MAX = 128 << 10
@@ -23,6 +23,7 @@ class Writer {
   private unapplied: BatchMessage[] = []
   private unappliedBytes = 0
   private unappliedSinceMs = 0
+  private scratch = Buffer.alloc(2 << 20)
 
   constructor (private readonly data: WriterData) {
     this.db = openLmdb(data.folder, data.mapBytes)
@@ -65,13 +66,7 @@ class Writer {
       bytes += batch.to - batch.from
     }
     if (bytes > JOURNALED_BYTES_MAX || this.unappliedBytes + bytes > UNAPPLIED_BYTES_MAX || !this.journal.fits(bytes)) return this.apply(group)
-    const ops = Buffer.allocUnsafe(bytes)
-    let at = 0
-    for (const batch of group) {
-      ops.set(this.bytesOf(batch), at)
-      at += batch.to - batch.from
-    }
-    this.journal.append(this.entry + 1, ops)
+    this.journal.append(this.entry + 1, this.copyOf(group))
     this.entry++
     if (this.unapplied.length === 0) this.unappliedSinceMs = systemClock.monoMs()
     this.unapplied.push(...group)
@@ -82,8 +77,7 @@ class Writer {
   /** Everything unapplied and `group` in one transaction of the data file; the journal is empty afterwards. */
   private apply (group: readonly BatchMessage[]): void {
     const batches = [...this.unapplied, ...group]
-    // LMDB takes addresses of values: they must not lie in shared memory, hence the copies.
-    applyBatches(this.db, batches.map((batch) => Buffer.from(this.bytesOf(batch))), group.length > 0 ? ++this.entry : this.entry)
+    applyBatch(this.db, this.copyOf(batches), group.length > 0 ? ++this.entry : this.entry)
     this.unapplied = []
     this.unappliedBytes = 0
     this.journal.reset()
@@ -91,8 +85,19 @@ class Writer {
     this.answer({ applied: (batches.at(-1) as BatchMessage).seq, usedBytes: usedBytes(this.db), freeBytes: bavail * bsize })
   }
 
-  private bytesOf (batch: BatchMessage): Uint8Array {
-    return (this.chunks.get(batch.chunk) as Uint8Array).subarray(batch.from, batch.to)
+  /**
+   * The operations of all batches in one piece of private memory, reused by the next call: LMDB takes addresses of
+   * values, which must not lie in shared memory.
+   */
+  private copyOf (batches: readonly BatchMessage[]): Buffer {
+    const bytes = batches.reduce((sum, batch) => sum + batch.to - batch.from, 0)
+    if (this.scratch.length < bytes) this.scratch = Buffer.alloc(bytes)
+    let at = 0
+    for (const batch of batches) {
+      this.scratch.set((this.chunks.get(batch.chunk) as Uint8Array).subarray(batch.from, batch.to), at)
+      at += batch.to - batch.from
+    }
+    return this.scratch.subarray(0, bytes)
   }
 }
 

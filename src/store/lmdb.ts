@@ -11,7 +11,7 @@ import { invariant, KmeError } from '../kernel/errors.js'
 import { decodeKey, encodeKey, keyBytes } from './key-codec.js'
 import type { Kv, KvEntry, KvKey, KvRange, KvStats, KvWriter } from './kv.js'
 import { readJournal } from './journal.js'
-import { applyBatches, appliedSeq, openLmdb, storeFailure, usedBytes, type Lmdb } from './lmdb-batch.js'
+import { applyBatch, appliedSeq, openLmdb, storeFailure, usedBytes, type Lmdb } from './lmdb-batch.js'
 import { ChunkPool, type Batch, type Chunk } from './lmdb-chunks.js'
 import { ANSWERS, DOORBELL, JOURNAL_FILE, type FromWriter, type ToWriter, type WriterData } from './lmdb-link.js'
 import { mergePage, type Layer } from './lmdb-range.js'
@@ -37,7 +37,7 @@ export const openLmdbKv = async (options: LmdbOptions): Promise<Kv> => {
   try {
     const journal = join(options.folder, JOURNAL_FILE)
     const entries = existsSync(journal) ? readJournal(journal, appliedSeq(db)) : []
-    if (entries.length > 0) applyBatches(db, entries.map((entry) => entry.ops), (entries.at(-1) as { seq: number }).seq)
+    if (entries.length > 0) applyBatch(db, Buffer.concat(entries.map((entry) => entry.ops)), (entries.at(-1) as { seq: number }).seq)
   } catch (cause) {
     await db.close()
     throw storeFailure(cause, `cannot replay the journal in ${options.folder}`)
@@ -102,8 +102,11 @@ class LmdbKv implements Kv {
     const writer = this.writing = new TxWriter(this, this.chunk, this.pool)
     try {
       const result = fn(writer)
+      const after = writer.finish()
       if (writer.writes.size > 0) this.accept(writer)
       else writer.undo()
+      writer.live = false
+      for (const then of after) then()
       return result
     } catch (error) {
       writer.undo()
@@ -170,7 +173,7 @@ class LmdbKv implements Kv {
 
   private accept (writer: TxWriter): void {
     if (this.nearlyFull() && !writer.removes) {
-      throw new KmeError('STORE_FULL', `the store in ${this.options.folder} has no room (${this.freeBytes} bytes free on the disk, ${this.usedBytes} of ${this.options.mapBytes} used). Free space or raise store.max_bytes`)
+      throw new KmeError('STORE_FULL', `the store in ${this.options.folder} has no room (${this.freeBytes} bytes free on the disk, ${this.usedBytes} of ${this.options.mapBytes} used). Free space or raise store.mapSizeBytes`)
     }
     if (writer.chunk !== this.chunk) {
       this.send(true)

@@ -1,0 +1,98 @@
+/** The registry of SAEs in the store: who is known, with what rights. Its generation moves at every change. */
+import { KmeError } from '../kernel/errors.js'
+import { entityId, type SaeId } from '../kernel/ids.js'
+import { prefixRange, type Kv, type KvReader } from './kv.js'
+import { viewOf } from './numbers.js'
+
+export type SaeStatus = 'active' | 'suspended' | 'revoked'
+/** What an SAE may do: ask for new keys as a master, fetch them as a slave. */
+export type SaeRole = 'master' | 'slave'
+
+export interface SaeRow {
+  readonly id: SaeId
+  /** `revoked` is for ever: an ID that was revoked never becomes another's. */
+  readonly status: SaeStatus
+  /** SHA-256 of the one certificate that is accepted, 64 hex digits; undefined: any that the SAE CA issued for the ID. */
+  readonly fingerprint?: string
+  readonly roles: readonly SaeRole[]
+  /** Partners it may share keys with; undefined: as the general policy says. */
+  readonly partners?: readonly SaeId[]
+  /** Milliseconds since 1970. */
+  readonly createdMs: number
+  readonly note?: string
+}
+
+const TABLE = 'sae'
+const GENERATION = ['saeGeneration'] as const
+const SAES_MAX = 1_000_000
+const PARTNERS_MAX = 10_000
+const statuses: readonly string[] = ['active', 'suspended', 'revoked']
+
+/** Counts changes of the registry: caches compare it. */
+export const saeGeneration = (kv: KvReader): number => {
+  const row = kv.get(GENERATION)
+  return row?.length === 8 ? viewOf(row).getFloat64(0, true) : 0
+}
+
+/** Undefined if the SAE is unknown. @throws KmeError `STORE_CORRUPT` */
+export const getSae = (kv: KvReader, id: SaeId): SaeRow | undefined => {
+  const row = kv.get([TABLE, id])
+  return row === undefined ? undefined : decode(id, row)
+}
+
+/** In order of ID, beginning after `after`. */
+export const listSaes = (kv: KvReader, after?: SaeId, limit = Infinity): SaeRow[] =>
+  [...kv.range({ ...prefixRange([TABLE]), ...(after === undefined ? {} : { start: [TABLE, after, 0] }), limit })]
+    .map(({ key, value }) => decode(String(key[1]), value))
+
+/**
+ * Adds an SAE, durable when the promise resolves. @returns the new generation.
+ * @throws KmeError `BAD_REQUEST` if it is known already, or the row is not well-formed.
+ */
+export const addSae = (kv: Kv, sae: SaeRow): Promise<number> => {
+  if (kv.has([TABLE, sae.id])) throw new KmeError('BAD_REQUEST', `SAE ${sae.id} is known already: change it, or take another ID`)
+  if ([...kv.keys({ ...prefixRange([TABLE]), limit: SAES_MAX })].length >= SAES_MAX) throw new KmeError('BAD_REQUEST', `the registry holds ${SAES_MAX} SAEs, its greatest number`)
+  return write(kv, sae)
+}
+
+/** Changes what `change` names. @throws KmeError `NOT_FOUND`; `BAD_REQUEST` if it is revoked or the result is not well-formed. */
+export const changeSae = (kv: Kv, id: SaeId, change: Partial<Omit<SaeRow, 'id' | 'createdMs'>>): Promise<number> => {
+  const known = getSae(kv, id)
+  if (known === undefined) throw new KmeError('NOT_FOUND', `SAE ${id} is not known`)
+  if (known.status === 'revoked') throw new KmeError('BAD_REQUEST', `SAE ${id} is revoked for ever: register the successor under another ID`)
+  return write(kv, { ...known, ...change })
+}
+
+const write = async (kv: Kv, sae: SaeRow): Promise<number> => {
+  const row = encode(sae)
+  const generation = kv.transact((tx) => {
+    tx.put([TABLE, sae.id], row)
+    const next = saeGeneration(tx) + 1, bytes = new Uint8Array(8)
+    viewOf(bytes).setFloat64(0, next, true)
+    tx.put(GENERATION, bytes)
+    return next
+  })
+  await kv.flushed()
+  return generation
+}
+
+const encode = (sae: SaeRow): Uint8Array => {
+  const bad = (what: string): KmeError => new KmeError('BAD_REQUEST', `SAE ${sae.id}: ${what}`)
+  entityId(sae.id, 'the SAE ID')
+  if (!statuses.includes(sae.status)) throw bad('status must be active, suspended or revoked')
+  if (sae.roles.length === 0 || sae.roles.some((role) => role !== 'master' && role !== 'slave')) throw bad('roles must be master, slave or both')
+  if (sae.fingerprint !== undefined && !/^[0-9a-f]{64}$/.test(sae.fingerprint)) throw bad('the fingerprint must be 64 lower-case hex digits (SHA-256 of the certificate)')
+  if ((sae.partners?.length ?? 0) > PARTNERS_MAX) throw bad(`at most ${PARTNERS_MAX} partners`)
+  sae.partners?.forEach((partner) => entityId(partner, 'a partner'))
+  if ((sae.note?.length ?? 0) > 500) throw bad('a note has at most 500 characters')
+  const { id: _, ...rest } = sae
+  return new TextEncoder().encode(JSON.stringify(rest))
+}
+
+const decode = (id: SaeId, row: Uint8Array): SaeRow => {
+  try {
+    const raw = JSON.parse(Buffer.from(row).toString()) as Omit<SaeRow, 'id'>
+    if (statuses.includes(raw.status) && Array.isArray(raw.roles) && typeof raw.createdMs === 'number') return { id, ...raw }
+  } catch { /* Said below, like any other damage. */ }
+  throw new KmeError('STORE_CORRUPT', `the row of SAE ${id} is damaged. Restore a backup into a new folder (qkme restore)`)
+}
