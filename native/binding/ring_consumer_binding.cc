@@ -100,7 +100,8 @@ class Consumer : public Napi::ObjectWrap<Consumer> {
     if (done.wake_producer) RingBell(space_.get());
     if (region_->Lost()) ingest.Fail(IngestFault::kRegionLost);
     const uint32_t numbers[kStatusNumbers] = {done.records, done.repeats, done.refused, done.more, uint32_t(ingest.quarantine()),
-                                              uint32_t(ingest.fault()), done.ticket, done.level, ingest.incidents(), 0};
+                                              uint32_t(ingest.fault()), done.ticket, done.level, ingest.incidents(),
+                                              uint32_t(ingest.counter(kIncidentsLost))};
     std::memcpy(status.Data(), numbers, sizeof numbers);
     return Napi::Number::New(env, done.records);
   }

@@ -172,6 +172,7 @@ export const DRAIN = {
   ticket: 6, // for `acknowledge`
   level: 7, // quarters of the ring that were waiting: 0 (under a half), 2, 3, 4 (full)
   incidents: 8, // waiting for `takeIncidents`
+  incidentsLost: 9, // ever, because too many waited (low half)
 } as const
 export const DRAIN_NUMBERS = 10
 /** Per record in `meta`: record length, payload bytes, flags, QBER in 1e-6. */

@@ -1,0 +1,79 @@
+import { invariant } from '../kernel/errors.js'
+import { DRAIN_RECORDS_MAX, META_NUMBERS, RECORD_STRIDE } from './native.js'
+
+/** Sealed records of one drain: record i is at records[i * RECORD_STRIDE], meta[i * META_NUMBERS] is its length. */
+export interface RingBatch {
+  readonly count: number
+  /** Ciphertext behind 64-byte record headers. Borrowed until `acknowledge`. */
+  readonly records: Uint8Array
+  readonly meta: Uint32Array
+  /** The batch is durable: the device is told as soon as all earlier batches are durable too. Once, in any order. */
+  acknowledge (): void
+}
+
+interface Buffers { readonly records: Uint8Array, readonly meta: Uint32Array }
+interface Ticket { readonly number: number, done: boolean }
+
+/** Tickets of batches without records (repeats, refusals) that may wait behind one that is being stored. */
+const TICKETS_MAX = 48
+
+/**
+ * The batches under way: at most `batchesMax` at once, each with its own buffers, acknowledged to the device in the
+ * order of the drains.
+ */
+export class RingBatches {
+  private readonly free: Buffers[] = []
+  private readonly tickets: Ticket[] = []
+  private made = 0
+
+  /**
+   * @param acknowledge Tells the ring that everything up to a ticket is durable.
+   * @param onFree A batch came back: there is room for a drain again.
+   */
+  constructor (private readonly batchesMax: number, private readonly acknowledge: (ticket: number) => void, private readonly onFree: () => void) {}
+
+  get inFlight (): number { return this.made - this.free.length }
+
+  /** Buffers for a drain, or undefined while the store is behind. */
+  borrow (): Buffers | undefined {
+    if (this.tickets.length >= TICKETS_MAX) return undefined
+    const buffers = this.free.pop()
+    if (buffers !== undefined || this.made >= this.batchesMax) return buffers
+    this.made += 1
+    return { records: new Uint8Array(DRAIN_RECORDS_MAX * RECORD_STRIDE), meta: new Uint32Array(DRAIN_RECORDS_MAX * META_NUMBERS) }
+  }
+
+  /** The drain took nothing. */
+  giveBack (buffers: Buffers): void { this.free.push(buffers) }
+
+  /** The drain took frames, none of which is to be stored. */
+  settle (buffers: Buffers, ticket: number): void {
+    this.free.push(buffers)
+    this.tickets.push({ number: ticket, done: true })
+    this.advance()
+  }
+
+  /** The drain wrote `count` records. */
+  issue (buffers: Buffers, count: number, ticket: number): RingBatch {
+    const mine: Ticket = { number: ticket, done: false }
+    this.tickets.push(mine)
+    return {
+      count,
+      records: buffers.records,
+      meta: buffers.meta,
+      acknowledge: () => {
+        invariant(!mine.done, 'a batch is acknowledged once')
+        mine.done = true
+        this.free.push(buffers)
+        this.advance()
+        this.onFree()
+      },
+    }
+  }
+
+  private advance (): void {
+    let last: Ticket | undefined
+    while (this.tickets[0]?.done === true) last = this.tickets.shift()
+    if (last !== undefined) this.acknowledge(last.number)
+  }
+}
