@@ -65,6 +65,13 @@ t.test('only plain maps, arrays, numbers, texts and bytes', async (t) => {
   t.equal(scanned(mapA, [0xd3, 0xff, 0xdf, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), 'body', 'below -2^53')
 })
 
+t.test('the decoder never sees what the scan refuses', async (t) => {
+  const number = [0xa6, ...Buffer.from('number')]
+  t.strictSame(unpackBody('stored', Uint8Array.from([0x81, ...number, 7])), { number: 7 })
+  t.equal(reasonOf(() => unpackBody('stored', Uint8Array.from([0x82, ...number, 7, ...number, 8]))), 'body', 'a key twice')
+  t.equal(reasonOf(() => unpackBody('hello', Uint8Array.from([0x81, 0xa1, 0x61, 0xdd, 0x01, 0xff, 0xff, 0xff]))), 'body', 'an array that the decoder would make at once')
+})
+
 t.test('whatever bytes come, the scan refuses or the decoder agrees with it', async () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 60 }), (tail) => {
     const bytes = Uint8Array.from([0x81, 0xa6, ...Buffer.from('number'), ...tail])

@@ -55,6 +55,7 @@ export interface TlsNodeOptions {
   readonly limits?: Partial<PeerLimits>
   readonly vault?: BlockVault
   readonly incarnation?: number
+  readonly socketsMax?: number
 }
 
 /** Starts one side and stops it with the test. The blocks are the same for both sides of a pair of names. */
@@ -68,7 +69,7 @@ export const startTlsNode = async (t: Test, options: TlsNodeOptions): Promise<Tl
     self, peers: [{ id: remote, ...options.url === undefined ? {} : { url: options.url } }], handlerFor: () => desk, vault, limits,
     clock: systemClock, random: systemRandom, log: noting(security),
     dialler: createTlsDialler({ credentials, clock: systemClock, connectTimeoutMs: limits.connectTimeoutMs, closeTimeoutMs: 500 }),
-    listen: createTlsListen({ server: tlsApp, host: '127.0.0.1', port: 0, credentials, sendQueueBytesMax: limits.sendQueueBytesMax, socketsMax: 16 }),
+    listen: createTlsListen({ server: tlsApp, host: '127.0.0.1', port: 0, credentials, sendQueueBytesMax: limits.sendQueueBytesMax, socketsMax: options.socketsMax ?? 16 }),
   })
   manager.attach(remote, (event: PeerEvent) => { events.push(event.type === 'peer.disconnected' ? `disconnected:${event.reason}` : event.type.slice(5)) })
   await manager.start()

@@ -131,6 +131,21 @@ t.test('a dialler that says no hello is let go; one that cannot be reached times
   t.equal(a.manager.status(B).lastEnd, 'connect-timeout')
 })
 
+t.test('of two connections that have not said hello yet, the newer one of the same side stays', async (t) => {
+  const world = makeWorld()
+  const b = await world.start(B, A, { dials: false })
+  const ends: string[] = []
+  for (const name of ['first', 'second']) {
+    world.network.node(A).dialler.dial({ id: B, url: '' }, {
+      opened: () => ({ frame: () => {}, heard: () => {}, drained: () => {}, closed: (reason) => { ends.push(`${name} ${reason}`) } }),
+      failed: (reason) => { ends.push(reason) },
+    })
+    world.clock.advance(100)
+  }
+  t.same(ends, ['first replaced'])
+  t.equal(b.manager.status(A).state, 'authenticating')
+})
+
 t.test('a killed process: its peer sees a broken connection; nothing of it stays', async (t) => {
   const { world, a, b } = await connected()
   world.network.kill(A)

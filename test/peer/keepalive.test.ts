@@ -1,0 +1,48 @@
+import t from 'tap'
+import { Keepalive } from '../../src/peer/keepalive.js'
+import { SimClock } from '../../sim/clock.js'
+
+const limits = { pingAfterMs: 5_000, idleTimeoutMs: 20_000 }
+
+const watch = (): { clock: SimClock, keepalive: Keepalive, watched: { bufferedBytes: number, pings: number, deaths: string[], ping (): void, dead (why: string): void } } => {
+  const clock = new SimClock()
+  const watched = { bufferedBytes: 0, pings: 0, deaths: [] as string[], ping () { this.pings++ }, dead (why: string) { this.deaths.push(why) } }
+  return { clock, watched, keepalive: new Keepalive(clock, limits, watched) }
+}
+
+t.test('pings only when it is quiet', async (t) => {
+  const { clock, watched, keepalive } = watch()
+  for (let i = 0; i < 60; i++) {
+    clock.advance(1_000)
+    keepalive.heard()
+  }
+  t.same([watched.pings, watched.deaths], [0, []])
+  clock.advance(11_000)
+  t.equal(watched.pings, 2)
+  clock.advance(20_000)
+  t.same(watched.deaths.length, 1)
+  t.equal(clock.pending, 0, 'and then it is over')
+})
+
+t.test('a peer that speaks but does not read is dead too', async (t) => {
+  const { clock, watched, keepalive } = watch()
+  watched.bufferedBytes = 1_000
+  const second = (): void => {
+    clock.advance(1_000)
+    keepalive.heard()
+  }
+  for (let i = 0; i < 100; i++) {
+    second()
+    keepalive.moved()
+  }
+  t.same(watched.deaths, [], 'slow is not dead')
+  for (let i = 0; i < 26; i++) second()
+  t.match(watched.deaths, [/has read nothing/])
+})
+
+t.test('stop', async (t) => {
+  const { clock, watched, keepalive } = watch()
+  keepalive.stop()
+  clock.advance(100_000)
+  t.same([watched.pings, watched.deaths, clock.pending], [0, [], 0])
+})
