@@ -32,6 +32,10 @@ export class FakeService implements KeyService {
     maxKeyPerRequest: 128, maxKeySizeBits: 8_192, minKeySizeBits: 64, maxSaeIdCount: 8,
   })
 
+  reset (): void {
+    Object.assign(this, new FakeService())
+  }
+
   /** Like the real service: the bytes are wiped when the call returns. */
   deliver (reply: KeyReply, json = container()): number {
     const delivery = this.deliveries++
@@ -174,14 +178,26 @@ export class Lab {
     return client
   }
 
-  /** One request on a connection of its own. */
+  readonly #kept = new Map<Issued | undefined, Client>()
+
+  /** One request, on the connection that the last call of this client left open, if it did. */
   async call (who: Issued | undefined, method: string, path: string, options: CallOptions = {}): Promise<Answer> {
-    const client = await this.connect(who)
+    const kept = this.#kept.get(who)
+    const client = kept === undefined || kept.closed ? await this.connect(who) : kept
     client.send(request(method, path, options))
     const answer = await client.answer(method === 'HEAD')
-    client.destroy()
     if (answer === undefined) throw new Error(`no answer to ${method} ${path}`)
+    this.#kept.set(who, client)
+    if (answer.headers.get('connection') === 'close') await client.whenClosed()
     return answer
+  }
+
+  /** Forgets what the tests before did. */
+  reset (): this {
+    this.service.reset()
+    this.events.length = 0
+    this.faults.length = 0
+    return this
   }
 }
 
