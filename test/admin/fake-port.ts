@@ -1,0 +1,33 @@
+import { KmeError } from '../../src/kernel/errors.js'
+import type { LogLevel } from '../../src/kernel/log.js'
+import type { AdminPort, OperatorAct, OperatorAudit } from '../../src/admin/port.js'
+
+/** An AdminPort that writes down every act, and fails as told. */
+export const fakePort = (options: { fail?: unknown } = {}) => {
+  const acts: string[] = []
+  const levels: Record<string, LogLevel> = { '*': 'info' }
+  const health = { live: true, ready: true, reasons: [] as string[] }
+  const note = (what: string) => async (id: string): Promise<void> => {
+    if (options.fail !== undefined) throw options.fail
+    if (id === 'nobody') throw new KmeError('NOT_FOUND', `there is no ${id}`)
+    acts.push(`${what} ${id}`)
+  }
+  const sae = (id: string) => ({ id, kme: 'A', state: 'known', registeredAt: null, associations: 0, certificateNotAfter: null })
+  const port: AdminPort = {
+    status: () => ({ kme: 'A', version: '0', startedAt: '', uptimeS: 1, incarnation: 1, state: 'working', parts: [], pools: 0, links: 0, peers: 0, saes: 0, alertsActive: 0 }),
+    health: () => health,
+    pools: () => [], links: () => [], peers: () => [], devices: () => [],
+    saes: (after, limit) => ({ saes: [sae(`${after ?? 'first'}+${limit}`)], next: null }),
+    account: async () => ({ pools: [], differenceBits: 0 }),
+    alerts: () => [],
+    addSae: async ({ id, name }) => { await note('add')(`${id} ${name ?? '-'}`); return sae(id) },
+    suspendSae: note('suspend'), resumeSae: note('resume'), removeSae: note('remove'), replenish: note('replenish'),
+    releaseLink: note('release'), restartPart: note('restart'), retirePeer: note('retire'), zeroize: () => note('zeroize')('all'),
+    logLevels: () => levels,
+    setLogLevels: (changes) => { Object.assign(levels, changes) },
+  }
+  const records: OperatorAct[] = []
+  const auditState = { fails: false }
+  const audit: OperatorAudit = { record: async (act) => { if (auditState.fails) throw new KmeError('STORE_FULL', 'no space'); records.push(act) } }
+  return { port, acts, health, records, audit, auditState }
+}
