@@ -45,7 +45,7 @@ static_assert(sizeof(Incident) == 40);
 enum IngestCounter : uint32_t {
   kAcceptedFrames, kAcceptedBytes, kRepeats, kRefusedFrames, kRefusedBytes, kBadForm, kBadCrc, kBadMac, kBadLink, kBadEpoch,
   kTestFrames, kAbortedFrames, kGaps, kMissingFrames, kSequenceBack, kRestarts, kSuspicious, kStuckFrames, kOtherBytesFrames,
-  kReplayFrames, kDeviceDropped, kIncidentsLost, kWakes, kIngestCounters,
+  kReplayFrames, kDeviceDropped, kIncidentsLost, kIngestCounters,
 };
 
 /// Where sealed records go. `header` has kind, name, sequence, fingerprint, QBER set.
@@ -109,7 +109,6 @@ class Ingest {
   Quarantine quarantine() const { return quarantine_; }
   IngestFault fault() const { return fault_; }
   uint64_t counter(uint32_t i) const { return counters_[i]; }
-  void CountWake() { counters_[kWakes] += 1; }
   uint32_t incidents() const { return incident_count_; }
   /// Moves up to `room` incidents out, oldest first.
   uint32_t TakeIncidents(Incident* to, uint32_t room);

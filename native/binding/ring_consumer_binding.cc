@@ -17,7 +17,7 @@ constexpr size_t kStatusNumbers = 10, kHealthNumbers = 6;
 constexpr const char* kCounterNames[kIngestCounters] = {
     "acceptedFrames", "acceptedBytes", "repeats", "refusedFrames", "refusedBytes", "badForm", "badCrc", "badMac", "badLink",
     "badEpoch", "testFrames", "abortedFrames", "gaps", "missingFrames", "sequenceBack", "restarts", "suspiciousFrames",
-    "stuckFrames", "otherBytesFrames", "replayFrames", "deviceDropped", "incidentsLost", "wakes"};
+    "stuckFrames", "otherBytesFrames", "replayFrames", "deviceDropped", "incidentsLost"};
 
 /// Seals with the vault's sealer; a handle stays the same during one drain.
 struct VaultSink : RecordSink {

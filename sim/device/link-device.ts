@@ -1,0 +1,277 @@
+import type { NativeAddon, NativeFrameSource } from '../../src/device/native.js'
+import { SIDE_STATE } from '../../src/device/native.js'
+import type { Cancel, Clock } from '../../src/kernel/time.js'
+import { Dropped } from './dropped.js'
+import type { Command, Side } from './faults.js'
+import { parseRate, type DeviceOptions } from './options.js'
+import { Pacer } from './pacer.js'
+import { RingSide, type BlockShape } from './ring-side.js'
+import { readState, writeState } from './state-file.js'
+
+const TICK_MS = 5
+const ATTACH_MS = 100
+const PROGRESS_MS = 500
+/** Frames that may be made and not yet written, at the highest rate; and written in one turn, per side. */
+const WINDOW_FRAMES = 4_096
+const FRAMES_PER_TURN = 256
+/** A ring full for this long: new key blocks are dropped, newest first (docs/ring-format.md). */
+const BLOCKED_MS = 2_000
+const RESERVE_BLOCKS = 4_096
+/** One-way BB84 gives no key above this error rate. */
+const QBER_ABORT = 0.11
+/** How far a device without memory goes back; what is known already counts as a repeat. */
+const BLIND_RESEND_BLOCKS = 4
+
+export interface Progress {
+  readonly event: 'waiting' | 'attached' | 'progress' | 'stopped'
+  readonly [member: string]: unknown
+}
+
+/** The devices of one link: both ends get equal frames, each at the pace of its ring. */
+export class LinkDevice {
+  private readonly shape: BlockShape
+  private readonly sides: { readonly name: 'a' | 'b', readonly ring: RingSide }[]
+  private readonly source: NativeFrameSource
+  private readonly pacer: Pacer
+  private readonly dropped = new Dropped()
+  private readonly startFrame: number
+  private reservedBlock: number
+  private storedDurable: number
+  private released: number // frames below this may be written
+  private mode: 'run' | 'cut' | 'stall' = 'run'
+  private qber: number
+  private full = false
+  private blockedSinceMs = Infinity
+  private lostFrames = 0 // of a block that is not dropped whole yet
+  private lastAttachMs = -Infinity
+  private lastProgressMs = -Infinity
+  private turnPlanned = false
+  private stopped = false
+  private cancels: Cancel[] = []
+  private cancelStall: Cancel = () => {}
+
+  /** @throws KmeError `CONFIG_INVALID` for a damaged state file. */
+  constructor (private readonly options: DeviceOptions, addon: NativeAddon, private readonly clock: Clock, private readonly tell: (progress: Progress) => void) {
+    this.shape = { frameBytes: options.frameBytes, blockFrames: options.blockFrames }
+    this.source = addon.createFrameSource(options.seed)
+    const state = options.statePath === undefined ? undefined : readState(options.statePath)
+    const sameShape = state !== undefined && state.frameBytes === options.frameBytes && state.blockFrames === options.blockFrames
+    // With a seed every block can be made again, so what is not durable is sent again. Fresh random bytes need fresh
+    // names: behind everything reserved, or, without state, behind all earlier runs by the clock.
+    const resend = options.seed !== undefined && (state === undefined || sameShape)
+    const first = resend ? state?.durableBlock ?? 0 : state?.reservedBlock ?? Math.round(clock.wallMs()) * 1_000
+    this.reservedBlock = Math.max(first, state?.reservedBlock ?? 0)
+    this.storedDurable = first
+    this.startFrame = this.released = first * options.blockFrames
+    this.qber = options.qberPpm / 1e6
+    this.pacer = new Pacer(options.rateBps, options.frameBytes * 8, clock.monoMs())
+    const paths = options.ringB === undefined ? [['a', options.ringA] as const] : [['a', options.ringA] as const, ['b', options.ringB] as const]
+    this.sides = paths.map(([name, path]) => ({
+      name,
+      ring: new RingSide({
+        addon, path, linkId: options.linkId, source: this.source, shape: this.shape,
+        ...(options.macKeyPath === undefined ? {} : { macKeyPath: options.macKeyPath }),
+        skipDropped: (frame) => this.dropped.skip(frame),
+        onSpace: () => { this.turn() },
+      }, this.startFrame, state?.epoch ?? 0),
+    }))
+    this.reserve()
+  }
+
+  start (): void { this.tick() }
+
+  /** Writes nothing more, tells both ends that it is drained, keeps its state. */
+  stop (): void {
+    if (this.stopped) return
+    this.stopped = true
+    this.cancelStall()
+    for (const cancel of this.cancels) cancel()
+    for (const { ring } of this.sides) { ring.beat(SIDE_STATE.drained); ring.detach() }
+    this.keepState()
+    this.tell({ event: 'stopped', ...this.stats() })
+  }
+
+  stats (): Record<string, unknown> {
+    const { blockFrames } = this.shape
+    return {
+      mode: this.mode, qber: this.qber, madeFrames: this.released - this.startFrame, droppedFrames: this.dropped.frames,
+      nextBlock: Math.floor(this.released / blockFrames),
+      sides: Object.fromEntries(this.sides.map(({ name, ring }) => [name, {
+        attached: ring.attached, epoch: ring.epoch, waitingFrames: ring.waiting, durableBlock: ring.durableBlock,
+        cursor: ring.cursor - this.startFrame, ...ring.counts, ...(ring.lastError === '' ? {} : { error: ring.lastError }),
+      }])),
+    }
+  }
+
+  /** Carries out a command of the control socket; returns what is answered beside `ok`. */
+  command (command: Command): Record<string, unknown> {
+    switch (command.cmd) {
+      case 'stats': return this.stats()
+      case 'stop': setImmediate(() => { this.stop() }); return {}
+      case 'rate': this.pacer.setRate(parseRate(command.rate), this.clock.monoMs()); return {}
+      case 'noise': this.qber = command.qber; return { key: command.qber <= QBER_ABORT }
+      case 'cut': this.mode = 'cut'; return {}
+      case 'resume': this.resume(); return {}
+      case 'stall': this.stall(command.ms); return {}
+      case 'overrun': return { dropped: this.overrun(command.frames) }
+      case 'restart': this.restart(command.state); return {}
+      case 'gap': this.each(command.side, (ring) => { ring.gap(command.frames) }); return {}
+      case 'duplicate': this.each(command.side, (ring) => { ring.duplicate(command.frames) }); return {}
+      case 'replay': this.each(command.side, (ring) => { ring.faults.replayBlocks = command.blocks }); return {}
+      case 'test-data': this.each(command.side, (ring) => { ring.faults.testFrames = command.frames }); return {}
+      case 'abort': this.each(command.side, (ring) => { ring.abortLastBlock(this.qberPpm()) }); return {}
+      default: this.each(command.side, (ring) => { ring.faults.flaw = command.cmd; ring.faults.flawFrames = command.frames }); return {}
+    }
+  }
+
+  private each (side: Side | undefined, act: (ring: RingSide) => void): void {
+    for (const { name, ring } of this.sides) if (side === undefined || side === 'both' || side === name) act(ring)
+  }
+
+  private qberPpm (): number { return Math.round(this.qber * 1e6) }
+
+  private resume (): void {
+    this.cancelStall()
+    this.mode = 'run'
+    this.pacer.skip(this.clock.monoMs())
+  }
+
+  private stall (ms: number | undefined): void {
+    this.cancelStall()
+    this.mode = 'stall'
+    if (ms !== undefined) this.cancelStall = this.clock.after(ms, () => { this.resume() })
+  }
+
+  private overrun (frames: number): number {
+    const { blockFrames } = this.shape
+    this.released += Math.ceil(frames / blockFrames) * blockFrames
+    for (let more = true; more;) more = this.writeSides().written > 0
+    const before = this.dropped.frames
+    this.dropUnwritten()
+    return this.dropped.frames - before
+  }
+
+  // Whole blocks that no side has begun, newest first: with everything behind the furthest side gone, that is all of them.
+  private dropUnwritten (): void {
+    const { blockFrames } = this.shape
+    const furthest = Math.max(...this.sides.map(({ ring }) => ring.cursor))
+    const from = Math.ceil(furthest / blockFrames) * blockFrames, to = Math.floor(this.released / blockFrames) * blockFrames
+    this.drop(from, to)
+  }
+
+  private restart (withState: boolean): void {
+    for (const { ring } of this.sides) {
+      ring.detach()
+      if (withState) continue
+      ring.forget()
+      ring.durableBlock = Math.max(ring.durableBlock - BLIND_RESEND_BLOCKS, this.startFrame / this.shape.blockFrames)
+    }
+    this.lastAttachMs = -Infinity
+  }
+
+  private tick (): void {
+    if (this.stopped) return
+    const nowMs = this.clock.monoMs()
+    if (this.mode !== 'stall') {
+      const own = this.mode === 'cut' ? SIDE_STATE.fault : this.qber > QBER_ABORT ? SIDE_STATE.drained : SIDE_STATE.run
+      for (const { ring } of this.sides) ring.beat(own)
+      this.attachMissing(nowMs)
+      this.release(nowMs)
+      this.turn()
+    }
+    this.keepState()
+    this.progress(nowMs)
+    this.cancels = [this.clock.after(TICK_MS, () => { this.tick() })]
+  }
+
+  private attachMissing (nowMs: number): void {
+    if (nowMs - this.lastAttachMs < ATTACH_MS) return
+    this.lastAttachMs = nowMs
+    for (const { name, ring } of this.sides) {
+      if (ring.attached) continue
+      if (ring.attach(ring.durableBlock * this.shape.blockFrames)) this.tell({ event: 'attached', side: name, epoch: ring.epoch })
+    }
+  }
+
+  /** New frames come only while both ends are there and the line is good. */
+  private release (nowMs: number): void {
+    const lives = this.mode === 'run' && this.qber <= QBER_ABORT && this.sides.every(({ ring }) => ring.attached)
+    if (!lives) { this.pacer.skip(nowMs); return }
+    const { blockFrames } = this.shape
+    const slowest = Math.min(...this.sides.map(({ ring }) => ring.cursor))
+    // A side that comes back begins at its first block that is not durable.
+    this.dropped.forgetBelow(Math.min(...this.sides.map(({ ring }) => ring.durableBlock)) * blockFrames)
+    const room = WINDOW_FRAMES - (this.released - slowest)
+    if (this.options.rateBps === Infinity || !this.full) this.blockedSinceMs = Infinity
+    else this.blockedSinceMs = Math.min(this.blockedSinceMs, nowMs)
+    if (room > 0 && nowMs - this.blockedSinceMs <= BLOCKED_MS) this.released += this.pacer.take(nowMs, room)
+    else if (this.options.rateBps !== Infinity) this.dropNew(nowMs)
+    this.reserve()
+  }
+
+  /** The rings are full for too long, or the device's own memory is: what it makes now is lost, in whole blocks. */
+  private dropNew (nowMs: number): void {
+    const { blockFrames } = this.shape
+    // The block that is begun is still finished.
+    this.released = Math.ceil(this.released / blockFrames) * blockFrames
+    this.lostFrames += this.pacer.take(nowMs, Number.MAX_SAFE_INTEGER)
+    const frames = Math.floor(this.lostFrames / blockFrames) * blockFrames
+    this.lostFrames -= frames
+    this.drop(this.released, this.released + frames)
+    this.released += frames
+  }
+
+  private drop (from: number, to: number): void {
+    if (to <= from) return
+    this.dropped.add(from, to)
+    for (const { ring } of this.sides) ring.countDrops(to - from)
+  }
+
+  /** Block numbers are on disk before they are used. */
+  private reserve (): void {
+    const next = Math.ceil(this.released / this.shape.blockFrames) + WINDOW_FRAMES
+    if (next <= this.reservedBlock) return
+    this.reservedBlock = next + RESERVE_BLOCKS
+    this.keepState(true)
+  }
+
+  private keepState (always = false): void {
+    const { statePath } = this.options
+    const durableBlock = Math.min(...this.sides.map(({ ring }) => ring.durableBlock))
+    if (statePath === undefined || (!always && (durableBlock === this.storedDurable || (!this.stopped && this.clock.monoMs() - this.lastProgressMs < PROGRESS_MS)))) return
+    this.storedDurable = durableBlock
+    const epoch = Math.max(...this.sides.map(({ ring }) => ring.epoch))
+    writeState(statePath, { reservedBlock: this.reservedBlock, durableBlock, epoch, ...this.shape })
+  }
+
+  private writeSides (): { written: number, asleep: boolean } {
+    let written = 0, asleep = true
+    this.full = false
+    for (const { ring } of this.sides) {
+      const done = ring.write(this.released, FRAMES_PER_TURN, this.qberPpm())
+      written += done.written
+      this.full ||= done.full
+      asleep &&= done.asleep
+    }
+    return { written, asleep }
+  }
+
+  // At a set rate the tick is enough; at the highest rate it goes on as long as a ring has room, then sleeps on the bell.
+  private turn (): void {
+    if (this.stopped || this.mode !== 'run') return
+    const { written } = this.writeSides()
+    if (this.options.rateBps === Infinity) this.release(this.clock.monoMs())
+    if (written === 0 || this.turnPlanned) return
+    this.turnPlanned = true
+    setImmediate(() => { this.turnPlanned = false; this.turn() })
+  }
+
+  private progress (nowMs: number): void {
+    if (nowMs - this.lastProgressMs < PROGRESS_MS) return
+    this.lastProgressMs = nowMs
+    const waiting = this.sides.filter(({ ring }) => !ring.attached)
+    this.tell(waiting.length > 0
+      ? { event: 'waiting', for: waiting.map(({ name, ring }) => ({ side: name, error: ring.lastError })) }
+      : { event: 'progress', ...this.stats() })
+  }
+}
