@@ -41,7 +41,7 @@ const gys: Preset = {
 const lim: Preset = {
   name: 'lim-2014',
   title: 'Two decoys, finite key: the evaluation of Lim et al.',
-  source: 'Lim, Curty, Walenta, Xu, Zbinden, PRA 89 022307 (2014), section IV; choice optimised for 100 km and 10^7 bits',
+  source: 'Lim, Curty, Walenta, Xu, Zbinden, PRA 89 022307 (2014), section IV',
   config: {
     source: { pulseRateHz: 1e9, intensities: [0.41, 0.22, 2e-4], probabilities: [0.38, 0.44, 0.18], phaseRandomised: true, preparationError: 0 },
     fibre: { lengthKm: 50, lossDbPerKm: 0.2, extraLossDb: 0 },

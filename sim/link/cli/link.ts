@@ -1,12 +1,12 @@
 import type { Command } from 'commander'
 import { presetNamed } from '../analysis/presets.js'
 import type { LinkConfig } from '../physics/config.js'
-import { accountPlot, linkPlot } from '../plot/link-plot.js'
 import { unaccounted } from '../run/account.js'
 import { runLink } from '../run/run.js'
 import type { Interval, RunOptions, RunResult } from '../run/run.js'
 import type { Eve } from '../physics/eve.js'
-import { figure, progress, save, say, table } from './output.js'
+import { figure, print, progress, save, table } from './output.js'
+import type { Say } from './output.js'
 import { attackOption, intervalOption, numberOption } from './parse.js'
 
 interface LinkOptions {
@@ -34,7 +34,7 @@ const configure = (o: LinkOptions): RunOptions => {
   }
 }
 
-const show = (result: RunResult, options: RunOptions): void => {
+const show = (say: Say, result: RunResult, options: RunOptions): void => {
   const { steps, blocks, account } = result, last = steps.length
   const every = Math.max(1, Math.floor(last / 20))
   say(table(['s', 'QBER %', 'detections/s', 'sifted bit/s', 'loss dB', 'Eve', 'alarms'], steps.filter((_, i) => i % every === 0).map((s) => [
@@ -53,7 +53,7 @@ const show = (result: RunResult, options: RunOptions): void => {
   say(table(['account of bits', 'bits', '%'], rows.map(([name, bits]) => [name, String(bits), share(bits)])))
 }
 
-const run = (o: LinkOptions): void => {
+const run = (say: Say) => async (o: LinkOptions): Promise<void> => {
   const options = configure(o), preset = presetNamed(o.preset)
   const bar = progress(Math.floor(options.durationS / options.stepS), 'link'), steps = runLink(options)
   let next = steps.next()
@@ -63,15 +63,17 @@ const run = (o: LinkOptions): void => {
   if (o.json === true) say(JSON.stringify({ preset: preset.name, seed: o.seed, ...result }, null, 2))
   else {
     say(`${preset.title}, ${options.config.fibre.lengthKm} km, seed ${o.seed}\n${preset.source}\n`)
-    show(result, options)
+    show(say, result, options)
   }
-  const title = `${preset.title}`, subtitle = `Monte-Carlo, seed ${o.seed}, block ${figure(options.blockBits)} bit`
-  if (o.svg !== undefined) save(o.svg, linkPlot(title, subtitle, result, options.stepS, options.qberAbort))
+  if (o.svg === undefined && o.accountSvg === undefined) return
+  const { accountPlot, linkPlot } = await import('../plot/link-plot.js') // The charting library costs a second to load.
+  const subtitle = `Monte-Carlo, seed ${o.seed}, block ${figure(options.blockBits)} bit`
+  if (o.svg !== undefined) save(o.svg, linkPlot(preset.title, subtitle, result, options.stepS, options.qberAbort))
   if (o.accountSvg !== undefined) save(o.accountSvg, accountPlot('Account of bits', result.account))
 }
 
 /** `sim link`: a link over time. */
-export const addLinkCommand = (program: Command): void => {
+export const addLinkCommand = (program: Command, say: Say = print): void => {
   program.command('link')
     .description('runs a link over time by Monte-Carlo: QBER, key, alarms, account of bits')
     .option('-p, --preset <name>', 'link', 'metro-25km')
@@ -90,5 +92,5 @@ export const addLinkCommand = (program: Command): void => {
     .option('--json', 'print JSON')
     .option('--svg <file>', 'plot of QBER and rates against time')
     .option('--account-svg <file>', 'plot of the account of bits')
-    .action(run)
+    .action(run(say))
 }

@@ -2,8 +2,10 @@ import { writeFileSync } from 'node:fs'
 import { SingleBar, Presets } from 'cli-progress'
 import { KmeError } from '../../../src/kernel/errors.js'
 
-/** Writes one line to standard output. */
-export const say = (line = ''): void => { process.stdout.write(line + '\n') }
+/** Where a command's lines go. */
+export type Say = (line: string) => void
+/** Standard output. */
+export const print: Say = (line) => { process.stdout.write(line + '\n') }
 
 /** Numbers as a physicist reads them: `digits` significant ones, with an exponent when very large or small. */
 export const figure = (x: number, digits = 4): string => {

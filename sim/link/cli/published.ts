@@ -2,7 +2,8 @@ import type { Command } from 'commander'
 import { presetNamed, presets } from '../analysis/presets.js'
 import { experiments } from '../analysis/experiments.js'
 import { ratePoint, reachKm } from '../analysis/curves.js'
-import { figure, say, table } from './output.js'
+import { figure, print, table } from './output.js'
+import type { Say } from './output.js'
 
 /** A published figure, the same from this model, and how to call it. */
 interface Check { what: string, unit: string, published: number, model: number }
@@ -21,7 +22,7 @@ const checks = (): Check[] => {
   ]
 }
 
-const run = (o: { json?: true }): void => {
+const run = (say: Say) => (o: { json?: true }): void => {
   const rows = checks()
   if (o.json === true) return say(JSON.stringify({ checks: rows, experiments }, null, 2))
   say(table(['model against publication', 'unit', 'published', 'model', 'model/published'], rows.map((c) =>
@@ -32,9 +33,9 @@ const run = (o: { json?: true }): void => {
 }
 
 /** `sim published`: this model beside published numbers. */
-export const addPublishedCommand = (program: Command): void => {
+export const addPublishedCommand = (program: Command, say: Say = print): void => {
   program.command('published')
     .description('this model beside published numbers, and the experiments that plots draw in')
     .option('--json', 'print JSON')
-    .action(run)
+    .action(run(say))
 }

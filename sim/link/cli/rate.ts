@@ -4,9 +4,9 @@ import { methodNamed, methods, rateCurve } from '../analysis/curves.js'
 import type { CurveOptions, RatePoint } from '../analysis/curves.js'
 import { presetNamed, presets } from '../analysis/presets.js'
 import type { Preset } from '../analysis/presets.js'
-import { powerOfTen } from '../plot/chart.js'
-import { ratePlot } from '../plot/rate-plot.js'
-import { figure, progress, save, say, table } from './output.js'
+import { powerOfTen } from '../plot/powers.js'
+import { figure, print, progress, save, table } from './output.js'
+import type { Say } from './output.js'
 import { numberOption, range } from './parse.js'
 
 interface RateOptions {
@@ -27,7 +27,7 @@ const wanted = (preset: Preset, o: RateOptions): CurveOptions[] => {
   return chosen.flatMap((method): CurveOptions[] => method === 'infinite' || method === 'vacuum-weak' ? [{ method, ...fixed }] : blocks.map((keyBits) => ({ method, keyBits, ...fixed })))
 }
 
-const show = (curve: Curve): void => {
+const show = (say: Say, curve: Curve): void => {
   say(`\n${curve.name}`)
   say(table(['km', 'dB', 'bit/pulse', 'bit/s', 'QBER %', 'intensities', 'probabilities', 'key basis'], curve.points.map((p) => [
     figure(p.lengthKm), figure(p.lossDb), figure(p.rate, 7), figure(p.rateBps), figure(p.qber * 100),
@@ -37,7 +37,7 @@ const show = (curve: Curve): void => {
   ])))
 }
 
-const run = (o: RateOptions): void => {
+const run = (say: Say) => async (o: RateOptions): Promise<void> => {
   const preset = presetNamed(o.preset), end = o.to ?? Math.max(200, 2 * preset.config.fibre.lengthKm)
   const lengths = range(o.from, end, o.step ?? (end - o.from) / 50), options = wanted(preset, o)
   const bar = progress(lengths.length * options.length, 'key rates')
@@ -50,17 +50,18 @@ const run = (o: RateOptions): void => {
   if (o.json === true) say(JSON.stringify({ preset: preset.name, source: preset.source, curves }, null, 2))
   else {
     say(`${preset.title}\n${preset.source}`)
-    curves.forEach(show)
+    for (const curve of curves) show(say, curve)
   }
   if (o.svg === undefined) return
   const drawn = preset.experiments.length > 0 ? experiments.filter((e) => preset.experiments.includes(e.id)) : experiments
+  const { ratePlot } = await import('../plot/rate-plot.js') // The charting library costs a second to load.
   save(o.svg, ratePlot(preset.title, preset.source, curves.map((c) => ({ name: c.name, points: c.points })), drawn))
 }
 
 const collect = (text: string, before: string[]): string[] => [...before, text]
 
 /** `sim rate`: secret key rate against distance. */
-export const addRateCommand = (program: Command): void => {
+export const addRateCommand = (program: Command, say: Say = print): void => {
   program.command('rate')
     .description('secret key rate against distance, with the best intensities and probabilities')
     .option('-p, --preset <name>', `one of ${presets.map((p) => p.name).join(', ')}`, 'lim-2014')
@@ -72,5 +73,5 @@ export const addRateCommand = (program: Command): void => {
     .option('--fixed', 'keep the intensities and probabilities of the preset')
     .option('--json', 'print JSON')
     .option('--svg <file>', 'write a plot with published experiments drawn in')
-    .action(run)
+    .action(run(say))
 }

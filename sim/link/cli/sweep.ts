@@ -5,7 +5,8 @@ import type { CurveOptions } from '../analysis/curves.js'
 import { presetNamed } from '../analysis/presets.js'
 import type { Preset } from '../analysis/presets.js'
 import { checkConfig } from '../physics/config.js'
-import { figure, progress, say, table } from './output.js'
+import { figure, print, progress, table } from './output.js'
+import type { Say } from './output.js'
 import { numberOption } from './parse.js'
 
 type Change = (preset: Preset, value: number) => Preset
@@ -26,7 +27,7 @@ const parameters: Record<string, Change> = {
 
 interface SweepOptions { preset: string, method: string, length?: number, reach?: true, json?: true }
 
-const run = (name: string, values: string[], o: SweepOptions): void => {
+const run = (say: Say) => (name: string, values: string[], o: SweepOptions): void => {
   const change = parameters[name]
   if (change === undefined) throw new KmeError('BAD_REQUEST', `no parameter "${name}"; there are: ${Object.keys(parameters).join(', ')}`)
   const base = presetNamed(o.preset), options: CurveOptions = { method: methodNamed(o.method) }
@@ -50,7 +51,7 @@ const run = (name: string, values: string[], o: SweepOptions): void => {
 }
 
 /** `sim sweep`: the rate while one parameter changes. */
-export const addSweepCommand = (program: Command): void => {
+export const addSweepCommand = (program: Command, say: Say = print): void => {
   program.command('sweep')
     .description('key rate, best choice and reach for several values of one parameter')
     .argument('<parameter>', Object.keys(parameters).join(', '))
@@ -60,5 +61,5 @@ export const addSweepCommand = (program: Command): void => {
     .option('--length <km>', 'length of the fibre', numberOption('length', 0, 10_000))
     .option('--reach', 'also the greatest length with key (slower)')
     .option('--json', 'print JSON')
-    .action(run)
+    .action(run(say))
 }

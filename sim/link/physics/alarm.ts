@@ -1,7 +1,7 @@
 import type { LinkConfig } from './config.js'
 import type { Tally } from './tally.js'
 
-export type AlarmKind = 'qber' | 'double clicks missing' | 'double clicks in excess' | 'dark counts missing'
+export type AlarmKind = 'qber' | 'double clicks missing' | 'dark counts missing'
 /** Something in Bob's clicks that an undisturbed receiver does not do. `sigmas` is signed; its size is at least the threshold. */
 export interface Alarm { readonly kind: AlarmKind, readonly sigmas: number, readonly observed: number, readonly expected: number }
 
@@ -48,10 +48,7 @@ export const clickAlarms = (seen: Tally, expected: Evidence, qberAbort: number):
   const qberSigmas = sifted === 0 ? 0 : (errors - qberAbort * sifted) / Math.sqrt(sifted * qberAbort * (1 - qberAbort))
   if (qberSigmas >= 3) alarms.push({ kind: 'qber', sigmas: qberSigmas, observed: errors / sifted, expected: qberAbort })
   const { doubles, dark } = expected, doubleSigmas = sigmasOf(seen.mismatchedDoubles, doubles)
-  // Light of the neighbour gates and after-pulses may add doubles: allow for a third more than expected.
   if (doubleSigmas <= -SIGMAS) alarms.push({ kind: 'double clicks missing', sigmas: doubleSigmas, observed: seen.mismatchedDoubles, expected: doubles })
-  const excess = sigmasOf(seen.mismatchedDoubles, doubles * 4 / 3)
-  if (excess >= SIGMAS) alarms.push({ kind: 'double clicks in excess', sigmas: excess, observed: seen.mismatchedDoubles, expected: doubles })
   const weakest = seen.mismatched.length - 1
   const clicks = seen.sifted.key.detections[weakest]! + seen.sifted.test.detections[weakest]! + seen.mismatched[weakest]!
   const darkSigmas = sigmasOf(clicks, dark)

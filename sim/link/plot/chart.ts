@@ -21,12 +21,6 @@ export const axis = (name: string, type: 'value' | 'log' | 'category', more: Rec
   axisLabel: { fontFamily: FONT, fontSize: 13, color: INK }, splitLine: { show: type !== 'category', lineStyle: { color: GRID } }, ...more,
 })
 
-/** Power of ten as 10 with a raised exponent. */
-export const powerOfTen = (value: number): string => {
-  const exponent = Math.round(Math.log10(value)), raised = '⁰¹²³⁴⁵⁶⁷⁸⁹'
-  return '10' + String(exponent).replace('-', '⁻').replace(/\d/g, (d) => raised[Number(d)]!)
-}
-
 /** Renders a chart to a complete SVG document, without a DOM. Width and height in CSS pixels. */
 export const renderSvg = (option: EChartsCoreOption, width = 960, height = 600): string => {
   const chart = init(null, null, { renderer: 'svg', ssr: true, width, height })

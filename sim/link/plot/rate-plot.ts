@@ -1,5 +1,6 @@
 import type { Experiment } from '../analysis/experiments.js'
-import { FONT, INK, LINE_ICON, axis, palette, powerOfTen, renderSvg } from './chart.js'
+import { FONT, GRID, INK, LINE_ICON, axis, palette, renderSvg } from './chart.js'
+import { powerOfTen } from './powers.js'
 
 /** One curve: key rate in bit/s (0: no key) against distance in km. */
 export interface RateSeries { readonly name: string, readonly points: readonly { readonly lengthKm: number, readonly rateBps: number }[] }
@@ -46,10 +47,11 @@ export const ratePlot = (title: string, subtitle: string, series: readonly RateS
     color: [...palette],
     title: { text: title, subtext: subtitle, left: 'center', top: 10, textStyle: { fontSize: 18, color: INK }, subtextStyle: { fontSize: 12, color: '#595959' } },
     legend: {
-      top: 58, itemWidth: 22, itemHeight: 11, itemGap: 30, textStyle: { fontSize: 13, color: INK },
-      data: [...shown.map((c) => ({ name: c.name, icon: LINE_ICON })), ...marks.map((m) => ({ name: m.name }))],
+      orient: 'vertical', right: 64, top: 84, itemWidth: 16, itemHeight: 11, itemGap: 9, padding: [10, 28, 10, 12], backgroundColor: '#ffffff', borderColor: GRID, borderWidth: 1,
+      textStyle: { fontSize: 13, color: INK },
+      data: [...shown.map((c) => ({ name: c.name, icon: LINE_ICON })), ...marks.map((m) => ({ name: m.name, icon: m.symbol, itemStyle: m.itemStyle }))],
     },
-    grid: { left: 90, right: 50, top: 108, bottom: 70 },
+    grid: { left: 90, right: 50, top: 72, bottom: 70 },
     xAxis: axis('fibre length / km', 'value', { min: Math.min(...lengths), max: far }),
     yAxis: axis('secret key rate / (bit/s)', 'log', { min: low, max: high, nameGap: 58, axisLabel: { formatter: powerOfTen, fontSize: 13, fontFamily: FONT, color: INK } }),
     series: [
