@@ -39,7 +39,8 @@ const column = Type.Object({
 }, { additionalProperties: false })
 export type Column = Static<typeof column>
 
-const sequenced = { seq: count }
+/** Outbox number. `first`: everything with a lower number is acknowledged or void, so that a gap before it is none. */
+const sequenced = { seq: count, first: Type.Boolean() }
 
 export const messages = {
   hello: {
@@ -74,7 +75,7 @@ export const messages = {
     code: 6, tagged: true, vital: true,
     schema: Type.Object({ lane, from: count, blocks: Type.Array(u32, { minItems: 1, maxItems: 64 }) }, { additionalProperties: false }),
   },
-  horizonAck: { code: 7, tagged: true, vital: true, schema: Type.Object({ lane, index: count, refused: Type.Array(u32, { maxItems: 64 }) }, { additionalProperties: false }) },
+  horizonAck: { code: 7, tagged: true, vital: true, schema: Type.Object({ lane, from: count, index: count, refused: Type.Array(u32, { maxItems: 64 }) }, { additionalProperties: false }) },
   bye: {
     code: 8, tagged: true, vital: true,
     schema: Type.Object({ incarnation: count, bye: count, cursors: Type.Array(Type.Object({ lane, index: count, offset: u32 }), { maxItems: 256 }) }, { additionalProperties: false }),

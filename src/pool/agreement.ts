@@ -91,7 +91,11 @@ export class Agreement {
   /** After a resynchronisation: everything that was proposed and not confirmed goes out again, in order. */
   resend (): void {
     this.flights.clear()
-    if (!this.core.proposer) return
+    if (!this.core.proposer) {
+      // The proposer may have stored our confirmation without our knowing: it answers 'stored', or proposes again.
+      for (const block of this.core.blocks.values()) if (block.state === 'accepted') this.core.send('confirm', { number: block.number, result: 'stored', tag: null, missing: [] })
+      return
+    }
     const open = [...this.core.blocks.values()].filter((b) => b.state === 'proposed').sort((a, b) => a.number - b.number)
     for (const block of open) this.launch(block, this.core.framesOf(block.number))
   }
@@ -105,7 +109,7 @@ export class Agreement {
       if (block !== undefined && body.result === 'stored') core.send('stored', { number: body.number })
       return
     }
-    if (flight === undefined) return
+    if (flight === undefined || (body.result === 'stored' && body.tag === null)) return // It gets our proposal again.
     if (body.result === 'missing') { this.onMissing(block, flight); return }
     this.flights.delete(body.number)
     if (body.result === 'stored' && body.tag !== null && sameBytes(body.tag, flight.answerTag)) { this.accept(block); return }

@@ -10,6 +10,7 @@ const idOf = (generation: number, number: number): number => generation * 0x1000
 
 /** A refusal of the other KME is believed for so long before the same number is offered again. */
 const REFUSED_MS = 5_000
+const OFFERED_MS = 1_000
 const NOT_ALLOWED = 'the slave SAE is not allowed at its KME'
 
 export type Opened = (row: AssociationRow | string) => void
@@ -23,6 +24,7 @@ export class Associations {
   private readonly bases: Record<Direction, Set<number>> = { out: new Set(), in: new Set() }
   private readonly byName = new Map<string, AssociationRow>()
   private readonly perMaster = new Map<SaeId, number>()
+  private readonly offeredMs = new Map<number, number>()
   private readonly refusedMs = new Map<number, number>()
   private readonly waiting = new Map<number, Opened[]>()
 
@@ -79,12 +81,22 @@ export class Associations {
       row = this.create(master, [...slaves], [...local], generation)
     }
     const id = idOf(row.generation, row.number)
+    this.offerIfLost(row)
     if (this.alone || slaves.length === 0) {
       const opened = row
       core.durable(() => { opened.state = 'open'; then(opened) })
       return
     }
     this.waiting.set(id, [...this.waiting.get(id) ?? [], then])
+  }
+
+  /** An offer whose answer was lost, by a crash or a broken connection, is made again. */
+  private offerIfLost (row: AssociationRow): void {
+    const id = idOf(row.generation, row.number)
+    const now = this.core.deps.clock.monoMs()
+    if (row.state !== 'offered' || now - (this.offeredMs.get(id) ?? -Infinity) < OFFERED_MS) return
+    this.offeredMs.set(id, now)
+    this.offerAgain(row)
   }
 
   private offerAgain (row: AssociationRow): void {
@@ -114,6 +126,7 @@ export class Associations {
       putRow(tx, associationKey(core.pool, 'out', generation, row.number), row)
       if (row.state === 'offered') core.enqueue(tx, 'association', { number: row.number, epoch: generation, master, slaves, removed: false })
       this.index('out', row)
+      this.offeredMs.set(idOf(generation, row.number), core.deps.clock.monoMs())
       return row
     })
   }

@@ -115,7 +115,7 @@ export class OwnerLane {
     })
     for (const block of blocks) this.opening.set(block.index, block)
     if (this.alone) {
-      core.durable(() => { this.onHorizonAck({ lane: 0, index: from + blocks.length - 1, refused: [] }) })
+      core.durable(() => { this.onHorizonAck({ lane: 0, from, index: from + blocks.length - 1, refused: [] }) })
       return
     }
     core.durable(() => { core.send('horizon', { lane: 0, from, blocks: blocks.map((b) => b.number) }) })
@@ -125,7 +125,7 @@ export class OwnerLane {
     const refused = new Set(body.refused)
     const closed: BlockRow[] = []
     for (const [index, block] of [...this.opening].sort((a, b) => a[0] - b[0])) {
-      if (index > body.index) continue
+      if (index < body.from || index > body.index) continue
       this.opening.delete(index)
       if (refused.has(block.number)) closed.push(block)
       else this.opened.push(block)
@@ -137,9 +137,11 @@ export class OwnerLane {
   /** After a reconnection: openings that were not acknowledged go out again. */
   resend (): void {
     const all = [...this.opening.values()].sort((a, b) => a.index - b.index)
-    for (let i = 0; i < all.length; i += OPEN_MESSAGE_MAX) {
-      const part = all.slice(i, i + OPEN_MESSAGE_MAX)
-      if (part.length > 0) this.core.send('horizon', { lane: 0, from: part[0]!.index, blocks: part.map((b) => b.number) })
+    while (all.length > 0) { // One message for each run of consecutive indices.
+      let run = 1
+      while (run < all.length && run < OPEN_MESSAGE_MAX && all[run]!.index === all[0]!.index + run) run++
+      const part = all.splice(0, run)
+      this.core.send('horizon', { lane: 0, from: part[0]!.index, blocks: part.map((b) => b.number) })
     }
   }
 
@@ -342,8 +344,8 @@ export class OwnerLane {
     const before = blocks.filter((b) => b.index < cursor.index)
     core.commit((tx) => {
       for (const block of blocks) {
-        if (block.index !== cursor.index) { if (block.index > cursor.index) this.takeBack(block, 0); continue }
-        this.takeBack(block, cursor.offset)
+        if (block.index < cursor.index) continue
+        this.takeBack(block, block.index === cursor.index ? cursor.offset : 0)
         core.putBlock(tx, block)
       }
     })

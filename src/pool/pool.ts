@@ -122,7 +122,7 @@ export class Pool implements PeerHandler, KeyPool {
     if (verdict.kind === 'void') this.voiding.run(verdict.reason)
     core.commit((tx) => {
       this.greeting.merge(hello, verdict.kind === 'void')
-      if (hello.yours !== null && verdict.kind === 'go') core.dropOutbox(tx, hello.yours.lastSent)
+      core.dropOutbox(tx, verdict.kind === 'void' ? core.meta.lastSent : hello.yours?.lastSent ?? 0)
     })
     this.pads.restart({ block: hello.yours?.padBlock ?? 0, offset: hello.yours?.padOffset ?? 0 })
     this.startup.met(hello, verdict.kind === 'void')
@@ -147,7 +147,7 @@ export class Pool implements PeerHandler, KeyPool {
   onWritable (): void { if (this.core.ready) this.resendOutbox() }
 
   private resendOutbox (): void {
-    for (const { name, body } of this.core.outbox(0)) if (this.core.channel?.send(name, body) !== 'sent') return
+    for (const entry of this.core.outbox(0)) if (!this.core.sendSequenced(entry)) return
   }
 
   onClosed (_reason: string): void {
@@ -188,7 +188,7 @@ export class Pool implements PeerHandler, KeyPool {
   private onSequenced (name: MessageName, body: unknown, seq: number): void {
     const { core } = this
     if (seq <= core.meta.lastProcessed) { core.send('acknowledge', { seq: core.meta.lastProcessed }); return }
-    if (seq !== core.meta.lastProcessed + 1) return // One before it found no pad; the peer sends both again, in order.
+    if (seq !== core.meta.lastProcessed + 1 && !(body as { first: boolean }).first) return // One before it found no pad; the peer sends both again, in order.
     const after = core.commit((tx) => {
       const then = this.apply(tx, name, body)
       core.meta.lastProcessed = seq

@@ -1,6 +1,6 @@
 import type { PoolCore } from './core.js'
 import type { Pool } from './pool.js'
-import { outboxKey, tableOf, usableBytes } from './rows.js'
+import { usableBytes } from './rows.js'
 
 /**
  * Voids a pool: no bit of its stock, no key ID and no association of it is ever used again. Run when the peer's store is new
@@ -28,7 +28,7 @@ export class VoidPool {
       pool.pending.remove(frames)
       pool.associations.clear(tx)
       pool.epochs.clear(tx)
-      for (const key of core.deps.kv.keys({ start: outboxKey(core.pool, 0), end: tableOf('outbox', core.pool).end })) tx.remove(key)
+      core.dropOutbox(tx, core.meta.lastSent)
       core.meta.bye = core.meta.byeTheirs = null
       core.meta.generation = core.meta.highestEpoch + 1
       core.meta.nextAssociation = 1
