@@ -1,5 +1,5 @@
+import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { loadConfig } from '../config/load.js'
 import type { Config } from '../config/schema.js'
 import type { Random } from '../kernel/random.js'
 import type { Clock } from '../kernel/time.js'
@@ -22,17 +22,22 @@ export interface CliContext {
 export const outputOf = (context: CliContext, command: Command): Output =>
   createOutput(command.optsWithGlobals<{ json?: boolean }>().json === true, context.streams)
 
-export const configFileOf = (context: CliContext, options: { config?: string }): string | undefined => options.config ?? context.variables['QKME_CONFIG']
+/** The configuration file, absolute; undefined when there is none, only variables. */
+export const configFileOf = (context: CliContext, options: { config?: string }): string | undefined => {
+  const file = options.config ?? context.variables['QKME_CONFIG']
+  return file === undefined ? undefined : resolve(context.workingFolder, file)
+}
 
 /** @throws KmeError `CONFIG_INVALID` */
-export const configOf = (context: CliContext, options: { config?: string }, checkFiles: boolean): Config => {
+export const configOf = async (context: CliContext, options: { config?: string }, checkFiles: boolean): Promise<Config> => {
+  const { loadConfig } = await import('../config/load.js') // Slow to load, and not needed with --socket.
   const file = configFileOf(context, options)
   return loadConfig({ ...file === undefined ? {} : { file }, variables: context.variables, workingFolder: context.workingFolder, checkFiles })
 }
 
 /** How to reach the running KME: a socket given, or that of the configuration. */
-export const adminOf = (context: CliContext, options: { config?: string, socket?: string }): AdminClient =>
-  new AdminClient(options.socket ?? configOf(context, options, false).admin.socketPath)
+export const adminOf = async (context: CliContext, options: { config?: string, socket?: string }): Promise<AdminClient> =>
+  new AdminClient(options.socket ?? (await configOf(context, options, false)).admin.socketPath)
 
 /** `--config` and `--socket`, for every command that talks to a running KME. */
 export const withAdminOptions = (command: Command): Command => withConfigOption(command)

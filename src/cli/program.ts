@@ -1,17 +1,35 @@
 import { Command, CommanderError } from 'commander'
 import { KmeError } from '../kernel/errors.js'
-import { registerConfig } from './commands/config.js'
-import { registerDoctor } from './commands/doctor.js'
-import { registerActs, registerLook, registerSae } from './commands/operate.js'
-import { registerPki } from './commands/pki.js'
-import { registerServe } from './commands/serve.js'
-import { registerStore } from './commands/store.js'
 import type { CliContext } from './context.js'
 import { exitCodeOf, exitCodes } from './exit-codes.js'
-import { createOutput, table } from './output.js'
+import { createOutput } from './output.js'
 
-/** Builds the `qkme` command. */
-export const buildProgram = (context: CliContext, inJson = false): Command => {
+type Register = (program: Command, context: CliContext) => void
+
+/**
+ * The commands by their first word, in the order of the help. Each group is loaded only when it is used: certificates and
+ * schemas take most of a second to load on a busy machine, and `qkme status` needs neither.
+ */
+const groups: Readonly<Record<string, () => Promise<Register>>> = {
+  'serve': async () => (await import('./commands/serve.js')).registerServe,
+  'config': async () => (await import('./commands/config.js')).registerConfig,
+  'pki': async () => (await import('./commands/pki.js')).registerPki,
+  'store': async () => (await import('./commands/store.js')).registerStore,
+  'backup': async () => (await import('./commands/store.js')).registerBackup,
+  'restore': async () => (await import('./commands/store.js')).registerRestore,
+  'audit': async () => (await import('./commands/audit.js')).registerAudit,
+  'zeroize': async () => (await import('./commands/zeroize.js')).registerZeroize,
+  'status': async () => (await import('./commands/operate.js')).registerStatus,
+  'account': async () => (await import('./commands/operate.js')).registerAccount,
+  'sae': async () => (await import('./commands/operate.js')).registerSae,
+  'device': async () => (await import('./commands/operate.js')).registerDevice,
+  'peer': async () => (await import('./commands/operate.js')).registerPeer,
+  'doctor': async () => (await import('./commands/doctor.js')).registerDoctor,
+  'exit-codes': async () => (await import('./commands/exit-codes.js')).registerExitCodes,
+}
+
+/** Builds the `qkme` command with the group that `argv` uses, or with all of them for the help. */
+export const buildProgram = async (argv: readonly string[], context: CliContext, inJson = false): Promise<Command> => {
   const program = new Command('qkme')
     .description('Key Management Entity for quantum key distribution networks.')
     .version(context.version, '-V, --version')
@@ -21,19 +39,8 @@ export const buildProgram = (context: CliContext, inJson = false): Command => {
     .configureOutput({ writeOut: context.streams.out, writeErr: inJson ? () => {} : context.streams.err })
     .exitOverride()
     .addHelpText('after', '\nFirst steps:\n  qkme pki init && qkme pki issue --profile sae --id sae-1\n  qkme config check --config kme-a.yaml\n  qkme serve --config kme-a.yaml\n')
-  registerServe(program, context)
-  registerConfig(program, context)
-  registerPki(program, context)
-  registerStore(program, context)
-  registerLook(program, context)
-  registerSae(program, context)
-  registerActs(program, context)
-  registerDoctor(program, context)
-  program.command('exit-codes').description('List the exit codes.').action((_options: object, command: Command) => {
-    const out = createOutput(command.optsWithGlobals<{ json?: boolean }>().json === true, context.streams)
-    out.data(Object.values(exitCodes))
-    out.line(table(['CODE', 'NAME', 'MEANING'], Object.values(exitCodes).map(({ code, name, meaning }) => [String(code), name, meaning]), 'rl'))
-  })
+  const wanted = groups[argv[0] ?? '']
+  for (const load of wanted === undefined ? Object.values(groups) : [wanted]) (await load())(program, context)
   inherit(program)
   return program
 }
@@ -55,7 +62,7 @@ const inherit = (command: Command): void => {
 export const runProgram = async (argv: readonly string[], context: CliContext): Promise<number> => {
   const inJson = argv.includes('--json'), out = createOutput(inJson, context.streams)
   try {
-    await buildProgram(context, inJson).parseAsync([...argv], { from: 'user' })
+    await (await buildProgram(argv, context, inJson)).parseAsync([...argv], { from: 'user' })
     return context.exit.code
   } catch (error) {
     if (error instanceof CommanderError) {

@@ -6,7 +6,7 @@ import { exitCodeOf, exitCodes } from '../../src/cli/exit-codes.js'
 import { grouped, table, wrap } from '../../src/cli/output.js'
 import { KmeError } from '../../src/kernel/errors.js'
 import { exampleFile, setUpExamples, shortFolder } from '../config/examples.js'
-import { answer, listen, qkme, startAdmin, type Handler } from './world.js'
+import { answer, listen, qkme, run, startAdmin, type Handler } from './world.js'
 
 t.test('version, help, and usage errors', async t => {
   const folder = shortFolder(t)
@@ -26,15 +26,15 @@ t.test('the way of the examples: every command in their comment works', async t 
   for (const site of ['a', 'b']) cpSync(exampleFile(`kme-${site}`), join(folder, `kme-${site}.yaml`))
   const steps = readFileSync(exampleFile('kme-a'), 'utf8').split('\n').filter((line) => line.startsWith('#   qkme ')).map((line) => line.slice(9).split(' '))
   t.equal(steps.length, 6)
-  const before = await qkme(folder, ['config', 'check', '-c', 'kme-a.yaml', '--json'])
+  const before = await run(folder, ['config', 'check', '-c', 'kme-a.yaml', '--json'])
   t.equal(before.code, 3)
   t.ok(before.json().faults.length >= 9)
-  for (const step of steps) t.match(await qkme(folder, step), { code: 0 }, step.join(' '))
+  for (const step of steps) t.match(await run(folder, step), { code: 0 }, step.join(' '))
   t.equal(statSync(join(folder, 'kme-a-master.key')).size, 32)
   t.equal(statSync(join(folder, 'kme-a-master.key')).mode & 0o777, 0o600)
-  t.not((await qkme(folder, steps[4] as string[])).code, 0, 'a master key is never overwritten')
+  t.not((await run(folder, steps[4] as string[])).code, 0, 'a master key is never overwritten')
   t.match(await qkme(folder, ['config', 'check'], { QKME_CONFIG: 'kme-a.yaml' }), { code: 0, out: /configuration of kme-a is good/ })
-  const print = await qkme(folder, ['config', 'print', '-c', 'kme-a.yaml'], { QKME_REST_PORT: '1' })
+  const print = await run(folder, ['config', 'print', '-c', 'kme-a.yaml'], { QKME_REST_PORT: '1' })
   t.match(print, { code: 0, out: /port: 1 # QKME_REST_PORT/ })
 })
 
@@ -44,25 +44,25 @@ t.test('config check tells what is wrong with certificates', async t => {
   cpSync(join(folder, 'pki/kme/kme-b/server.key'), join(folder, 'pki/kme/kme-a/server.key'))
   rmSync(join(folder, 'pki/kme-ca.crl'))
   cpSync(join(folder, 'pki/sae-ca.crl'), join(folder, 'pki/kme-ca.crl'))
-  const result = await qkme(folder, ['config', 'check', '-c', 'kme-a.yaml', '--json'], { QKME_REST_PUBLIC_HOSTS: '["elsewhere.example"]' })
+  const result = await run(folder, ['config', 'check', '-c', 'kme-a.yaml', '--json'], { QKME_REST_PUBLIC_HOSTS: '["elsewhere.example"]' })
   t.equal(result.code, 4)
   t.match(result.json().findings.map((f: { message: string }) => f.message), [/^rest: the key in .* does not belong/, /^rest: .* does not name "elsewhere\.example"/, /^peering: CRL file .* none of the configured CAs/])
-  const text = await qkme(folder, ['config', 'check', '-c', 'kme-a.yaml'])
+  const text = await run(folder, ['config', 'check', '-c', 'kme-a.yaml'])
   t.match(text, { code: 4, out: /the certificates are not/ })
 })
 
 t.test('pki: inspect, revoke, renew-crl, and refusals', async t => {
   const folder = shortFolder(t)
-  t.match(await qkme(folder, ['pki', 'issue', '--profile', 'sae', '--id', 'sae-1']), { code: 4, err: /pki init/ })
-  await qkme(folder, ['pki', 'init'])
-  const issued = (await qkme(folder, ['pki', 'issue', '--profile', 'sae', '--id', 'sae-1', '--json'])).json()
-  t.match(await qkme(folder, ['pki', 'issue', '--profile', 'sae', '--id', 'two words']), { code: 2, err: /RFC 3986/ })
-  const info = (await qkme(folder, ['pki', 'inspect', issued.certificate, '--json'])).json()
+  t.match(await run(folder, ['pki', 'issue', '--profile', 'sae', '--id', 'sae-1']), { code: 4, err: /pki init/ })
+  await run(folder, ['pki', 'init'])
+  const issued = (await run(folder, ['pki', 'issue', '--profile', 'sae', '--id', 'sae-1', '--json'])).json()
+  t.match(await run(folder, ['pki', 'issue', '--profile', 'sae', '--id', 'two words']), { code: 2, err: /RFC 3986/ })
+  const info = (await run(folder, ['pki', 'inspect', issued.certificate, '--json'])).json()
   t.match(info, [{ subject: 'CN=sae-1', usages: ['clientAuth'], names: ['url:urn:qkme:sae:sae-1'], serialHex: issued.serialHex }])
-  t.match(await qkme(folder, ['pki', 'revoke', '--certificate', issued.certificate, '--reason', 'keyCompromise']), { code: 0, out: new RegExp(issued.serialHex) })
-  t.match(await qkme(folder, ['pki', 'revoke', '--serial', 'beef']), { code: 22 })
-  t.match(await qkme(folder, ['pki', 'revoke']), { code: 2, err: /--serial/ })
-  t.match(await qkme(folder, ['pki', 'renew-crl', 'sae', '--crl-days', '3']), { code: 0, out: /holds until/ })
+  t.match(await run(folder, ['pki', 'revoke', '--certificate', issued.certificate, '--reason', 'keyCompromise']), { code: 0, out: new RegExp(issued.serialHex) })
+  t.match(await run(folder, ['pki', 'revoke', '--serial', 'beef']), { code: 22 })
+  t.match(await run(folder, ['pki', 'revoke']), { code: 2, err: /--serial/ })
+  t.match(await run(folder, ['pki', 'renew-crl', 'sae', '--crl-days', '3']), { code: 0, out: /holds until/ })
 })
 
 const status = {
@@ -95,44 +95,44 @@ t.test('commands to a running KME: requests, tables, JSON, refusals', async t =>
     else answer(response, 204)
   }
   await startAdmin(t, socket, handler)
-  const run = (...args: string[]): ReturnType<typeof qkme> => qkme(folder, [...args, '--socket', socket])
-  const text = await run('status')
+  const ask = (...args: string[]): ReturnType<typeof run> => run(folder, [...args, '--socket', socket])
+  const text = await ask('status')
   t.equal(text.code, 0, text.err)
   t.match(text.out, /kme-a {2}qkme 0\.1\.0 {2}running {2}up 28 h\nready\n1 alerts are active/)
   t.match(text.out, /kme-b +ready +1,234,567 +100 +3 +-/)
   t.match(text.out, /quarantined \(mismatch\) +12\.00 %/)
   t.ok(text.out.split('\n').every((line) => line.length <= 80), 'readable in 80 columns')
-  t.match((await run('status', '--json')).json(), { status: { kme: 'kme-a' }, pools: [{ remote: 'kme-b' }] })
+  t.match((await ask('status', '--json')).json(), { status: { kme: 'kme-a' }, pools: [{ remote: 'kme-b' }] })
   ready = false
-  t.match(await run('status'), { code: 1, out: /not ready: the peer is away/ })
-  t.match(await run('account'), { code: 0, out: /every bit is accounted for/ })
+  t.match(await ask('status'), { code: 1, out: /not ready: the peer is away/ })
+  t.match(await ask('account'), { code: 0, out: /every bit is accounted for/ })
   difference = 8
-  t.match(await run('account'), { code: 1, out: /8 bits are not accounted for/ })
-  t.match((await run('sae', 'list', '--json')).json().map((one: { id: string }) => one.id), ['sae-1', 'sae-2', 'sae-3'])
-  t.match(await run('device', 'list'), { code: 0, out: /d +1 +running +5,000 +2/ })
+  t.match(await ask('account'), { code: 1, out: /8 bits are not accounted for/ })
+  t.match((await ask('sae', 'list', '--json')).json().map((one: { id: string }) => one.id), ['sae-1', 'sae-2', 'sae-3'])
+  t.match(await ask('device', 'list'), { code: 0, out: /d +1 +running +5,000 +2/ })
   seen.length = 0
-  t.match(await run('sae', 'add', 'sae-4', '--name', 'Firewall'), { code: 0 })
-  t.match(await run('sae', 'suspend', 'a/b'), { code: 0, out: /suspended: a\/b/ })
-  t.match(await run('sae', 'resume', 'sae-1'), { code: 0 })
-  t.match(await run('sae', 'remove', 'sae-1'), { code: 0 })
-  t.match(await run('peer', 'retire', 'kme-b', '--confirm', 'kme-b'), { code: 0 })
-  t.match(await run('peer', 'retire', 'kme-b', '--confirm', 'kme-c'), { code: 2 })
+  t.match(await ask('sae', 'add', 'sae-4', '--name', 'Firewall'), { code: 0 })
+  t.match(await ask('sae', 'suspend', 'a/b'), { code: 0, out: /suspended: a\/b/ })
+  t.match(await ask('sae', 'resume', 'sae-1'), { code: 0 })
+  t.match(await ask('sae', 'remove', 'sae-1'), { code: 0 })
+  t.match(await ask('peer', 'retire', 'kme-b', '--confirm', 'kme-b'), { code: 0 })
+  t.match(await ask('peer', 'retire', 'kme-b', '--confirm', 'kme-c'), { code: 2 })
   t.same(seen, [
     'POST /v1/saes {"id":"sae-4","name":"Firewall"}', 'POST /v1/saes/a%2Fb/suspend {}', 'POST /v1/saes/sae-1/resume {}', 'DELETE /v1/saes/sae-1', 'POST /v1/peers/kme-b/retire {}',
   ])
-  t.match(await run('sae', 'add', 'taken'), { code: 1, err: /exists already/ })
-  t.match(await run('sae', 'remove', 'ghost'), { code: 22, err: /no SAE ghost/ })
-  t.match(await run('sae', 'remove', 'forbidden'), { code: 21, err: /403/ })
+  t.match(await ask('sae', 'add', 'taken'), { code: 1, err: /exists already/ })
+  t.match(await ask('sae', 'remove', 'ghost'), { code: 22, err: /no SAE ghost/ })
+  t.match(await ask('sae', 'remove', 'forbidden'), { code: 21, err: /403/ })
 })
 
 t.test('no KME there: each reason has its words', async t => {
   const folder = shortFolder(t)
-  t.match(await qkme(folder, ['status', '--socket', join(folder, 'none.sock')]), { code: 20, err: /there is no socket .*none\.sock/ })
+  t.match(await run(folder, ['status', '--socket', join(folder, 'none.sock')]), { code: 20, err: /there is no socket .*none\.sock/ })
   const rude = createServer((socket) => { socket.end('nonsense\r\n\r\n') })
   await listen(t, rude, { path: join(folder, 'rude.sock') })
-  t.match(await qkme(folder, ['status', '--socket', join(folder, 'rude.sock'), '--json']), { code: 20, err: /"code":"PEER_DOWN"/ })
+  t.match(await run(folder, ['status', '--socket', join(folder, 'rude.sock'), '--json']), { code: 20, err: /"code":"PEER_DOWN"/ })
   writeFileSync(join(folder, 'bad.yaml'), 'kme: 3')
-  t.match(await qkme(folder, ['status', '--config', 'bad.yaml']), { code: 3, err: /bad\.yaml:1/ })
+  t.match(await run(folder, ['status', '--config', 'bad.yaml']), { code: 3, err: /bad\.yaml:1/ })
 })
 
 t.test('exit codes are unique and every error that ends a process has its own', async t => {
@@ -143,7 +143,7 @@ t.test('exit codes are unique and every error that ends a process has its own', 
   t.equal(new Set(fatalCodes).size, fatal.length)
   t.notOk(fatalCodes.some((code) => code <= 2))
   t.equal(exitCodeOf(new Error('x')), 1)
-  t.match(await qkme(shortFolder(t), ['exit-codes', '--json']).then((run) => run.json()[0]), { code: 0, name: 'ok' })
+  t.match((await run(shortFolder(t), ['exit-codes', '--json'])).json()[0], { code: 0, name: 'ok' })
 })
 
 t.test('tables keep 80 columns by wrapping the last one', async t => {

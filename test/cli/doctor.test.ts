@@ -1,5 +1,4 @@
 import { createServer } from 'node:net'
-import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { takeKeys } from '../../src/cli/doctor/exchange.js'
@@ -54,7 +53,7 @@ t.test('network: unknown name, closed port, no TLS, silence', async t => {
   const closed = (closing.address() as { port: number }).port
   await new Promise<void>((resolve) => { closing.close(() => { resolve() }) })
   t.match(await verdict({ master: access(closed) }), /network: failed .*nobody listens on this port/)
-  t.match(await verdict({ master: access(1, alice, { url: new URL('https://no-such-host.invalid:1') }) }), /network: failed .*(not known|DNS)/)
+  t.match(await verdict({ master: access(1, alice, { url: new URL('https://no-such-host.invalid:1') }) }), /network: failed .*(not known|DNS|no answer)/)
   t.match(await verdict({ master: access(chatty) }), /tls: failed what answers there does not speak TLS/)
   t.match(await verdict({ master: access(mute, alice, { timeoutMs: 300 }) }), /tls: failed the handshake did not end/)
 })
@@ -152,5 +151,4 @@ t.test('the command: text for people, JSON for programs, exit codes, never a key
   t.match(bad.json(), { ok: false, steps: [{ name: 'files' }, {}, {}, {}, {}, { name: 'status', result: 'failed' }] })
   t.match(await qkme(world.folder, [...base, '--slave', 'bob', '--exchange']), { code: 2, err: /--slave-url/ })
   t.match(await qkme(world.folder, ['doctor', '--url', 'http://localhost']), { code: 2, err: /must be https/ })
-  writeFileSync(join(world.folder, 'x'), readFileSync(alice.certificate))
 })

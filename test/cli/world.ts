@@ -4,9 +4,10 @@ import { readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer as createHttpServer } from 'node:http'
 import { createServer, type ServerOptions } from 'node:https'
-import type { AddressInfo, Server } from 'node:net'
+import type { AddressInfo, Server, Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Test } from 'tap'
+import { runProgram } from '../../src/cli/program.js'
 import { createPki, issueCertificate, type IssueRequest, type Issued, type PkiContext } from '../../src/crypto/pki.js'
 import { systemClock } from '../../src/kernel/system-clock.js'
 import { systemRandom } from '../../src/kernel/system-random.js'
@@ -24,8 +25,10 @@ export const createWorld = async (t: Test): Promise<World> => {
 export type Handler = (request: IncomingMessage, body: string, response: ServerResponse) => void
 
 export const listen = async (t: Test, server: Server, at: { port: number, host: string } | { path: string }): Promise<number> => {
+  const sockets = new Set<Socket>()
+  server.on('connection', (socket) => { sockets.add(socket); socket.on('error', () => {}) })
   await new Promise<void>((resolve) => { server.listen(at, resolve) })
-  t.teardown(() => new Promise<void>((resolve) => { server.close(() => { resolve() }); (server as { closeAllConnections?: () => void }).closeAllConnections?.() }))
+  t.teardown(() => new Promise<void>((resolve) => { server.close(() => { resolve() }); for (const socket of sockets) socket.destroy() }))
   return 'path' in at ? 0 : (server.address() as AddressInfo).port
 }
 
@@ -49,6 +52,16 @@ export const answer = (response: ServerResponse, status: number, body?: unknown,
 }
 
 export interface Run { readonly code: number, readonly out: string, readonly err: string, json (): any }
+
+/** Runs the command line in this process, which is much faster: everything but qkme.ts itself. */
+export const run = async (folder: string, args: readonly string[], variables: Record<string, string> = {}): Promise<Run> => {
+  let out = '', err = ''
+  const code = await runProgram(args, {
+    clock: systemClock, random: systemRandom, streams: { out: (text) => { out += text }, err: (text) => { err += text } },
+    variables, workingFolder: folder, version: '0.0.0', exit: { code: 0 },
+  })
+  return { code, out, err, json: () => JSON.parse(out) as unknown }
+}
 
 /** Runs dist/src/cli/qkme.js as a process. */
 export const qkme = (folder: string, args: readonly string[], variables: Record<string, string> = {}): Promise<Run> => new Promise((resolve) => {

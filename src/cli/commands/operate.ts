@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import type { AccountView, DeviceView, HealthView, LinkView, PeerView, PoolView, SaePage, SaeView, StatusView } from '../../admin/port.js'
 import { KmeError } from '../../kernel/errors.js'
+import type { AdminClient } from '../admin-client.js'
 import { seconds } from '../arguments.js'
 import { adminOf, outputOf, withAdminOptions, type CliContext } from '../context.js'
 import { exitCodes } from '../exit-codes.js'
@@ -11,12 +12,12 @@ interface AdminOptions { readonly config?: string, readonly socket?: string }
 
 const encoded = (id: string): string => encodeURIComponent(id)
 
-/** Commands that look at a running KME. */
-export const registerLook = (program: Command, context: CliContext): void => {
+/** `qkme status` */
+export const registerStatus = (program: Command, context: CliContext): void => {
   withAdminOptions(program.command('status')).description('How the running KME is: health, pools, links, peers.')
     .addHelpText('after', '\nExamples:\n  qkme status --config kme-a.yaml\n  qkme status --socket kme-a-state/admin.sock --json | jq .pools\n\nExit code 1 if the KME is not ready to deliver keys.\n')
     .action(async (options: AdminOptions, command: Command) => {
-      const out = outputOf(context, command), admin = adminOf(context, options)
+      const out = outputOf(context, command), admin = await adminOf(context, options)
       const [status, health, pools, links, peers] = await Promise.all([
         admin.get('/v1/status'), admin.get('/v1/health'), admin.get('/v1/pools'), admin.get('/v1/links'), admin.get('/v1/peers'),
       ]) as [StatusView, HealthView, PoolView[], LinkView[], PeerView[]]
@@ -24,10 +25,14 @@ export const registerLook = (program: Command, context: CliContext): void => {
       out.line(statusText(status, health, pools, links, peers))
       if (!health.ready) context.exit.code = exitCodes.failed.code
     })
+}
+
+/** `qkme account` */
+export const registerAccount = (program: Command, context: CliContext): void => {
   withAdminOptions(program.command('account')).description('Where every bit taken from the devices is; adds up, or exits with 1.')
     .action(async (options: AdminOptions, command: Command) => {
       const out = outputOf(context, command)
-      const account = await adminOf(context, options).get('/v1/account') as AccountView
+      const account = await (await adminOf(context, options)).get('/v1/account') as AccountView
       out.data(account)
       for (const pool of account.pools) {
         const rows = Object.entries(pool.bits).map(([name, bits]) => [name, grouped(bits), ''])
@@ -66,7 +71,7 @@ export const registerSae = (program: Command, context: CliContext): void => {
   const sae = program.command('sae').description('SAEs registered at the running KME.')
   withAdminOptions(sae.command('list')).description('List them.')
     .action(async (options: AdminOptions, command: Command) => {
-      const out = outputOf(context, command), admin = adminOf(context, options), saes: SaeView[] = []
+      const out = outputOf(context, command), admin = await adminOf(context, options), saes: SaeView[] = []
       for (let after: string | null = ''; after !== null;) {
         const page = await admin.get(`/v1/saes${after === '' ? '' : `?after=${encoded(after)}`}`) as SaePage
         saes.push(...page.saes)
@@ -82,15 +87,15 @@ export const registerSae = (program: Command, context: CliContext): void => {
     .addHelpText('after', '\nExample:\n  qkme pki issue --profile sae --id sae-7 && qkme sae add sae-7 --config kme-a.yaml\n')
     .action(async (id: string, options: AdminOptions & { name?: string }, command: Command) => {
       const out = outputOf(context, command)
-      const added = await adminOf(context, options).post('/v1/saes', { id, ...options.name === undefined ? {} : { name: options.name } })
+      const added = await (await adminOf(context, options)).post('/v1/saes', { id, ...options.name === undefined ? {} : { name: options.name } })
       out.data(added)
       out.line(`registered: ${id}`)
     })
-  const act = (name: string, description: string, done: string, call: (admin: ReturnType<typeof adminOf>, id: string) => Promise<unknown>): void => {
+  const act = (name: string, description: string, done: string, call: (admin: AdminClient, id: string) => Promise<unknown>): void => {
     withAdminOptions(sae.command(name)).description(description).argument('<id>', 'SAE ID')
       .action(async (id: string, options: AdminOptions, command: Command) => {
         const out = outputOf(context, command)
-        await call(adminOf(context, options), id)
+        await call(await adminOf(context, options), id)
         out.data({ id, done })
         out.line(`${done}: ${id}`)
       })
@@ -100,12 +105,12 @@ export const registerSae = (program: Command, context: CliContext): void => {
   act('remove', 'Remove an SAE for good, with all its rights to keys.', 'removed', (admin, id) => admin.delete(`/v1/saes/${encoded(id)}`))
 }
 
-/** Devices, peers and the end of all key. */
-export const registerActs = (program: Command, context: CliContext): void => {
+/** `qkme device …` */
+export const registerDevice = (program: Command, context: CliContext): void => {
   const device = program.command('device').description('QKD devices and their links.')
   const showDevices = async (options: AdminOptions, command: Command): Promise<void> => {
     const out = outputOf(context, command)
-    const devices = await adminOf(context, options).get('/v1/devices') as DeviceView[]
+    const devices = await (await adminOf(context, options)).get('/v1/devices') as DeviceView[]
     out.data(devices)
     out.line(table(['DEVICE', 'LINK', 'STATE', 'FRAMES', 'REFUSED', 'LAST FAULT'], devices.map((one) => [
       one.id, one.link, one.state, grouped(one.counters['accepted'] ?? 0), grouped(one.counters['refused'] ?? 0), one.lastFault ?? '-',
@@ -120,7 +125,10 @@ export const registerActs = (program: Command, context: CliContext): void => {
         await pause(context.clock, options.every * 1_000)
       }
     })
+}
 
+/** `qkme peer …` */
+export const registerPeer = (program: Command, context: CliContext): void => {
   const peer = program.command('peer').description('Neighbouring KMEs.')
   withAdminOptions(peer.command('retire')).description('Void all stock shared with a neighbour, on both sides. Cannot be undone.')
     .argument('<kme>', 'KME ID of the neighbour')
@@ -128,7 +136,7 @@ export const registerActs = (program: Command, context: CliContext): void => {
     .action(async (id: string, options: AdminOptions & { confirm: string }, command: Command) => {
       if (options.confirm !== id) throw new KmeError('BAD_REQUEST', `--confirm must repeat ${id}`)
       const out = outputOf(context, command)
-      await adminOf(context, options).post(`/v1/peers/${encoded(id)}/retire`, {})
+      await (await adminOf(context, options)).post(`/v1/peers/${encoded(id)}/retire`, {})
       out.data({ retired: id })
       out.line(`retired: all stock with ${id} is void`)
     })

@@ -12,7 +12,7 @@ export const registerServe = (program: Command, context: CliContext): void => {
     .description('Run a KME in the foreground until SIGTERM or Ctrl-C.')
     .addHelpText('after', '\nExamples:\n  qkme serve --config kme-a.yaml\n  QKME_LOGGING_LEVEL=debug qkme serve --config kme-a.yaml\n')
     .action(async (options: { config?: string }) => {
-      const config = configOf(context, options, true)
+      const config = await configOf(context, options, true)
       // Loaded only now: it pulls in the addon and the servers, which no other command needs.
       const main = await import(new URL('../../main.js', import.meta.url).href) as MainModule
       context.exit.code = await main.run({ config, configFile: configFileOf(context, options), version: context.version })
