@@ -77,7 +77,9 @@ export class Channel implements PeerChannel {
     if (this.#state !== 'ready') return this.#unsent('closed')
     const bytes = packBody(name, body)
     const total = frameBytes({ source: this.#o.self, destination: this.remote, bodyBytes: bytes.length, tagged: kind.tagged })
-    if (this.#o.link.transport.bufferedBytes + total > this.#o.sendQueueBytesMax) return this.#full()
+    const { bufferedBytes } = this.#o.link.transport
+    // One frame always fits, or a bound below the largest frame would block for ever.
+    if (bufferedBytes > 0 && bufferedBytes + total > this.#o.sendQueueBytesMax) return this.#full()
     const ticket = kind.tagged ? this.#ticket(kind.vital) : undefined
     if (kind.tagged && ticket === undefined) return this.#unsent('no-pad')
     return this.#write(kind, bytes, ticket) === undefined ? this.#full() : 'sent'

@@ -28,11 +28,18 @@ export const createTlsDialler = (options: TlsDialOptions): Dialler => {
   return {
     reload: () => { secureContext = clientContext(options.credentials) },
     dial: (peer, on) => {
+      if (!isSecureUrl(peer.url)) {
+        on.failed('connect-failed', `the URL of ${peer.id} must have the form wss://host:port/path`)
+        return () => {}
+      }
       const attempt = new Attempt(options, peer, on, secureContext)
       return () => { attempt.giveUp() }
     },
   }
 }
+
+/** Anything else would be dialled without TLS, or not at all. The library refuses fragments. */
+const isSecureUrl = (text: string): boolean => URL.canParse(text) && new URL(text).protocol === 'wss:' && !text.includes('#')
 
 /** From the dial until the WebSocket is open or has failed. */
 class Attempt {
@@ -91,8 +98,10 @@ class Attempt {
     if (this.#isOver) return
     const version = versionOf(this.#socket.protocol)
     if (version === undefined) { this.#fail('version', 'the peer chose no version of the protocol'); return }
-    this.#end()
     const pem = pemOf(this.#socket)
+    const fault = this.#checkKme(pem)
+    if (fault !== undefined) { this.#fail('certificate', fault.message); return }
+    this.#end()
     const transport = new ClientTransport(this.#socket)
     const link: Link = {
       transport, version, remote: this.peer.id, role: 'dialler', offered: normalOffer(offeredProtocols.join(',')),

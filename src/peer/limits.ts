@@ -1,6 +1,6 @@
 /** Bounds and times of one peer connection. Every queue and wait of src/peer ends at one of these. */
 export interface PeerLimits {
-  /** Bytes that may wait for a slow peer; a message that would exceed them is answered 'full'. */
+  /** Bytes that may wait for a slow peer; a message that would exceed them is answered 'full'. A single frame always may. */
   readonly sendQueueBytesMax: number
   /** From the start of a dial until the WebSocket is open. */
   readonly connectTimeoutMs: number

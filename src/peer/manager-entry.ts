@@ -67,8 +67,9 @@ export class PeerEntry {
 
   /** A transport is open. Its hello exchange begins. */
   opened (link: Link): TransportEvents {
+    invariant(link.remote === this.d.peer.id, 'a connection is opened for the peer that it belongs to')
     const handler = this.d.handlerFor(link.remote)
-    invariant(handler !== undefined && link.remote === this.d.peer.id, 'a connection is opened for an admitted peer')
+    if (handler === undefined) return this.#turnAway(link)
     const { limits, clock, self, vault, random } = this.d
     const connection: Connection = new Connection({
       self, link, handler, vault, random, clock, limits, counters: this.counters,
@@ -86,6 +87,15 @@ export class PeerEntry {
     this.#update()
     connection.start()
     return connection
+  }
+
+  /** Accepted when the connection began, and no more now that it is open. */
+  #turnAway (link: Link): TransportEvents {
+    const text = `${link.remote} is not accepted now`
+    link.transport.close('not-a-peer', text)
+    countEnd(this.counters, 'not-a-peer')
+    this.#noteEnd('not-a-peer', text, 'us')
+    return { frame: () => {}, heard: () => {}, drained: () => {}, closed: () => {} }
   }
 
   recheck (): void { for (const { connection } of this.#all()) connection.recheck() }

@@ -104,6 +104,17 @@ t.test('a slow reader: the queue stops at its bound, nothing is spent for what i
   t.same(b.ends, [])
 })
 
+t.test('a bound below the size of a frame blocks nothing for ever', async (t) => {
+  const { a, b } = readyPair({ sendQueueBytesMax: 10 })
+  for (let i = 0; i < 3; i++) {
+    t.equal(a.desk.send('propose', samples.propose), 'sent')
+    t.equal(a.desk.send('propose', samples.propose), 'full')
+    b.channel.receive(a.pipe.next())
+    a.channel.drained()
+  }
+  t.same([b.desk.got.length, a.desk.writable], [3, 3])
+})
+
 t.test('a frame that the transport does not take burns its pad and leaves no gap', async (t) => {
   const { a, b } = readyPair()
   a.pipe.refuses = true

@@ -143,6 +143,18 @@ t.test('after a stop nothing starts again and the other side is told', async (t)
   t.equal(a.vault.keysHeld + b.vault.keysHeld, 0)
 })
 
+t.test('a peer that is no more accepted when its connection opens is turned away on both sides', async (t) => {
+  const world = makeWorld()
+  let refuses = false
+  const a = await world.start(A, B, { dials: false, refuses: () => refuses }), b = await world.start(B, A, { dials: false })
+  a.manager.dialOnce(B)
+  refuses = true
+  world.clock.advance(100)
+  t.same([a.manager.status(B).state, b.manager.status(A).state, a.manager.status(B).lastEnd], ['disconnected', 'disconnected', 'not-a-peer'])
+  t.same(b.manager.status(A).lastEnd, 'not-a-peer')
+  t.equal(world.network.wires, 0)
+})
+
 t.test('a KME that is no peer, or is not accepted now, is refused', async (t) => {
   const world = makeWorld()
   const stranger = await world.start('kme-0', B)

@@ -1,5 +1,5 @@
 /** Peer managers over real TLS on this machine, with a PKI of their own. */
-import { copyFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import type { Test } from 'tap'
 import { createPki, issueCertificate, type IssueRequest } from '../../src/crypto/pki.js'
 import { caPaths, leafPaths } from '../../src/crypto/pki-files.js'
@@ -17,6 +17,7 @@ import type { TagVault } from '../../src/peer/tags.js'
 import { Desk, PAD_BLOCK_BYTES, TestPads } from './desk.js'
 import { noting } from './nodes.js'
 import { ReferenceVault } from './reference-tag.js'
+import { idA, idB } from './rig.js'
 
 export type BlockVault = TagVault & { addBlock (bytes: Uint8Array): number }
 
@@ -82,8 +83,14 @@ export const until = async (holds: () => boolean): Promise<void> => {
   while (!holds()) await new Promise((resolve) => { setTimeout(resolve, 5) })
 }
 
-/** Puts other files in the place of a certificate and its key. */
-export const replaceLeaf = (from: { certificate: string, key: string }, to: PeerCredentials): void => {
-  copyFileSync(from.certificate, to.certificateFile)
-  copyFileSync(from.key, to.keyFile)
+/** Two neighbours; the first knows the second's URL. */
+export const pairOf = async (t: Test, site: Site, options: Partial<TlsNodeOptions> = {}): Promise<{ a: TlsNode, b: TlsNode }> => {
+  const b = await startTlsNode(t, { self: idB, remote: idA, credentials: site.credentials(idB), ...options })
+  const a = await startTlsNode(t, { self: idA, remote: idB, url: b.url, credentials: site.credentials(idA), ...options })
+  return { a, b }
 }
+
+/** What a TLS client shows. */
+export const files = (leaf: { certificate: string, key: string }): object => ({ cert: readFileSync(leaf.certificate), key: readFileSync(leaf.key) })
+
+export const own = (site: Site, id: string): { certificate: string, key: string } => ({ certificate: site.credentials(id).certificateFile, key: site.credentials(id).keyFile })
