@@ -34,10 +34,13 @@ export const peerLimits: PeerLimits = {
   connectMs: 10_000, authenticateMs: 10_000, resynchroniseMs: 30_000, retryMinMs: 500, retryMaxMs: 30_000, stableMs: 30_000,
 }
 
-/** `dials`: this side calls. The other only listens, so that two KMEs do not call each other at once. */
-export interface PeerInput { readonly peer: string, readonly dials: boolean, readonly limits?: PeerLimits }
+/**
+ * `dials`: this side has an address to call. Where both have one, the side that is to give way starts with a `graceMs`, so
+ * that the two do not call each other at once; a call of the peer is taken at any time.
+ */
+export interface PeerInput { readonly peer: string, readonly dials: boolean, readonly graceMs?: number, readonly limits?: PeerLimits }
 export interface PeerContext {
-  peer: string, dials: boolean, enabled: boolean, limits: PeerLimits
+  peer: string, dials: boolean, graceMs: number, enabled: boolean, limits: PeerLimits
   attempt: number, refused: boolean, connections: number, reason: string, output: PartOutput
 }
 
@@ -57,7 +60,7 @@ export const peerMachine = setup({
   actors: { channel: fromCallback<PeerCommand, { peer: string }>(notProvided('peer channel')) },
   guards: {
     calls: ({ context }) => context.dials && context.enabled,
-    listens: ({ context }) => !context.dials,
+    callsAtOnce: ({ context }) => context.dials && context.enabled && context.graceMs === 0,
     enabled: ({ context }) => context.enabled,
   },
   delays: {
@@ -66,6 +69,7 @@ export const peerMachine = setup({
     resynchronise: ({ context }) => context.limits.resynchroniseMs,
     stable: ({ context }) => context.limits.stableMs,
     retry: ({ context }) => peerRetryMs(context),
+    grace: ({ context }) => context.graceMs,
   },
   actions: {
     dial: sendTo('channel', { type: 'peer.dial' }),
@@ -89,7 +93,7 @@ export const peerMachine = setup({
 }).createMachine({
   id: 'peer',
   context: ({ input }) => ({
-    peer: input.peer, dials: input.dials, enabled: true, limits: input.limits ?? peerLimits,
+    peer: input.peer, dials: input.dials, graceMs: input.graceMs ?? 0, enabled: true, limits: input.limits ?? peerLimits,
     attempt: 0, refused: false, connections: 0, reason: '', output: endedWell,
   }),
   invoke: {
@@ -104,9 +108,10 @@ export const peerMachine = setup({
     'peer.closed': { target: '.backingOff', actions: 'keepEnd' },
   },
   states: {
-    /** Nothing is under way: a listening side waits here for the peer's call. */
+    /** Nothing is under way: a side that only listens waits here for the peer's call. */
     disconnected: {
-      always: { guard: 'calls', target: 'connecting' },
+      always: { guard: 'callsAtOnce', target: 'connecting' },
+      after: { grace: { guard: 'calls', target: 'connecting' } },
       on: {
         'peer.opened': [
           { guard: 'enabled', target: 'authenticating' },
@@ -139,11 +144,7 @@ export const peerMachine = setup({
       entry: [{ type: 'hangUp', params: 'backing off' }, 'countAttempt', 'alertDown'],
       after: { retry: 'disconnected' },
       on: {
-        // A listening side takes the peer's next call whenever it comes.
-        'peer.opened': [
-          { guard: 'listens', target: 'authenticating' },
-          { actions: { type: 'hangUp', params: 'backing off' } },
-        ],
+        'peer.opened': 'authenticating', // The peer's call needs no patience of ours.
         'peer.closed': {},
         'peer.enable': { target: 'disconnected', actions: 'enable' },
       },

@@ -29,7 +29,7 @@ t.test('peer that calls: every state with every event', async t => {
       authenticating:  `.      ${r}    .     ${b}   ${b}    ${d}    .          ${end}    ${b}       connecting`,
       resynchronising: `${a}   .       ready ${b}   ${b}    ${d}    .          ${end}    .          ${b}`,
       ready:           `${a}   .       .     ${b}   ${b}    ${d}    .          ${end}    .          .`,
-      backingOff:      `.      .       .     .      .       ${d}    connecting ${end}    connecting connecting`,
+      backingOff:      `${a}   .       .     .      .       ${d}    connecting ${end}    connecting connecting`,
       stopped:         '.      .       .     .      .       .       .          . .       .          .',
       failed:          '.      .       .     .      .       .       .          . .       .          .',
     },
@@ -90,4 +90,12 @@ t.test('a disabled peer is not called and not let in', async t => {
   t.equal(r.commands.at(-1), 'peer.hangUp {"reason":"disabled by an operator"}')
   r.play(enable, opened)
   t.equal(r.state(), 'authenticating')
+})
+
+t.test('the side that gives way waits its grace, and takes a call of the peer meanwhile', async t => {
+  const giving: Bench = { ...dialler, input: { peer: 'B', dials: true, graceMs: 3_000 } }
+  t.equal(run(giving, 2_999).state(), 'disconnected')
+  t.equal(run(giving, 3_000).state(), 'connecting')
+  t.equal(run(giving, 1_000, opened, 5_000).state(), 'authenticating')
+  t.equal(run(giving, disable, 10_000).state(), 'disconnected')
 })
