@@ -37,6 +37,18 @@ const byError: Partial<Record<KmeErrorCode, ExitCode>> = {
   PEER_DOWN: exitCodes.unreachable, UNAUTHORIZED: exitCodes.forbidden, FORBIDDEN: exitCodes.forbidden, NOT_FOUND: exitCodes.notFound,
 }
 
+/**
+ * The code of an expected failure: of a KmeError, or of an error of the addon, which carries one of the same codes without
+ * being of the class. Undefined for everything else: a bug, or an error of Node's.
+ */
+export const expectedCodeOf = (error: unknown): KmeErrorCode | undefined => {
+  if (error instanceof KmeError) return error.code
+  const code = (error as { code?: unknown } | undefined)?.code
+  return typeof code === 'string' && Object.hasOwn(byError, code) ? code as KmeErrorCode : undefined
+}
+
 /** The exit code for an error that ends the process. What is not expected is `failed`. */
-export const exitCodeOf = (error: unknown): number =>
-  (error instanceof KmeError ? byError[error.code] ?? exitCodes.failed : exitCodes.failed).code
+export const exitCodeOf = (error: unknown): number => {
+  const code = expectedCodeOf(error)
+  return (code === undefined ? exitCodes.failed : byError[code] ?? exitCodes.failed).code
+}

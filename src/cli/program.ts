@@ -1,7 +1,6 @@
 import { Command, CommanderError } from 'commander'
-import { KmeError } from '../kernel/errors.js'
 import type { CliContext } from './context.js'
-import { exitCodeOf, exitCodes } from './exit-codes.js'
+import { exitCodeOf, exitCodes, expectedCodeOf } from './exit-codes.js'
 import { createOutput } from './output.js'
 
 type Register = (program: Command, context: CliContext) => void
@@ -71,7 +70,8 @@ export const runProgram = async (argv: readonly string[], context: CliContext): 
       if (inJson) out.error('USAGE', error.message === '(outputHelp)' ? 'a command is missing; see --help' : error.message)
       return exitCodes.usage.code
     }
-    if (error instanceof KmeError) out.error(error.code, error.message)
+    const code = expectedCodeOf(error)
+    if (code !== undefined) out.error(code, (error as Error).message)
     else out.error('INTERNAL', `unexpected: ${(error as Error).stack ?? String(error)}`)
     return exitCodeOf(error)
   }

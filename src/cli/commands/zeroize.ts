@@ -8,6 +8,7 @@ import { lockStore } from '../../store/lock.js'
 import { SLOT_FILE } from '../../store/rotate.js'
 import { AdminClient } from '../admin-client.js'
 import { configOf, outputOf, withAdminOptions, type CliContext } from '../context.js'
+import { expectedCodeOf } from '../exit-codes.js'
 import { withStore } from '../store-session.js'
 
 /** `qkme zeroize` */
@@ -29,7 +30,7 @@ const zeroize = async (context: CliContext, config: Config, socket: string): Pro
     await new AdminClient(socket).post('/v1/zeroize', { confirm: `zeroize ${config.kme.id}` })
     return 'the running KME erased its key and ends'
   } catch (error) {
-    if (!(error instanceof KmeError) || error.code !== 'PEER_DOWN') throw error // It runs and refuses: its words count.
+    if (expectedCodeOf(error) !== 'PEER_DOWN') throw error // It runs and refuses: its words count.
   }
   const slots = join(config.store.folder, SLOT_FILE)
   if (!existsSync(slots)) throw new KmeError('NOT_FOUND', `no KME answers on ${socket}, and there is no store in ${config.store.folder}: nothing to erase here`)
@@ -37,7 +38,7 @@ const zeroize = async (context: CliContext, config: Config, socket: string): Pro
     await withStore(context, config, { create: false }, async (store) => { await store.zeroize() })
     return `the store in ${config.store.folder}; no KME was running`
   } catch (error) {
-    if (error instanceof KmeError && error.code === 'STORE_LOCKED') throw error
+    if (expectedCodeOf(error) === 'STORE_LOCKED') throw error
     return await overwriteSlots(context, config.store.folder, slots, error)
   }
 }
