@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
 import t from 'tap'
-import { WebSocket } from 'ws'
+import { WebSocket, WebSocketServer } from 'ws'
 import { revokeCertificate } from '../../src/crypto/pki-crl.js'
 import { caPaths } from '../../src/crypto/pki-files.js'
 import { systemClock } from '../../src/kernel/system-clock.js'
@@ -63,6 +64,18 @@ t.test('whom we do not believe', async (t) => {
   a.manager.dialOnce(B)
   await until(() => a.events.length > 1)
   t.equal(a.events.at(-1), 'disconnected:certificate', 'a certificate for another host')
+})
+
+t.test('a URL without TLS is never dialled', async (t) => {
+  const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
+  let callers = 0
+  server.on('connection', () => { callers++ })
+  await new Promise((resolve) => { server.on('listening', resolve) })
+  t.teardown(() => { server.close() })
+  const a = await startTlsNode(t, { self: A, remote: B, url: `ws://127.0.0.1:${(server.address() as AddressInfo).port}/qkme/peer`, credentials: site.credentials(A) })
+  a.manager.dialOnce(B)
+  await until(() => callers > 0 || a.manager.status(B).lastEnd !== '')
+  t.same([callers, a.manager.status(B).lastEnd, a.manager.status(B).state], [0, 'connect-failed', 'disconnected'])
 })
 
 t.test('a revoked certificate: refused at the door, and an open connection ends', async (t) => {
