@@ -99,6 +99,11 @@ export const messages = {
   idEpochAck: { code: 17, tagged: false, vital: true, schema: Type.Object({ epoch: u32, check: bytes(16) }, { additionalProperties: false }) },
   /** The side that does not propose needs a new ID epoch: its association numbers are used up. */
   epochAsk: { code: 24, tagged: true, vital: false, schema: Type.Object({ epoch: u32 }, { additionalProperties: false }) },
+  /** Once a connection: the app blocks that the sender owns, stored on both sides (`blocks`) or perhaps on one (`flying`). What one side lacks is void. */
+  inventory: {
+    code: 25, tagged: true, vital: false,
+    schema: Type.Object({ highest: u32, blocks: Type.Array(u32, { maxItems: 40_000 }), flying: Type.Array(u32, { maxItems: 1_024 }) }, { additionalProperties: false }),
+  },
   saes: { code: 18, tagged: true, vital: false, schema: Type.Object({ ...sequenced, generation: count, part: u32, parts: u32, saes: Type.Array(entity, { maxItems: 512 }) }, { additionalProperties: false }) },
   chainHead: { code: 19, tagged: true, vital: false, schema: Type.Object({ records: count, head: bytes(32) }, { additionalProperties: false }) },
   /** Everything up to this outbox number is processed and flushed. */

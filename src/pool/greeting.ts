@@ -51,6 +51,8 @@ export class Greeting {
     if (yours !== null && sameBytes(yours.storeId, incarnation.storeId) && !incarnation.known(yours.incarnation, yours.nonce)) {
       return { kind: 'rolledBack', reason: `${hello.kme} has met start ${yours.incarnation} of this store, which this store does not remember` }
     }
+    const lost = yours !== null && sameBytes(yours.storeId, incarnation.storeId) ? this.forgotten(yours) : ''
+    if (lost !== '') return { kind: 'rolledBack', reason: `${hello.kme} remembers more of this store than it does itself (${lost})` }
     if (meta.theirStore !== null && !sameBytes(mine.storeId, meta.theirStore)) return { kind: 'void', reason: 'the peer has a new store' }
     if (meta.theirStore !== null && (mine.incarnation < meta.theirIncarnation || (mine.incarnation === meta.theirIncarnation && !sameBytes(mine.nonce, meta.theirNonce ?? zero16)))) {
       return { kind: 'refuse', reason: `the peer is start ${mine.incarnation} of a store that was at start ${meta.theirIncarnation}: a copy or two at once`, alarm: true }
@@ -60,6 +62,15 @@ export class Greeting {
     if (mine.voids > meta.theirVoids && meta.theirStore !== null) return { kind: 'void', reason: 'the peer voided the pool' }
     if (yours !== null && yours.voids < meta.voids) return { kind: 'void', reason: 'voided here' }
     return { kind: 'go' }
+  }
+
+  /** What we say to a peer is on our disk before: whoever remembers less than the peer was rolled back. */
+  private forgotten (yours: Column): string {
+    const { meta, proposer } = this.core
+    if (yours.lastSent > meta.lastSent) return 'messages sent'
+    if (yours.horizons.some((h) => h.index > meta.horizonMine)) return 'horizon'
+    if (yours.grant > meta.grantGiven) return 'grants'
+    return proposer && yours.highestBlock > meta.highestBlock ? 'blocks proposed' : ''
   }
 
   /** Raises our numbers to what the peer remembers of us, and remembers the peer. Inside a commit. */

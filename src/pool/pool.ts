@@ -10,6 +10,7 @@ import { Erasure } from './erasure.js'
 import { Grants } from './grants.js'
 import { Greeting } from './greeting.js'
 import type { KeyPool } from './key-pool.js'
+import { Inventory } from './inventory.js'
 import { LookerLane } from './looker-lane.js'
 import { OwnerLane } from './owner-lane.js'
 import { Pads } from './pads.js'
@@ -49,6 +50,7 @@ export class Pool implements PeerHandler, KeyPool {
   private readonly startup: Startup
   private readonly sharing: Sharing
   private readonly voiding: VoidPool
+  private readonly inventory: Inventory
   /** Monotonic time at which the peer was last ready; delivery without it is bounded (design 3.5). */
   lastReadyMs = -Infinity
   private lastHeadMs = -Infinity
@@ -71,6 +73,7 @@ export class Pool implements PeerHandler, KeyPool {
     this.agreement = new Agreement(core, this.pending, this.views, this.erasure, (n) => this.nextBlock(n), (e) => this.epochs.has(e), (b) => { this.usable(b) })
     this.startup = new Startup(core, this.lane)
     this.voiding = new VoidPool(core, this)
+    this.inventory = new Inventory(core, this.erasure)
     this.pending.restore()
     for (const block of core.blocks.values()) if (block.purpose === 'auth' && block.state === 'usable') this.pads.add(block)
   }
@@ -140,6 +143,7 @@ export class Pool implements PeerHandler, KeyPool {
     this.resendOutbox()
     this.lane.resend()
     this.sharing.announce()
+    this.inventory.ready()
     this.lastHeadMs = core.deps.clock.monoMs()
     core.deps.emit({ type: 'pool.ready' })
   }
@@ -179,6 +183,7 @@ export class Pool implements PeerHandler, KeyPool {
     associationAck: (b) => { this.associations.onAck(b) },
     idEpoch: (b) => { this.epochs.onIdEpoch(b, this.views) },
     idEpochAck: (b) => { this.epochs.onAck(b); this.agreement.propose() },
+    inventory: (b) => { this.inventory.onInventory(b) },
     epochAsk: (b) => { this.epochs.onAsk(b.epoch) },
     chainHead: (b) => { this.sharing.onChainHead(b) },
     acknowledge: (b) => { if (b.seq <= this.core.meta.lastSent) this.core.commit((tx) => { this.core.dropOutbox(tx, b.seq) }) },
@@ -291,6 +296,7 @@ export class Pool implements PeerHandler, KeyPool {
       if (this.lane.spending) this.grants.askIfDry()
       if (!core.proposer && core.meta.generation > core.meta.highestEpoch) core.send('epochAsk', { epoch: core.meta.generation })
       this.exchangeHeads()
+      this.inventory.tick()
       this.sharing.announceIfChanged()
     }
     this.lane.settle()
