@@ -102,8 +102,8 @@ void ClearBell(int event_fd) {
   while (read(event_fd, &count, sizeof count) < 0 && errno == EINTR) {}
 }
 
-HandoverServer::HandoverServer(const std::string& path, uint32_t link, int region_fd, int frames_fd, int space_fd)
-    : path_(path), link_(link), region_fd_(region_fd), frames_fd_(frames_fd), space_fd_(space_fd),
+HandoverServer::HandoverServer(const std::string& path, uint32_t link, OwnedFd region, int frames_fd, int space_fd)
+    : path_(path), link_(link), region_(std::move(region)), frames_fd_(frames_fd), space_fd_(space_fd),
       listener_(MakeSocket(path)), stop_(MakeEventFd()) {
   const sockaddr_un address = Address(path);
   const sockaddr* at = reinterpret_cast<const sockaddr*>(&address);
@@ -153,7 +153,7 @@ void HandoverServer::Accept() {
     refused_.fetch_add(1, std::memory_order_relaxed);
     return;
   }
-  const int fds[kDescriptors] = {region_fd_, frames_fd_, space_fd_};
+  const int fds[kDescriptors] = {region_.get(), frames_fd_, space_fd_};
   // Before the message goes out, so that a device that has it is known here.
   peer_ = std::move(device);
   peer_pid_.store(uint32_t(who.pid), std::memory_order_release);

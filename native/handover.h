@@ -40,7 +40,7 @@ void ClearBell(int event_fd);
 class HandoverServer {
  public:
   /// @throws RingError if the path is too long, in use by a living consumer, or cannot be bound.
-  HandoverServer(const std::string& path, uint32_t link, int region_fd, int frames_fd, int space_fd);
+  HandoverServer(const std::string& path, uint32_t link, OwnedFd region, int frames_fd, int space_fd);
   ~HandoverServer();
   HandoverServer(const HandoverServer&) = delete;
   HandoverServer& operator=(const HandoverServer&) = delete;
@@ -58,7 +58,8 @@ class HandoverServer {
 
   std::string path_;
   uint32_t link_;
-  int region_fd_, frames_fd_, space_fd_;
+  OwnedFd region_;
+  int frames_fd_, space_fd_;
   OwnedFd listener_, stop_, peer_;
   std::atomic<bool> connected_{false};
   std::atomic<uint32_t> peer_pid_{0}, refused_{0};

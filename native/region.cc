@@ -123,6 +123,12 @@ void Region::Map(const std::string& where) {
   if (const char* fault = ReadRingHeader(view_.base, length, &view_.geometry)) Throw(where, fault);
 }
 
+int Region::ShareFd() const {
+  const int fd = open(("/proc/self/fd/" + std::to_string(fd_)).c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) Throw(where_, "cannot open anew for the device (is /proc mounted?): " + Why());
+  return fd;
+}
+
 bool Region::Lost() const {
   if (sealed_) return false;
   if (GuardTripped(guard_)) return true;

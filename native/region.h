@@ -34,6 +34,9 @@ class Region {
 
   const RingView& view() const { return view_; }
   int fd() const { return fd_; }
+  /// A descriptor for the device. Not a duplicate: a lock on a ring file lives as long as any duplicate of the descriptor,
+  /// and the device must not keep it when this process dies. The caller closes it.
+  int ShareFd() const;
   bool sealed() const { return sealed_; }
   bool locked() const { return locked_; }
   /// The memory went away: the file was cut, or the hardware was pulled. The mapping reads as zeros then.

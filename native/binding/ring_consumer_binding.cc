@@ -68,7 +68,7 @@ class Consumer : public Napi::ObjectWrap<Consumer> {
     frames_ = MakeEventFd();
     space_ = MakeEventFd();
     if (kind != "device") {
-      server_ = std::make_unique<HandoverServer>(kind == "file" ? path + ".bell" : path, wanted.link, region_->fd(), frames_.get(), space_.get());
+      server_ = std::make_unique<HandoverServer>(kind == "file" ? path + ".bell" : path, wanted.link, OwnedFd(region_->ShareFd()), frames_.get(), space_.get());
     }
     Beat(SideState::kRun);
   }

@@ -85,7 +85,7 @@ TEST("handover: one device gets region and bells, a second is refused, an end is
   const std::string path = folder.File("socket");
   const auto region = Region::CreateMemfd(kSmall);
   const OwnedFd frames = MakeEventFd(), space = MakeEventFd();
-  auto server = std::make_unique<HandoverServer>(path, kLink, region->fd(), frames.get(), space.get());
+  auto server = std::make_unique<HandoverServer>(path, kLink, OwnedFd(region->ShareFd()), frames.get(), space.get());
   struct stat info;
   CHECK(lstat(path.c_str(), &info) == 0 && (info.st_mode & 0777) == 0600);
   {
@@ -108,12 +108,24 @@ TEST("handover: one device gets region and bells, a second is refused, an end is
   THROWS(ReceiveHandover(path, 5'000), "nobody serves a ring here");
 }
 
+TEST("the lock of a ring file ends with its reader, though a device still holds what it was given") {
+  Folder folder;
+  const std::string path = folder.File("ring");
+  const OwnedFd bell = MakeEventFd();
+  auto region = Region::OpenOrCreateFile(path, kSmall);
+  auto server = std::make_unique<HandoverServer>(path + ".bell", kLink, OwnedFd(region->ShareFd()), bell.get(), bell.get());
+  const Handover device = ReceiveHandover(path + ".bell", 5'000);
+  server.reset();
+  region.reset();
+  CHECK(Region::OpenOrCreateFile(path, kSmall) != nullptr);
+}
+
 TEST("a socket left over is replaced, one in use is not, and foreign files are left alone") {
   Folder folder;
   const std::string path = folder.File("socket");
   const auto region = Region::CreateMemfd(kSmall);
   const OwnedFd bell = MakeEventFd();
-  const auto serve = [&](const std::string& at) { return std::make_unique<HandoverServer>(at, kLink, region->fd(), bell.get(), bell.get()); };
+  const auto serve = [&](const std::string& at) { return std::make_unique<HandoverServer>(at, kLink, OwnedFd(region->ShareFd()), bell.get(), bell.get()); };
   const auto first = serve(path);
   THROWS(serve(path), "another process serves this ring");
   CHECK(rename(path.c_str(), folder.File("stale").c_str()) == 0);  // its server will not find it to remove
