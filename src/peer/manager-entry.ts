@@ -44,6 +44,11 @@ export class PeerEntry {
     const { peer, dialler } = this.d
     if (peer.url === undefined) throw new KmeError('CONFIG_INVALID', `peer ${peer.id} has no URL to dial`)
     if (this.#dial !== undefined || this.#current !== undefined || this.#pending.size > 0) return
+    // Before the dial: it may fail within the call, and whoever waits for its end must have seen its beginning.
+    const mark: Cancel = () => {}
+    this.#dial = mark
+    this.#update()
+    if (this.#dial !== mark) return // Ended by whoever was told.
     let isOver = false
     const over = (): void => {
       isOver = true
@@ -60,9 +65,7 @@ export class PeerEntry {
         this.#noteEnd(reason, text, 'us')
       },
     })
-    if (isOver) return
-    this.#dial = cancel
-    this.#update()
+    if (!isOver) this.#dial = cancel
   }
 
   /** A transport is open. Its hello exchange begins. */

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import { Refusal } from './refusal.js'
 
 /** Bounds of a body. They stand above what any message's schema allows, and far below what could hurt. */
-export const scanLimits = { depth: 8, values: 16_384, mapEntries: 64, keyBytes: 64 } as const
+export const scanLimits = { depth: 8, values: 65_536, mapEntries: 64, keyBytes: 64 } as const
 
 /** Keys that would reach an object's prototype. */
 const forbiddenKeys: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype'])

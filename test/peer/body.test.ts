@@ -46,7 +46,7 @@ t.test('bombs are refused without being built', async (t) => {
   t.equal(scanned(mapA, Array<number>(scanLimits.depth - 1).fill(0x91), [0xc0]), '', 'as deep as allowed')
   t.equal(scanned(mapA, Array<number>(scanLimits.depth).fill(0x91), [0xc0]), 'body', 'one deeper')
   const many = scanLimits.values + 1
-  t.equal(scanned(mapA, [0xdd, 0, 0, many >> 8, many & 255], new Uint8Array(many)), 'body', 'more values than allowed')
+  t.equal(scanned(mapA, [0xdd, 0, many >> 16, many >> 8 & 255, many & 255], new Uint8Array(many)), 'body', 'more values than allowed')
 })
 
 t.test('only plain maps, arrays, numbers, texts and bytes', async (t) => {
@@ -63,6 +63,11 @@ t.test('only plain maps, arrays, numbers, texts and bytes', async (t) => {
   t.equal(scanned(mapA, [0xcf, 0x00, 0x20, 0, 0, 0, 0, 0, 0]), 'body', '2^53')
   t.equal(scanned(mapA, [0xcf, 0x00, 0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), '', '2^53 - 1')
   t.equal(scanned(mapA, [0xd3, 0xff, 0xdf, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), 'body', 'below -2^53')
+})
+
+t.test('the longest message that a schema allows is not refused by the bounds of the scan', async (t) => {
+  const inventory = { highest: 2 ** 32 - 1, blocks: Array.from({ length: 40_000 }, (_, i) => 2 ** 31 + i), flying: Array.from({ length: 1_024 }, (_, i) => 2 ** 32 - 1 - i) }
+  t.strictSame(unpackBody('inventory', packBody('inventory', inventory)), inventory)
 })
 
 t.test('the decoder never sees what the scan refuses', async (t) => {

@@ -75,7 +75,7 @@ t.test('a URL without TLS is never dialled', async (t) => {
   const a = await startTlsNode(t, { self: A, remote: B, url: `ws://127.0.0.1:${(server.address() as AddressInfo).port}/qkme/peer`, credentials: site.credentials(A) })
   a.manager.dialOnce(B)
   await until(() => callers > 0 || a.manager.status(B).lastEnd !== '')
-  t.same([callers, a.manager.status(B).lastEnd, a.manager.status(B).state], [0, 'connect-failed', 'disconnected'])
+  t.same([callers, a.manager.status(B).lastEnd, a.events], [0, 'connect-failed', ['connecting', 'disconnected:connect-failed']], 'and the failure is told')
 })
 
 t.test('a revoked certificate: refused at the door, and an open connection ends', async (t) => {
