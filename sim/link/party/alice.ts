@@ -1,5 +1,5 @@
 import { KmeError } from '../../../src/kernel/errors.js'
-import { bitAt, packedBytes } from '../chance/bits.js'
+import { bitAt, compact, packedBytes } from '../chance/bits.js'
 import { BlockBuilder } from './block.js'
 import type { SiftedBlock } from './block.js'
 import type { Burst } from './burst.js'
@@ -66,17 +66,21 @@ export class AliceParty {
 
   private compare (burst: Open, matched: Uint8Array, m: SiftMessage & { type: 'test-bits' }): { reply: SiftMessage, block?: SiftedBlock } {
     const detections = zeros(this.intensities), errors = zeros(this.intensities)
-    let expected = 0, tests = 0
-    for (let i = 0; i < burst.records.length; i++) expected += bitAt(matched, i) & (burst.records[i]! >>> 1)
-    if (expected !== m.count) throw new KmeError('PROTOCOL', `sifting: Bob opens ${m.count} test bits, ${expected} were matched`)
-    for (let i = 0; i < burst.records.length; i++) {
-      const record = burst.records[i]!
-      if (bitAt(matched, i) === 0) continue
-      if ((record & 2) === 0) { this.builder.addKeyBit(record & 1, record >>> 2); continue }
-      errors[record >>> 2]! += (record & 1) ^ bitAt(m.bits, tests++)
-      detections[record >>> 2]! += 1
+    const { records } = burst, keyMask = new Uint8Array(records.length), testMask = new Uint8Array(records.length)
+    for (let i = 0; i < records.length; i++) {
+      const kept = bitAt(matched, i), test = (records[i]! >>> 1) & 1
+      keyMask[i] = kept & (test ^ 1)
+      testMask[i] = kept & test
     }
-    burst.records.fill(0)
+    const tests = compact(records, testMask)
+    if (tests.length !== m.count) throw new KmeError('PROTOCOL', `sifting: Bob opens ${m.count} test bits, ${tests.length} were matched`)
+    for (let i = 0; i < tests.length; i++) {
+      const level = tests[i]! >>> 2
+      errors[level]! += (tests[i]! & 1) ^ bitAt(m.bits, i)
+      detections[level]! += 1
+    }
+    this.builder.addKey(compact(records, keyMask))
+    records.fill(0)
     const block = this.builder.endBurst({ detections, errors }, burst.slots)
     return { reply: { type: 'test-errors', burst: m.burst, errors }, ...(block === undefined ? {} : { block }) }
   }

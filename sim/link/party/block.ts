@@ -41,10 +41,12 @@ export class BlockBuilder {
     this.test = { detections: this.zeros(), errors: this.zeros() }
   }
 
-  addKeyBit (bit: number, intensity: number): void {
-    this.bits.push(bit)
-    this.levels.push(intensity)
-    this.key[intensity]! += 1
+  /** Adds the key-basis detections of a burst: bit 0 the bit, bits 2-3 the intensity. They are wiped. */
+  addKey (records: Uint8Array): void {
+    this.bits.append(records, 0)
+    this.levels.append(records, 2)
+    for (let i = 0; i < records.length; i++) this.key[records[i]! >>> 2]! += 1
+    records.fill(0)
   }
 
   /** Adds the test counts of a burst and ends it; the burst's key bits are in already. @returns the block it filled, if it did. */

@@ -1,5 +1,5 @@
 import { KmeError } from '../../../src/kernel/errors.js'
-import { FieldWriter, bitAt, fieldAt, packedBytes } from '../chance/bits.js'
+import { FieldWriter, bitAt, compact, fieldAt, packedBytes } from '../chance/bits.js'
 import { BURSTS_IN_FLIGHT_MAX } from './alice.js'
 import { BlockBuilder } from './block.js'
 import type { SiftedBlock } from './block.js'
@@ -7,7 +7,9 @@ import type { Burst } from './burst.js'
 import { INTENSITY_BITS, checkMessage } from './messages.js'
 import type { SiftMessage } from './messages.js'
 
-interface Open { readonly records: Uint8Array, readonly slots: number, sifted?: { readonly keep: Uint8Array, readonly intensities: Uint8Array, readonly tests: readonly number[] } }
+/** His records joined with Alice's intensities, what she keeps, and his test detections by intensity. */
+interface Sifted { readonly joined: Uint8Array, readonly keep: Uint8Array, readonly tests: readonly number[] }
+interface Open { readonly records: Uint8Array, readonly slots: number, sifted?: Sifted }
 
 /** Bob while sifting: announces his detections, answers Alice's messages, yields blocks equal to hers but for errors. */
 export class BobParty {
@@ -49,27 +51,30 @@ export class BobParty {
   private openTestBits (burst: Open, m: SiftMessage & { type: 'sifting' }): SiftMessage {
     const count = burst.records.length
     if (m.count !== count) throw new KmeError('PROTOCOL', `sifting: Alice sifts ${m.count} detections, Bob has ${count}`)
-    const bits = new FieldWriter(1, count), tests = new Array<number>(this.intensities).fill(0)
+    const tests = new Array<number>(this.intensities).fill(0), joined = new Uint8Array(count), mask = new Uint8Array(count)
+    let high = 0
     for (let i = 0; i < count; i++) {
-      const level = fieldAt(m.intensities, INTENSITY_BITS, i)
-      if (level >= this.intensities) throw new KmeError('PROTOCOL', `sifting: there is no intensity ${level}`)
-      if (bitAt(m.keep, i) === 0 || (burst.records[i]! & 2) === 0) continue
-      bits.push(burst.records[i]! & 1)
-      tests[level]! += 1
+      const record = burst.records[i]!, level = fieldAt(m.intensities, INTENSITY_BITS, i)
+      if (level > high) high = level
+      joined[i] = (record & 3) | (level << 2)
+      mask[i] = bitAt(m.keep, i) & (record >>> 1)
     }
-    burst.sifted = { keep: m.keep, intensities: m.intensities, tests }
-    const length = bits.length
-    return { type: 'test-bits', burst: m.burst, count: length, bits: bits.take() }
+    if (high >= this.intensities) throw new KmeError('PROTOCOL', `sifting: there is no intensity ${high}`)
+    const opened = compact(joined, mask), bits = new FieldWriter(1, opened.length)
+    for (let i = 0; i < opened.length; i++) tests[opened[i]! >>> 2]! += 1
+    bits.append(opened, 0)
+    burst.sifted = { joined, keep: m.keep, tests }
+    return { type: 'test-bits', burst: m.burst, count: opened.length, bits: bits.take() }
   }
 
-  private finish (burst: Open, sifted: NonNullable<Open['sifted']>, m: SiftMessage & { type: 'test-errors' }): SiftedBlock | undefined {
+  private finish (burst: Open, sifted: Sifted, m: SiftMessage & { type: 'test-errors' }): SiftedBlock | undefined {
     if (m.errors.length !== this.intensities || m.errors.some((n, i) => n > sifted.tests[i]!)) {
       throw new KmeError('PROTOCOL', `sifting: Alice reports impossible errors for burst ${m.burst}`)
     }
-    for (let i = 0; i < burst.records.length; i++) {
-      const record = burst.records[i]!
-      if ((record & 2) === 0 && bitAt(sifted.keep, i) === 1) this.builder.addKeyBit(record & 1, fieldAt(sifted.intensities, INTENSITY_BITS, i))
-    }
+    const mask = new Uint8Array(sifted.joined.length)
+    for (let i = 0; i < mask.length; i++) mask[i] = bitAt(sifted.keep, i) & ((sifted.joined[i]! >>> 1) & 1 ^ 1)
+    this.builder.addKey(compact(sifted.joined, mask))
+    sifted.joined.fill(0)
     burst.records.fill(0)
     return this.builder.endBurst({ detections: sifted.tests, errors: m.errors }, burst.slots)
   }

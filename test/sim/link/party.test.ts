@@ -93,6 +93,9 @@ t.test('malformed, foreign and repeated messages are refused', async t => {
   t.throws(() => alice.receive(announced), refused, 'twice')
   t.throws(() => bob.receive({ ...sifted, intensities: sifted.intensities.map(() => 0xff) }), refused, 'no such intensity')
   const opened = bob.receive(sifted).reply as SiftMessage & { type: 'test-bits' }
+  t.throws(() => bob.receive({ type: 'test-errors', burst: 0, errors: [opened.count + 1, 0, 0] }), refused, 'more errors than bits')
+  t.throws(() => bob.receive({ type: 'test-errors', burst: 0, errors: [0] }), refused)
+  t.throws(() => bob.receive({ type: 'test-errors', burst: 0, errors: [0.5, 0, 0] }), refused)
   t.throws(() => alice.receive({ ...opened, count: opened.count + 1, bits: new Uint8Array(Math.ceil((opened.count + 1) / 8)) }), refused)
 })
 
