@@ -36,7 +36,7 @@ export interface KvWriter extends KvReader {
   atEnd (fn: AtEnd): void
 }
 
-/** Bytes. `used` counts the data file's pages, `free` the file system, `pending` what is visible but not yet durable. */
+/** Bytes. `used` counts the data file's pages that hold something, `free` the file system, `pending` what is not in the data file yet. */
 export interface KvStats { readonly usedBytes: number, readonly limitBytes: number, readonly freeBytes: number, readonly pendingBytes: number }
 
 /**

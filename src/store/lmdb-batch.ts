@@ -13,6 +13,7 @@ export const OP_PUT = 1
 export const OP_REMOVE = 2
 export const OP_HEADER_BYTES = 7
 export const VALUE_BYTES_MAX = 1 << 20
+const PAGE_BYTES = 4096
 
 /** Where the store keeps the number of the last batch that the data file contains. No encoded key begins with 01. */
 const APPLIED_KEY = Buffer.from([1])
@@ -26,7 +27,7 @@ export const openLmdb = (folder: string, mapBytes: number): Lmdb => {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     return open<Buffer, Buffer>({
-      path: folder, noSubdir: false, keyEncoding: 'binary', encoding: 'binary', mapSize: mapBytes, pageSize: 4096, maxDbs: 1, maxReaders: 16,
+      path: folder, noSubdir: false, keyEncoding: 'binary', encoding: 'binary', mapSize: mapBytes, pageSize: PAGE_BYTES, maxDbs: 1, maxReaders: 16,
       overlappingSync: false, safeRestore: true, noMemInit: false, cache: false, compression: false,
     } as Parameters<typeof open>[0]) as Lmdb
   } catch (cause) {
@@ -58,10 +59,13 @@ const applyOps = (db: Lmdb, ops: Buffer): void => {
 /** Number of the last batch in the data file; 0 in a new one. */
 export const appliedSeq = (db: Lmdb): number => db.get(APPLIED_KEY)?.readDoubleLE(0) ?? 0
 
-/** Pages in use, in bytes. */
+interface TreeStats { readonly treeBranchPageCount?: number, readonly treeLeafPageCount?: number, readonly overflowPages?: number }
+
+/** Pages that hold something, in bytes. The file does not shrink, but LMDB uses its free pages again. */
 export const usedBytes = (db: Lmdb): number => {
-  const stats = db.getStats() as { lastPageNumber?: number, pageSize?: number }
-  return ((stats.lastPageNumber ?? 0) + 1) * (stats.pageSize ?? 4096)
+  const stats = db.getStats() as TreeStats & { readonly free?: TreeStats }
+  const pages = (tree: TreeStats = {}): number => (tree.treeBranchPageCount ?? 0) + (tree.treeLeafPageCount ?? 0) + (tree.overflowPages ?? 0)
+  return (2 + pages(stats) + pages(stats.free)) * PAGE_BYTES
 }
 
 /** What the disk or LMDB said, as one of the store's codes with a way out. */

@@ -11,6 +11,8 @@ const SPARE_CHUNKS_MAX = 4
 export interface Batch {
   readonly chunk: Chunk
   readonly from: number
+  /** Set when it is sent. */
+  to: number
   readonly seq: number
   /** Encoded keys that it writes, for the overlay. */
   readonly keys: string[]

@@ -19,7 +19,7 @@ import { TxWriter } from './lmdb-tx.js'
 
 export interface LmdbOptions {
   readonly folder: string
-  /** Upper bound of the data file. Only address space until it is used. */
+  /** Upper bound of the data file: from 95 % of it only transactions that remove something pass. Address space until it is used. */
   readonly mapBytes: number
   /** Free space on the disk below which only transactions that remove something pass. */
   readonly reserveBytes: number
@@ -55,6 +55,7 @@ class LmdbKv implements Kv {
   private chunk: Chunk
   private sent: Batch[] = []
   private nextSeq = 1
+  private waitingBytes = 0
   private durableSeq = 0
   private failure: KmeError | undefined
   private closed = false
@@ -125,9 +126,7 @@ class LmdbKv implements Kv {
   }
 
   stats (): KvStats {
-    let pendingBytes = 0
-    for (const { value } of this.overlay.values()) pendingBytes += value?.length ?? 0
-    return { usedBytes: this.usedBytes, limitBytes: this.options.mapBytes, freeBytes: this.freeBytes, pendingBytes }
+    return { usedBytes: this.usedBytes, limitBytes: this.options.mapBytes, freeBytes: this.freeBytes, pendingBytes: this.waitingBytes }
   }
 
   async close (): Promise<void> {
@@ -172,7 +171,8 @@ class LmdbKv implements Kv {
   }
 
   private accept (writer: TxWriter): void {
-    if (this.nearlyFull() && !writer.removes) {
+    const bytes = writer.chunk.used - writer.from
+    if (this.nearlyFull(bytes) && !writer.removes) {
       throw new KmeError('STORE_FULL', `the store in ${this.options.folder} has no room (${this.freeBytes} bytes free on the disk, ${this.usedBytes} of ${this.options.mapBytes} used). Free space or raise store.mapSizeBytes`)
     }
     if (writer.chunk !== this.chunk) {
@@ -180,7 +180,8 @@ class LmdbKv implements Kv {
       this.retireIfIdle(this.chunk)
       this.chunk = writer.chunk
     }
-    const batch = this.open ??= { chunk: this.chunk, from: writer.from, seq: this.nextSeq++, keys: [] }
+    this.waitingBytes += bytes
+    const batch = this.open ??= { chunk: this.chunk, from: writer.from, to: writer.from, seq: this.nextSeq++, keys: [] }
     if (batch.keys.length === 0) this.chunk.waiting++
     for (const [key, value] of writer.writes) {
       this.overlay.set(key, { value, seq: batch.seq })
@@ -202,7 +203,8 @@ class LmdbKv implements Kv {
     this.sent.push(batch)
     this.port.ref()
     const { chunk } = batch
-    this.post({ chunk: chunk.id, ...(chunk.shared ? {} : { memory: chunk.memory }), from: batch.from, to: chunk.used, seq: batch.seq })
+    batch.to = chunk.used
+    this.post({ chunk: chunk.id, ...(chunk.shared ? {} : { memory: chunk.memory }), from: batch.from, to: batch.to, seq: batch.seq })
     chunk.shared = true
   }
 
@@ -241,6 +243,7 @@ class LmdbKv implements Kv {
       count++
       for (const key of batch.keys) if ((this.overlay.get(key)?.seq ?? Infinity) <= seq) this.overlay.delete(key)
       batch.chunk.waiting--
+      this.waitingBytes -= batch.to - batch.from
       if (batch.chunk !== this.chunk) this.retireIfIdle(batch.chunk)
     }
     this.sent.splice(0, count)
@@ -251,8 +254,9 @@ class LmdbKv implements Kv {
     if (chunk.waiting === 0 && this.pool.give(chunk) && chunk.shared) this.post({ drop: chunk.id })
   }
 
-  private nearlyFull (): boolean {
-    return this.freeBytes < this.options.reserveBytes || this.usedBytes > this.options.mapBytes * 0.95
+  /** The bound is ours: LMDB would enlarge its map. Rows that only replace others count as new until they are in the file. */
+  private nearlyFull (bytes: number): boolean {
+    return this.freeBytes < this.options.reserveBytes + bytes || this.usedBytes + this.waitingBytes + bytes > this.options.mapBytes * 0.95
   }
 
   private fail (error: KmeError): void {

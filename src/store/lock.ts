@@ -27,6 +27,7 @@ export const lockStore = async (folder: string, random: Random): Promise<StoreLo
   const folderFd = openSync(folder, 'r')
   try {
     const socket = await claimFile(folder, `/proc/self/fd/${folderFd}`, random)
+    guard.unref() // Until here it kept the process alive: clocks alone do not.
     let released = false
     return {
       release: async () => {
@@ -55,6 +56,7 @@ const claimFile = async (folder: string, through: string, random: Random): Promi
         if (round > 0) await pause(SETTLE_MS)
         if (inodeOf(path) === ino) {
           unlinkSync(join(folder, own))
+          server.unref()
           return { release: async () => { if (inodeOf(path) === ino) unlinkSync(path); await close(server) } }
         }
       }
@@ -89,7 +91,7 @@ const holderOf = (path: string): Promise<string | undefined> => new Promise((res
   socket.on('error', done)
 })
 
-/** A server that tells its process id; undefined if the address is taken. Does not keep the process alive. */
+/** A server that tells its process id; undefined if the address is taken. */
 const listen = (path: string): Promise<Server | undefined> => new Promise((resolve, reject) => {
   const server = createServer((socket) => {
     socket.on('error', () => { socket.destroy() })
@@ -99,7 +101,7 @@ const listen = (path: string): Promise<Server | undefined> => new Promise((resol
     if (error.code === 'EADDRINUSE') resolve(undefined)
     else reject(new KmeError('STORE_UNAVAILABLE', `cannot lock the store: ${error.message}`, { cause: error }))
   })
-  server.listen(path, () => { server.unref(); resolve(server) })
+  server.listen(path, () => { resolve(server) })
 })
 
 const close = (server: Server): Promise<void> => new Promise((resolve) => { server.close(() => { resolve() }) })

@@ -29,9 +29,13 @@ const PARTNERS_MAX = 10_000
 const statuses: readonly string[] = ['active', 'suspended', 'revoked']
 
 /** Counts changes of the registry: caches compare it. */
-export const saeGeneration = (kv: KvReader): number => {
+export const saeGeneration = (kv: KvReader): number => counters(kv).generation
+
+/** Row ['saeGeneration']: generation f64, number of SAEs f64. */
+const counters = (kv: KvReader): { generation: number, count: number } => {
   const row = kv.get(GENERATION)
-  return row?.length === 8 ? viewOf(row).getFloat64(0, true) : 0
+  if (row?.length !== 16) return { generation: 0, count: 0 }
+  return { generation: viewOf(row).getFloat64(0, true), count: viewOf(row).getFloat64(8, true) }
 }
 
 /** Undefined if the SAE is unknown. @throws KmeError `STORE_CORRUPT` */
@@ -46,31 +50,37 @@ export const listSaes = (kv: KvReader, after?: SaeId, limit = Infinity): SaeRow[
     .map(({ key, value }) => decode(String(key[1]), value))
 
 /**
- * Adds an SAE, durable when the promise resolves. @returns the new generation.
- * @throws KmeError `BAD_REQUEST` if it is known already, or the row is not well-formed.
+ * Adds SAEs, all or none, durable when the promise resolves. @returns the new generation.
+ * @throws KmeError `BAD_REQUEST` if one is known already or not well-formed, or the registry is full.
  */
-export const addSae = (kv: Kv, sae: SaeRow): Promise<number> => {
-  if (kv.has([TABLE, sae.id])) throw new KmeError('BAD_REQUEST', `SAE ${sae.id} is known already: change it, or take another ID`)
-  if ([...kv.keys({ ...prefixRange([TABLE]), limit: SAES_MAX })].length >= SAES_MAX) throw new KmeError('BAD_REQUEST', `the registry holds ${SAES_MAX} SAEs, its greatest number`)
-  return write(kv, sae)
+export const addSaes = async (kv: Kv, saes: readonly SaeRow[]): Promise<number> => {
+  const seen = new Set<SaeId>()
+  const known = saes.find(({ id }) => kv.has([TABLE, id]) || seen.has(id) || !seen.add(id))
+  if (known !== undefined) throw new KmeError('BAD_REQUEST', `SAE ${known.id} is known already: change it, or take another ID`)
+  return write(kv, saes, saes.length)
 }
 
+export const addSae = (kv: Kv, sae: SaeRow): Promise<number> => addSaes(kv, [sae])
+
 /** Changes what `change` names. @throws KmeError `NOT_FOUND`; `BAD_REQUEST` if it is revoked or the result is not well-formed. */
-export const changeSae = (kv: Kv, id: SaeId, change: Partial<Omit<SaeRow, 'id' | 'createdMs'>>): Promise<number> => {
+export const changeSae = async (kv: Kv, id: SaeId, change: Partial<Omit<SaeRow, 'id' | 'createdMs'>>): Promise<number> => {
   const known = getSae(kv, id)
   if (known === undefined) throw new KmeError('NOT_FOUND', `SAE ${id} is not known`)
   if (known.status === 'revoked') throw new KmeError('BAD_REQUEST', `SAE ${id} is revoked for ever: register the successor under another ID`)
-  return write(kv, { ...known, ...change })
+  return write(kv, [{ ...known, ...change }], 0)
 }
 
-const write = async (kv: Kv, sae: SaeRow): Promise<number> => {
-  const row = encode(sae)
+const write = async (kv: Kv, saes: readonly SaeRow[], added: number): Promise<number> => {
+  const rows = saes.map((sae) => [sae.id, encode(sae)] as const)
   const generation = kv.transact((tx) => {
-    tx.put([TABLE, sae.id], row)
-    const next = saeGeneration(tx) + 1, bytes = new Uint8Array(8)
-    viewOf(bytes).setFloat64(0, next, true)
+    const { generation, count } = counters(tx)
+    if (count + added > SAES_MAX) throw new KmeError('BAD_REQUEST', `the registry holds at most ${SAES_MAX} SAEs`)
+    for (const [id, row] of rows) tx.put([TABLE, id], row)
+    const bytes = new Uint8Array(16)
+    viewOf(bytes).setFloat64(0, generation + 1, true)
+    viewOf(bytes).setFloat64(8, count + added, true)
     tx.put(GENERATION, bytes)
-    return next
+    return generation + 1
   })
   await kv.flushed()
   return generation

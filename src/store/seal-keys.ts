@@ -55,6 +55,7 @@ export class SealKeys {
   private readonly openers = new Map<string, KeyHandle>()
   private readonly free: number[]
   private nextSerial: number
+  private closed = false
 
   private constructor (private readonly options: SealKeysOptions) {
     const { vault, master, ring, file, kv } = options
@@ -156,9 +157,11 @@ export class SealKeys {
     this.free.length = 0
   }
 
-  /** Drops every handle. The file stays the owner's. */
+  /** Drops every handle; calling it twice is harmless. The file stays the owner's. */
   close (): void {
     const { vault } = this.options
+    if (this.closed) return
+    this.closed = true
     for (const { sealer } of this.current.values()) vault.dropSealer(sealer)
     this.current.clear()
     for (const name of [...this.openers.keys()]) this.dropOpener(name)

@@ -1,0 +1,157 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { Journal, readJournal } from '../../src/store/journal.js'
+import { openLmdbKv, type LmdbOptions } from '../../src/store/lmdb.js'
+
+const folderOf = (t: { teardown (fn: () => void): void }): string => {
+  const folder = mkdtempSync(join(tmpdir(), 'qkme-lmdb-'))
+  t.teardown(() => { rmSync(folder, { recursive: true, force: true }) })
+  return folder
+}
+const open = (folder: string, more: Partial<LmdbOptions> = {}) => openLmdbKv({ folder, mapBytes: 1 << 28, reserveBytes: 0, ...more })
+
+t.test('a killed writer loses only the end: whole transactions, in order, none that was said to be durable', async (t) => {
+  const folder = folderOf(t)
+  let before = 0
+  for (let round = 0; round < 4; round++) {
+    const child = spawn(process.execPath, [fileURLToPath(new URL('./lmdb-load.js', import.meta.url)), folder], { stdio: ['ignore', 'pipe', 'inherit'] })
+    let said = ''
+    child.stdout.on('data', (chunk: Buffer) => { said += chunk.toString() })
+    while (said.split('\n').length < 6 + 5 * round) await once(child.stdout, 'data')
+    child.kill('SIGKILL')
+    await once(child, 'close')
+    const durable = Number(said.trimEnd().split('\n').filter((_, i, all) => i < all.length - 1 || said.endsWith('\n')).at(-1))
+    const kv = await open(folder)
+    const keys = [...kv.keys({ start: ['n'], end: ['o'] })].map((key) => key[1] as number)
+    t.ok(keys.length >= durable && durable > before, `${keys.length} found, ${durable} were durable`)
+    t.same([keys[0], keys.at(-1)], [1, keys.length], 'no hole')
+    const pairs = [...kv.keys({ start: ['pair'], end: ['paiz'] })].map((key) => key[1] as number)
+    t.same([pairs[0], pairs.at(-1)], [Math.max(1, keys.length - 1999), keys.length], 'transactions are whole')
+    t.ok(kv.get(['n', keys.length])?.every((byte) => byte === (keys.length & 0xff)))
+    before = keys.length
+    await kv.close()
+  }
+})
+
+t.test('the journal alone brings back what the data file lacks, and a torn end is left out', async (t) => {
+  const folder = folderOf(t), path = join(folder, 'journal.bin')
+  await (await open(folder)).close()
+  const empty = readFileSync(path)
+  const put = (key: string): Buffer => {
+    const encoded = Buffer.from([0x20, ...Buffer.from(key), 0])
+    const ops = Buffer.alloc(7 + encoded.length + 1, 9)
+    ops[0] = 1
+    ops.writeUInt16LE(encoded.length, 1)
+    ops.writeUInt32LE(1, 3)
+    ops.set(encoded, 7)
+    return ops
+  }
+  const write = (entries: [number, string][]): Buffer => {
+    writeFileSync(path, empty)
+    const journal = Journal.open(path)
+    for (const [seq, key] of entries) journal.append(seq, put(key))
+    journal.close()
+    return readFileSync(path)
+  }
+  const found = async (): Promise<string> => {
+    const kv = await open(folder)
+    const keys = ['a', 'b', 'c', 'd'].filter((key) => kv.has([key])).join('')
+    await kv.close()
+    return keys
+  }
+  const base = 0
+  const whole = write([[base + 1, 'a'], [base + 2, 'b'], [base + 3, 'c']])
+  const length = 20 + put('a').length
+  for (const [what, at] of [['body', 2 * length + 25], ['checksum', 2 * length + 16], ['number', 2 * length + 9], ['magic', 2 * length]] as const) {
+    const torn = Buffer.from(whole)
+    torn[at] = torn[at] as number ^ 1
+    writeFileSync(path, torn)
+    t.same(readJournal(path, base).map(({ seq }) => seq), [1, 2], what)
+  }
+  writeFileSync(path, whole)
+  t.equal(await found(), 'abc')
+  t.equal(await found(), 'abc', 'applied once, and never again')
+  write([[2, 'd'], [3, 'd']])
+  t.equal(await found(), 'abc', 'older than the data file')
+  write([[5, 'd']])
+  await t.rejects(open(folder), { code: 'STORE_CORRUPT', message: /belong together/ })
+  write([[4, 'd']])
+  t.equal(await found(), 'abcd')
+})
+
+t.test('a full store refuses what adds and lets pass what removes, then works again', async (t) => {
+  const folder = folderOf(t)
+  const kv = await open(folder, { mapBytes: 8 << 20 })
+  const big = new Uint8Array(100_000)
+  let n = 0
+  const write = async (): Promise<void> => {
+    for (; n < 200; n++) {
+      kv.transact((tx) => { tx.put(['big', n], big) })
+      await kv.flushed()
+    }
+  }
+  await t.rejects(write(), { code: 'STORE_FULL', message: /no room/ })
+  t.ok(n > 30 && n < 80, `${n} of 100 KB fitted into 8 MiB`)
+  t.throws(() => kv.transact((tx) => { tx.put(['more'], big) }), { code: 'STORE_FULL' })
+  t.notOk(kv.has(['more']))
+  kv.transact((tx) => { tx.remove(['big', 0]); tx.put(['note'], Uint8Array.of(1)) })
+  await kv.flushed()
+  t.ok(kv.has(['note']))
+  const filled = n
+  kv.transact((tx) => { for (let i = 0; i < n; i++) tx.remove(['big', i]) })
+  await kv.flushed()
+  kv.transact((tx) => { for (let i = 0; i < 11; i++) tx.put(['fill', i], new Uint8Array(120_000)) }) // Past the journal: the count of pages is of now.
+  await kv.flushed()
+  for (n = 0; n < filled - 30; n++) kv.transact((tx) => { tx.put(['big', n], big) })
+  await kv.flushed()
+  const { usedBytes, limitBytes } = kv.stats()
+  t.ok(usedBytes <= limitBytes)
+  await kv.close()
+  await t.rejects(open(folder, { mapBytes: 8 << 20, reserveBytes: 2 ** 60 }).then(async (full) => {
+    try { full.transact((tx) => { tx.put(['x'], big) }) } finally { await full.close() }
+  }), { code: 'STORE_FULL' })
+})
+
+t.test('a disk that refuses a write ends the store with a way out, and leaves it whole', async (t) => {
+  const folder = folderOf(t)
+  const limited = spawn('bash', ['-c', `ulimit -f 6000; exec "$0" "$1" "$2"`, process.execPath, fileURLToPath(new URL('./lmdb-limit.js', import.meta.url)), folder], { stdio: ['ignore', 'pipe', 'inherit'] })
+  let said = ''
+  limited.stdout.on('data', (chunk: Buffer) => { said += chunk.toString() })
+  await once(limited, 'close')
+  t.match(JSON.parse(said) as object, { flushed: 'STORE_UNAVAILABLE', transact: 'STORE_UNAVAILABLE', again: 'STORE_UNAVAILABLE', message: /Check the disk/ })
+  const kv = await open(folder)
+  t.ok(kv.has(['before']))
+  t.same([...kv.keys({ start: ['big'], end: ['bih'] })], [])
+  await kv.close()
+})
+
+t.test('more than 32 MiB on their way make the writer wait, and nothing is lost', async (t) => {
+  const kv = await open(folderOf(t))
+  const value = new Uint8Array(500_000)
+  for (let n = 0; n < 200; n++) kv.transact((tx) => { tx.put(['v', n], value.fill(n)) })
+  await kv.flushed()
+  t.equal([...kv.keys({ start: ['v'], end: ['w'] })].length, 200)
+  t.equal(kv.get(['v', 77])?.[499_999], 77)
+  kv.transact((tx) => { for (let n = 0; n < 20; n++) tx.put(['w', n], value.fill(n)) }) // One transaction over many chunks' size.
+  t.equal(kv.get(['w', 3])?.[0], 3)
+  t.throws(() => kv.transact((tx) => { for (let n = 0; n < 8; n++) tx.put(['x', n], value); throw new Error('no') }), { message: 'no' })
+  await kv.close()
+})
+
+t.test('callers of one turn share a flush', async (t) => {
+  const kv = await open(folderOf(t))
+  const promises = Array.from({ length: 50 }, (_, n) => {
+    kv.transact((tx) => { tx.put(['n', n], Uint8Array.of(n)) })
+    return kv.flushed()
+  })
+  t.equal(new Set(promises).size, 1)
+  await Promise.all(promises)
+  t.ok(kv.stats().pendingBytes < 2000)
+  await kv.close()
+  await kv.close()
+})
