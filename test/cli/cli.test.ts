@@ -84,7 +84,7 @@ t.test('commands to a running KME: requests, tables, JSON, refusals', async t =>
     else if (url === '/v1/pools') answer(response, 200, [pool])
     else if (url === '/v1/links') answer(response, 200, [link])
     else if (url === '/v1/peers') answer(response, 200, [peer])
-    else if (url === '/v1/devices') answer(response, 200, [{ id: 'd', link: '1', state: 'running', epoch: null, counters: { accepted: 5000, refused: 2 }, lastFault: null }])
+    else if (url === '/v1/devices') answer(response, 200, [{ id: 'd', link: '1', state: 'running', epoch: null, counters: { acceptedFrames: 5000, refusedFrames: 2 }, lastFault: null }])
     else if (url === '/v1/account') answer(response, 200, { pools: [{ pool: 'kme-b', bits: { ingested: 1000, stock: 1000 - difference }, differenceBits: difference }], differenceBits: difference })
     else if (url === '/v1/saes' && request.method === 'GET') answer(response, 200, { saes: [sae('sae-1'), sae('sae-2')], next: 'sae-2' })
     else if (url === '/v1/saes?after=sae-2') answer(response, 200, { saes: [sae('sae-3')], next: null })

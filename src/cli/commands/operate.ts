@@ -113,7 +113,7 @@ export const registerDevice = (program: Command, context: CliContext): void => {
     const devices = await (await adminOf(context, options)).get('/v1/devices') as DeviceView[]
     out.data(devices)
     out.line(table(['DEVICE', 'LINK', 'STATE', 'FRAMES', 'REFUSED', 'LAST FAULT'], devices.map((one) => [
-      one.id, one.link, one.state, grouped(one.counters['accepted'] ?? 0), grouped(one.counters['refused'] ?? 0), one.lastFault ?? '-',
+      one.id, one.link, one.state, grouped(one.counters['acceptedFrames'] ?? 0), grouped(one.counters['refusedFrames'] ?? 0), one.lastFault ?? '-',
     ]), 'lllrr'))
   }
   withAdminOptions(device.command('list')).description('Show each device, its state and counters.').action(showDevices)
