@@ -8,7 +8,8 @@ export type ReplenishReason = 'low' | 'forecast' | 'manual'
 
 /** `service` false: the engine answers `SUSPENDED` and cuts nothing. `replenish`: ask for grants and propose now. */
 export type PoolCommand =
-  | { type: 'pool.service', on: boolean }
+  | { type: 'pool.service', on: true }
+  | { type: 'pool.service', on: false, reason: string }
   | { type: 'pool.replenish', reason: ReplenishReason }
   /** Clean stop: no more leases, `bye` to the peer, wait for its acknowledgement; answered with `closed`. */
   | { type: 'pool.close' }
@@ -53,7 +54,8 @@ export const poolLimits: PoolLimits = {
   readyBits: 2_097_152, lowBits: 1_048_576, exhaustedBits: 8_192, resumeBits: 65_536, forecastMs: 300_000, tauMs: 60_000, closeMs: 5_000,
 }
 
-export interface PoolInput { readonly pool: string, readonly limits?: PoolLimits }
+/** `suspended`: the reason of a suspension that began before this start; it outlives the process. */
+export interface PoolInput { readonly pool: string, readonly limits?: PoolLimits, readonly suspended?: string }
 export interface PoolContext {
   pool: string, limits: PoolLimits, stockBits: number, flow: Flow, peerPresent: boolean, greeted: boolean
   forecast: boolean, replenishments: number, replenishFailures: number, reason: string, output: PartOutput
@@ -78,6 +80,7 @@ export const poolMachine = setup({
     falling: ({ context: c }) => c.stockBits < c.limits.lowBits,
     drained: ({ context: c }) => c.stockBits < c.limits.exhaustedBits,
     refilled: ({ context: c }) => c.stockBits >= c.limits.resumeBits,
+    held: ({ context: c }) => c.reason !== '',
     notGreeted: ({ context: c }) => !c.greeted,
     runsDry: ({ context: c }) => !c.forecast && toEmptyMs(c) < c.limits.forecastMs,
     lasts: ({ context: c }) => c.forecast && !(toEmptyMs(c) < 2 * c.limits.forecastMs),
@@ -97,7 +100,7 @@ export const poolMachine = setup({
     countFailure: assign({ replenishFailures: ({ context }) => context.replenishFailures + 1 }),
     replenish: sendTo('effects', (_, reason: ReplenishReason) => ({ type: 'pool.replenish', reason })),
     serve: sendTo('effects', { type: 'pool.service', on: true }),
-    refuse: sendTo('effects', { type: 'pool.service', on: false }),
+    refuse: sendTo('effects', ({ context }) => ({ type: 'pool.service', on: false, reason: context.reason })),
     alertForecast: emit(({ context: c }) => alertBegins('pool.forecast', c.pool, 'medium', `at this rate the pool is empty in ${Math.round(toEmptyMs(c) / 1_000)} s`)),
     endForecast: emit(({ context: c }) => alertEnds('pool.forecast', c.pool)),
     alertLow: emit(({ context: c }) => alertBegins('pool.low', c.pool, 'medium', `${Math.floor(c.stockBits / 8)} bytes left, the low mark is ${Math.floor(c.limits.lowBits / 8)}`)),
@@ -115,13 +118,13 @@ export const poolMachine = setup({
   id: 'pool',
   context: ({ input }) => ({
     pool: input.pool, limits: input.limits ?? poolLimits, stockBits: 0, flow: stillWater, peerPresent: false, greeted: false,
-    forecast: false, replenishments: 0, replenishFailures: 0, reason: '', output: endedWell,
+    forecast: false, replenishments: 0, replenishFailures: 0, reason: input.suspended ?? '', output: endedWell,
   }),
   invoke: {
     id: 'effects', src: 'effects', input: ({ context }) => ({ pool: context.pool }),
     onError: { target: '.failed', actions: assign({ output: ({ event }) => failedBy(event.error) }) },
   },
-  initial: 'waitingForHello',
+  initial: 'deciding',
   on: {
     stop: '.closing',
     'pool.peer': { actions: 'keepPeer' },
@@ -133,6 +136,8 @@ export const poolMachine = setup({
     'pool.replenishFailed': { actions: ['keepReason', 'countFailure'] },
   },
   states: {
+    /** Never observed: left at once. */
+    deciding: { always: [{ guard: 'held', target: 'suspended' }, { target: 'waitingForHello' }] },
     waitingForHello: {
       on: {
         'pool.hello': { target: 'empty', actions: 'greet' },

@@ -22,7 +22,7 @@ const effectsDie = { type: 'xstate.error.actor.effects', error: new Error('boom'
 t.test('pool: every state with every event', async t => {
   const w = 'waitingForHello', s = 'suspended', rest = 'closing failed'
   checkTable(t, {
-    ...bench, passing: ['assessing'],
+    ...bench, passing: ['deciding', 'assessing'],
     columns: {
       hello, away, full, middle, lowish, scant, nothing, voided, suspend, resume, replenish, replenishFailed, closed,
       stop, effectsDie, wait5s: 5_000,
@@ -62,7 +62,7 @@ t.test('after a suspension the state follows from the stock', async t => {
 
 t.test('a suspension stops the service and only its end starts it again', async t => {
   const r = run(bench, hello, full, suspend)
-  t.same(r.commands, ['pool.service {"on":false}'])
+  t.same(r.commands, ['pool.service {"on":false,"reason":"overlap"}'])
   t.ok(r.emitted.includes('security:pool.suspended'))
   r.play(hello, full, voided)
   t.equal(r.commands.length, 1)
@@ -127,4 +127,11 @@ t.test('rates are means over time, whatever the distance of the measurements', a
   t.equal(measure(coarse, 5, 5, 0, 5_000), coarse, 'no time, no news')
   t.equal(timeToEmptyMs({ supplyBitsPerS: 10, consumptionBitsPerS: 30 }, 100), 5_000)
   t.equal(timeToEmptyMs({ supplyBitsPerS: 30, consumptionBitsPerS: 30 }, 100), Infinity)
+})
+
+t.test('a suspension outlives a restart', async t => {
+  const r = run({ ...bench, input: { pool: 'p', limits, suspended: 'overlap' } }, hello, full)
+  t.equal(r.state(), 'suspended')
+  r.play(resume)
+  t.equal(r.state(), 'ready')
 })

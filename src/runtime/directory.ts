@@ -1,0 +1,76 @@
+import type { Config } from '../config/schema.js'
+import type { KmeId, SaeId } from '../kernel/ids.js'
+import type { SaePolicy } from '../pool/service-ports.js'
+import { listSaes, saeGeneration } from '../store/saes.js'
+import type { Kv } from '../store/kv.js'
+
+const ANY = '*'
+
+/**
+ * Which KME serves which SAE, and who may share keys with whom. Sources in this order: the configuration, this KME's
+ * registry, what neighbours announce. An SAE that two KMEs claim stays with the first, and an alarm is raised.
+ */
+export class SaeDirectory implements SaePolicy {
+  readonly confidentialNames: boolean
+  private readonly pinned = new Map<SaeId, KmeId>()
+  private own = new Set<SaeId>()
+  private readonly announcedBy = new Map<KmeId, Set<SaeId>>()
+  private readonly remote = new Map<SaeId, KmeId>()
+  private readonly rules: { master: string, slave: string, allow: boolean }[]
+  private readonly decisions = new Map<string, boolean>()
+  private generation = 1
+
+  constructor (private readonly config: Config, private readonly kv: Kv, private readonly onConflict: (sae: SaeId, first: KmeId, second: KmeId) => void) {
+    this.confidentialNames = config.rest.confidentialNames
+    this.rules = config.policy.pairs.map((p) => ({ ...p }))
+    for (const { id, kme } of config.saes) if (kme !== undefined && kme !== config.kme.id) this.pinned.set(id, kme)
+    this.reload()
+  }
+
+  /** Reads the registry again. */
+  reload (): void {
+    const configured = this.config.saes.filter((s) => s.kme === undefined || s.kme === this.config.kme.id).map((s) => s.id)
+    this.own = new Set([...configured, ...listSaes(this.kv).map((s) => s.id)])
+    this.generation = saeGeneration(this.kv) + 1
+  }
+
+  whereIs (sae: SaeId): KmeId | undefined {
+    if (this.own.has(sae)) return this.config.kme.id
+    return this.pinned.get(sae) ?? this.remote.get(sae)
+  }
+
+  ownSaes (): { generation: number, saes: readonly SaeId[] } { return { generation: this.generation, saes: [...this.own] } }
+
+  /** A neighbour said which SAEs it serves: replaces what it said before. */
+  announced (kme: KmeId, saes: readonly SaeId[]): void {
+    for (const sae of this.announcedBy.get(kme) ?? []) if (this.remote.get(sae) === kme) this.remote.delete(sae)
+    this.announcedBy.set(kme, new Set(saes))
+    for (const sae of saes) {
+      const known = this.whereIs(sae)
+      if (known === undefined) this.remote.set(sae, kme)
+      else if (known !== kme) this.onConflict(sae, known, kme)
+    }
+  }
+
+  /** The first rule that fits decides, else the default. Decisions are kept: rules do not change while we run. */
+  allowed (master: SaeId, slave: SaeId): boolean {
+    if (this.rules.length === 0) return this.config.policy.default === 'allow'
+    const key = `${master}\n${slave}`
+    const kept = this.decisions.get(key)
+    if (kept !== undefined) return kept
+    const rule = this.rules.find((r) => (r.master === ANY || r.master === master) && (r.slave === ANY || r.slave === slave))
+    const allow = rule?.allow ?? this.config.policy.default === 'allow'
+    if (this.decisions.size >= 65_536) this.decisions.clear()
+    this.decisions.set(key, allow)
+    return allow
+  }
+
+  /** Our word on a peer's wish to open an association with our slaves: '' or why not. */
+  admit (master: SaeId, slaves: readonly SaeId[]): string {
+    for (const slave of slaves) {
+      if (!this.own.has(slave)) return `${slave} is not served here`
+      if (!this.allowed(master, slave)) return `${master} may not share keys with ${slave}`
+    }
+    return ''
+  }
+}

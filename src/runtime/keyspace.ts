@@ -1,0 +1,231 @@
+import type { Config } from '../config/schema.js'
+import { loadNative, type NativeAddon, type NativeVault } from '../device/native.js'
+import { invariant, KmeError } from '../kernel/errors.js'
+import type { KmeId } from '../kernel/ids.js'
+import type { Log } from '../kernel/log.js'
+import type { Random } from '../kernel/random.js'
+import type { Cancel, Clock } from '../kernel/time.js'
+import { PoolKeyService } from '../pool/key-service.js'
+import { LocalPool } from '../pool/local-pool.js'
+import { Pool } from '../pool/pool.js'
+import type { PoolDeps, PoolEvent, PoolLimits } from '../pool/ports.js'
+import { AuditTrail } from '../store/audit.js'
+import { openStore, type Store } from '../store/open.js'
+import { META } from '../store/meta.js'
+import { SaeDirectory } from './directory.js'
+import type { StorePort } from './store-shell.js'
+
+const TICK_MS = 250
+const DAY_MS = 86_400_000
+const SWEEP_MS = 60_000
+const SPACE_MS = 5_000
+
+export interface KeyspaceOptions {
+  readonly config: Config
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  /** A pool told something; `pool` is its remote KME. */
+  readonly onPoolEvent: (pool: KmeId, event: PoolEvent) => void
+  readonly soon: (fn: () => void) => void
+}
+
+/** Everything that exists while the store is open. */
+export interface OpenKeyspace {
+  readonly store: Store
+  readonly audit: AuditTrail
+  readonly directory: SaeDirectory
+  readonly pools: ReadonlyMap<KmeId, Pool>
+  readonly local: LocalPool | undefined
+  readonly service: PoolKeyService
+}
+
+type StoreWatcher = Parameters<StorePort['watch']>[0]
+
+/**
+ * The vault, the store, and the pools over them: opened and closed together, because nothing of them can outlive the store.
+ */
+export class Keyspace implements StorePort {
+  readonly addon: NativeAddon
+  readonly vault: NativeVault
+  /** False while the process stops: the key service refuses. */
+  accepting = true
+  private opened: OpenKeyspace | undefined
+  private watcher: StoreWatcher | undefined
+  private readonly timers = new Set<Cancel>()
+  private isFull = false
+
+  /** @throws with code `ADDON_MISSING`, `MEMORY_NOT_LOCKED`. */
+  constructor (private readonly o: KeyspaceOptions) {
+    this.addon = loadNative()
+    this.vault = this.addon.createVault({ arenaBytes: o.config.memory.arenaBytes, allowUnlockedMemory: o.config.memory.allowUnlocked })
+  }
+
+  /** @throws invariant if the store is not open: parts start after it. */
+  get now (): OpenKeyspace {
+    invariant(this.opened !== undefined, 'the store is open')
+    return this.opened
+  }
+
+  get isOpen (): boolean { return this.opened !== undefined }
+
+  watch (on: StoreWatcher): Cancel {
+    this.watcher = on
+    return () => { if (this.watcher === on) this.watcher = undefined }
+  }
+
+  fail (error: unknown): void {
+    this.accepting = false
+    this.o.log.error('the store failed', { error })
+    this.watcher?.({ type: 'failed', error })
+  }
+
+  async open (): Promise<void> {
+    const { config, clock, random } = this.o
+    const { file, passphraseFile } = config.store.masterKey
+    const store = await openStore({
+      folder: config.store.folder, master: file !== undefined ? { keyFile: file } : { passphraseFile: passphraseFile ?? '' },
+      vault: this.vault, random, clock, mapBytes: config.store.mapSizeBytes, reserveBytes: config.store.reserveBytes, copies: config.store.copies,
+      create: true, onFailure: (error) => { this.fail(error) },
+    })
+    if (store.migrated.length > 0) this.o.log.info('store migrated', { steps: store.migrated })
+    const audit = new AuditTrail({
+      vault: this.vault, kv: store.kv, clock, key: store.keys.auditKey, keyIsNew: store.keys.auditKeyIsNew,
+      days: config.audit.days, maxBytes: config.audit.maxBytes, onFailure: (error) => { this.fail(error) },
+    })
+    const directory = new SaeDirectory(config, store.kv, (sae, first, second) => {
+      this.o.log.security({ category: 'peer', severity: 'high', event: 'sae.claimedTwice', subject: sae, outcome: 'refused', fields: { first, second } })
+    })
+    this.opened = this.build(store, audit, directory)
+    if (store.mustVoid !== undefined) this.disown(store, store.mustVoid.detail)
+    this.schedule()
+  }
+
+  private build (store: Store, audit: AuditTrail, directory: SaeDirectory): OpenKeyspace {
+    const { config } = this.o
+    const pools = new Map(config.peers.map((p) => [p.kme, new Pool(this.depsOf(p.kme, store, audit, directory), config.links.filter((l) => l.peer === p.kme).map((l) => l.id))]))
+    const local = config.localPool.enabled ? new LocalPool(this.depsOf(config.kme.id, store, audit, directory)) : undefined
+    const all = (): Iterable<Pool | LocalPool> => local === undefined ? pools.values() : [...pools.values(), local]
+    const { clock, soon } = this.o
+    const service = new PoolKeyService({
+      self: config.kme.id, clock, vault: this.vault, kv: store.kv, soon, fatal: (error) => { this.fail(error) },
+      security: (event, detail) => { this.security(event, 'key service', detail) },
+      pool: (kme) => kme === config.kme.id ? local : pools.get(kme), pools: all, policy: directory,
+      sizes: {
+        defaultBits: config.pools.keySizeBits, minBits: config.pools.minKeySizeBits, maxBits: config.pools.maxKeySizeBits,
+        maxPerRequest: config.pools.maxKeyPerRequest, maxKeyCount: config.pools.maxKeyCount, maxSaeIds: config.pools.maxSaeIdCount,
+        leaseWaitMs: config.pools.leaseWaitMs, foreignIdsPerS: config.rateLimits.foreignIdsPerS,
+      },
+      localSource: config.localPool.sourceName, audit, accepting: () => this.accepting && !this.isFull,
+    })
+    return { store, audit, directory, pools, local, service }
+  }
+
+  private depsOf (remote: KmeId, store: Store, audit: AuditTrail, directory: SaeDirectory): PoolDeps {
+    const { config, clock, random, soon } = this.o
+    return {
+      self: config.kme.id, remote, kv: store.kv, clock, ageMs: () => store.age.ageMs(), random, vault: this.vault, keys: store.keys,
+      incarnation: { storeId: store.storeId, number: store.start.number, nonce: store.start.nonce, known: (n, nonce) => store.known(n, nonce) },
+      limits: poolLimitsOf(config), soon, fatal: (error) => { this.fail(error) },
+      emit: (event) => { this.told(remote, event) },
+      admit: (master, slaves) => directory.admit(master, slaves), ownSaes: () => directory.ownSaes(),
+      announced: (kme, saes) => { directory.announced(kme, saes) }, auditHead: () => audit.head(),
+    }
+  }
+
+  private told (pool: KmeId, event: PoolEvent): void {
+    if (event.type === 'security') this.security(event.event, pool, event.detail)
+    this.o.onPoolEvent(pool, event)
+  }
+
+  private security (event: string, subject: string, detail: string): void {
+    this.o.log.security({ category: event.startsWith('peer') ? 'peer' : 'integrity', severity: 'high', event, subject, outcome: 'detected', fields: { detail } })
+  }
+
+  /** A copy, a restored or a zeroized store: all stock is void before anything else happens. */
+  private disown (store: Store, detail: string): void {
+    const { pools, local } = this.now
+    for (const pool of [...pools.values(), ...(local === undefined ? [] : [local])]) pool.disown(detail)
+    store.kv.transact((tx) => { store.confirmVoid(tx) })
+    this.o.log.security({ category: 'store', severity: 'critical', event: 'store.voided', subject: store.folder, outcome: 'detected', fields: { detail } })
+  }
+
+  /** Marks the store so that the next start voids its stock under a new store ID. Durable when resolved. */
+  async markRolledBack (): Promise<void> {
+    const { kv } = this.now.store
+    kv.transact((tx) => { tx.put(META.void, new TextEncoder().encode('restored')) })
+    await kv.flushed()
+  }
+
+  // --- time -------------------------------------------------------------------------------------------------------
+
+  private every (ms: number, fn: () => void): void {
+    let cancel: Cancel = () => {}
+    const again = (): void => {
+      this.timers.delete(cancel)
+      cancel = this.o.clock.after(ms, () => {
+        if (this.opened === undefined) return
+        try { fn() } catch (error) { this.fail(error); return }
+        again()
+      })
+      this.timers.add(cancel)
+    }
+    again()
+  }
+
+  private schedule (): void {
+    this.every(TICK_MS, () => {
+      for (const pool of this.now.pools.values()) pool.tick()
+      this.now.local?.tick()
+    })
+    this.every(SWEEP_MS, () => {
+      this.now.audit.trim()
+      this.now.store.keys.sweep().catch((error: unknown) => { this.fail(error) })
+    })
+    this.every(SPACE_MS, () => { this.checkSpace() })
+  }
+
+  private checkSpace (): void {
+    const { freeBytes, usedBytes, limitBytes } = this.now.store.kv.stats()
+    const full = freeBytes < this.o.config.store.reserveBytes || usedBytes > limitBytes * 0.98
+    if (full === this.isFull) return
+    this.isFull = full
+    this.watcher?.({ type: full ? 'full' : 'space' })
+  }
+
+  async close (): Promise<void> {
+    const { opened } = this
+    if (opened === undefined) return
+    this.accepting = false
+    for (const cancel of this.timers) cancel()
+    this.timers.clear()
+    await opened.local?.stop()
+    this.opened = undefined
+    for (const pool of opened.pools.values()) pool.dispose()
+    opened.local?.dispose()
+    opened.audit.close()
+    try {
+      await opened.store.close()
+    } catch (cause) {
+      throw cause instanceof KmeError ? cause : new KmeError('STORE_UNAVAILABLE', 'the store did not close cleanly', { cause })
+    }
+  }
+
+  /** Overwrites every key slot and wipes memory. Only ending the process can follow. */
+  async zeroize (): Promise<void> {
+    this.accepting = false
+    await this.now.store.zeroize()
+    this.vault.zeroize()
+  }
+}
+
+const poolLimitsOf = (config: Config): PoolLimits => {
+  const p = config.pools
+  return {
+    keyTtlMs: p.keyTtlMs, fetchTtlMs: p.fetchTtlMs, runwayMs: p.runwayMs, leaseMs: p.leaseMs, leaseMinBytes: p.leaseMinBytes, leaseMaxBytes: p.leaseMaxBytes,
+    peerAbsenceMaxMs: p.peerAbsenceMaxMs, blockCloseMs: p.blockCloseMs, missingFrameMs: p.missingFrameMs, authReserveBytes: p.authReserveBytes,
+    authFloorBytes: p.authFloorBytes, associationsPerSae: p.associationsPerSae, associationsPerEpoch: 60_000, epochBlocksMax: 2 ** 30,
+    epochAgeMaxMs: p.idEpochDays * DAY_MS,
+    maxStockBytes: 2 * p.maxKeyCount * Math.ceil(p.keySizeBits / 64) * 8, // Each side owns about half.
+  }
+}
