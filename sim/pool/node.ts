@@ -136,7 +136,8 @@ export class SimNode {
       security: (event, detail) => { this.onEvent({ type: 'security', event, detail }) },
       pool: (kme) => kme === o.peer ? pool : kme === o.id ? local : undefined, pools: () => [pool, local],
       policy: { whereIs: (s) => o.saes.includes(s) ? o.id : o.peerSaes.includes(s) ? o.peer : undefined, allowed: () => true, confidentialNames: false },
-      sizes: { defaultBits: 256, minBits: 64, maxBits: 8192, maxPerRequest: 128, maxKeyCount: 100_000, maxSaeIds: 16 },
+      sizes: { defaultBits: 256, minBits: 64, maxBits: 8192, maxPerRequest: 128, maxKeyCount: 100_000, maxSaeIds: 16, leaseWaitMs: 50, foreignIdsPerS: 64 },
+      localSource: 'random',
       audit: { record: (e) => this.audit.push(e), recordIn: (_tx, e) => this.audit.push(e), healthy: () => true }, accepting: () => process.alive,
     })
     const { dialler, listen } = o.network.node(o.id)
@@ -230,7 +231,7 @@ export class SimNode {
     const header = makeRecordHeader(RECORD_KIND.device, { link: 1, id: id.toString(16).padStart(32, '0'), offset: 0 }, length, 1, process.start)
     const record = new Uint8Array(RECORD_STRIDE)
     const bytes = process.vault.sealBytes(process.sealer, header, framePayload(payloadSeed, length), record)
-    process.pool.ingest(record, RECORD_STRIDE, [bytes], 1, 1)
+    process.pool.ingest(record, [bytes], 1)
   }
 
   enc (request: Partial<EncKeysRequest> & Pick<EncKeysRequest, 'caller' | 'slave'>, then: (answer: Answer) => void): void {

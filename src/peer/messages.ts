@@ -82,8 +82,8 @@ export const messages = {
   },
   byeAck: { code: 9, tagged: true, vital: true, schema: Type.Object({ bye: count }, { additionalProperties: false }) },
   /** After a clean stop: the owner wants to go on at its cursor. The looker strikes the bye, flushed, before it says yes. */
-  resume: { code: 22, tagged: false, vital: true, schema: Type.Object({ bye: count }, { additionalProperties: false }) },
-  resumeAck: { code: 23, tagged: false, vital: true, schema: Type.Object({ bye: count, accepted: Type.Boolean() }, { additionalProperties: false }) },
+  resume: { code: 22, tagged: true, vital: true, schema: Type.Object({ bye: count }, { additionalProperties: false }) },
+  resumeAck: { code: 23, tagged: true, vital: true, schema: Type.Object({ bye: count, accepted: Type.Boolean() }, { additionalProperties: false }) },
   grantAsk: { code: 10, tagged: true, vital: false, schema: Type.Object({ lane, blocks: Type.Integer({ minimum: 1, maximum: 1024 }) }, { additionalProperties: false }) },
   grant: { code: 11, tagged: true, vital: false, schema: Type.Object({ ...sequenced, grant: count, lane, blocks: Type.Array(u32, { minItems: 1, maxItems: 1024 }) }, { additionalProperties: false }) },
   association: {

@@ -2,13 +2,13 @@ import { KEY_ID_FIELDS } from '../device/native.js'
 import type { SaeId } from '../kernel/ids.js'
 import { KmeError } from '../kernel/errors.js'
 import { accountKey, putRow, usableBytes, type AssociationRow, type BlockRow } from './rows.js'
+import { localMembers } from './enc-keys.js'
 import type { KeyPool } from './key-pool.js'
 import { Rate } from './rate.js'
 import { refusals } from './refusals.js'
 import type { DecKeysRequest, KeyReply, Refusal } from './service.js'
 import type { ServiceDeps } from './service-ports.js'
 
-const FOREIGN_OPENINGS_PER_SECOND = 64
 const WAITING_MAX = 4_096
 
 interface Place { readonly pool: KeyPool, readonly block: BlockRow, readonly place: number, readonly length: number, readonly association: AssociationRow, readonly slave: number }
@@ -85,7 +85,7 @@ export class DecKeys {
       if (this.foreign.size >= 4_096) this.foreign.clear()
       this.foreign.set(sae, rate = new Rate(this.deps.clock, 1_000))
     }
-    if (rate.perSecond() + count > FOREIGN_OPENINGS_PER_SECOND) return false
+    if (rate.perSecond() + count > this.deps.sizes.foreignIdsPerS) return false
     rate.add(count)
     return true
   }
@@ -180,7 +180,7 @@ export class DecKeys {
         offsets[i] = p.place * 8
         lengths[i] = p.length
       })
-      const length = this.deps.vault.serve(count, request.keyIds.join(''), blocks, offsets, lengths, places[0]!.pool.kind === 'local' ? ',"key_extension":{"qkme_source":"random"}' : '', '', this.out)
+      const length = this.deps.vault.serve(count, request.keyIds.join(''), blocks, offsets, lengths, places[0]!.pool.kind === 'local' ? localMembers(this.deps.localSource) : '', '', this.out)
       if (length < 0) throw new Error('invariant violated: the answer buffer holds the largest answer')
       const json = this.out.subarray(0, length)
       try { reply.keys(json, 0) } finally { this.deps.vault.wipe(json) }

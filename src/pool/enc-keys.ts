@@ -7,18 +7,20 @@ import type { AssociationRow } from './rows.js'
 import type { EncKeysRequest, KeyReply, Refusal } from './service.js'
 import type { ServiceDeps } from './service-ports.js'
 
-const LEASE_WAIT_MS = 50
 const ASSOCIATION_WAIT_MS = 2_000
 const WAITING_MAX = 1_024
-const LOCAL_MEMBERS = ',"key_extension":{"qkme_source":"random"}'
 const DELIVERIES_KEPT = 1_024
 
 interface Target { readonly pool: KeyPool, readonly slaves: readonly SaeId[], readonly local: readonly SaeId[] }
+
+/** What keys of a local pool say of themselves: they are not from QKD. */
+export const localMembers = (source: string): string => `,"key_extension":${JSON.stringify({ qkme_source: source })}`
 
 /** Get key (014 V1.1.1 clause 5.3): the master's side. In the good case everything happens before the call returns. */
 export class EncKeys {
   private readonly fairness: Fairness
   private readonly out: Uint8Array
+  private readonly localMembers: string
   private readonly taken = new Uint32Array(3)
   private waiting = 0
   /** What the last deliveries were, so that an aborted answer can be booked. */
@@ -26,6 +28,7 @@ export class EncKeys {
 
   constructor (private readonly deps: ServiceDeps) {
     this.fairness = new Fairness(deps.clock)
+    this.localMembers = localMembers(deps.localSource)
     const { maxPerRequest, maxBits } = deps.sizes
     this.out = new Uint8Array(maxPerRequest * (Math.ceil(maxBits / 24) * 4 + 160) + 256)
   }
@@ -109,7 +112,7 @@ export class EncKeys {
     const bytes = request.number * (sizeBytes + 7 & ~7)
     if (this.short(pool, bytes) && !this.fairness.mayTakeLast(request.caller)) { reply.refuse(refusals.noKeys); return }
     if (!this.deps.audit.healthy()) { reply.refuse(refusals.blocked('NO_KEYS')); return }
-    const members = pool.kind === 'local' ? LOCAL_MEMBERS : ''
+    const members = pool.kind === 'local' ? this.localMembers : ''
     const length = pool.lane.cut(request.number, sizeBytes, association.number, members, '', this.out, this.taken)
     if (length === CUT_NO_ROOM) throw new Error('invariant violated: the answer buffer holds the largest answer')
     if (length === CUT_INSUFFICIENT) {
@@ -130,7 +133,7 @@ export class EncKeys {
   private waitForLease (request: EncKeysRequest, pool: KeyPool, association: AssociationRow, reply: KeyReply): void {
     if (this.waiting >= WAITING_MAX) { reply.refuse(refusals.busy); return }
     this.waiting++
-    const once = this.once(LEASE_WAIT_MS, () => { reply.refuse(refusals.noKeys) })
+    const once = this.once(this.deps.sizes.leaseWaitMs, () => { reply.refuse(refusals.noKeys) })
     const attempt = (): void => {
       pool.lane.afterLease(() => {
         if (!once()) return

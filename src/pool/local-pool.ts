@@ -102,6 +102,25 @@ export class LocalPool implements KeyPool {
     })
   }
 
+  /** This store has a new identity: nothing of its old stock is ever used. */
+  disown (reason: string): void {
+    const { core, lane } = this
+    lane.clear()
+    core.commit((tx) => {
+      lane.bookCuts()
+      core.burn('void', core.account.leased)
+      core.account.leased = 0
+      for (const block of [...core.blocks.values()]) this.erasure.block(tx, block, Math.max(0, usableBytes(block) - block.spent), 'void')
+      this.associations.clear(tx)
+      this.epochs.clear(tx)
+      core.meta.generation = core.meta.highestEpoch + 1
+      core.meta.nextAssociation = 1
+    })
+    this.epochs.foundAlone()
+    this.fill()
+    core.deps.emit({ type: 'pool.voided', reason })
+  }
+
   blocked (): '' | 'SUSPENDED' { return this.core.meta.suspended === '' ? '' : 'SUSPENDED' }
 
   suspend (reason: string): void {

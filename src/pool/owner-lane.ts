@@ -57,7 +57,7 @@ export class OwnerLane {
   // --- stock ------------------------------------------------------------------------------------------
 
   add (block: BlockRow): void {
-    if (this.unopened.includes(block)) return
+    if (block.state !== 'usable' || block.owner !== 'mine' || this.unopened.includes(block)) return
     this.unopened.push(block)
     this.unopened.sort((a, b) => a.number - b.number)
     this.extend()

@@ -1,6 +1,7 @@
 import type { Body, MessageName } from '../peer/messages.js'
 import type { PeerChannel, PeerHandler } from '../peer/ports.js'
-import { recordName, recordPayload } from '../store/record.js'
+import { META_NUMBERS, RECORD_STRIDE } from '../device/native.js'
+import { recordName, recordPayload, recordSlot } from '../store/record.js'
 import { Agreement, type NextBlock } from './agreement.js'
 import { Associations } from './associations.js'
 import { Claims } from './claims.js'
@@ -81,14 +82,15 @@ export class Pool implements PeerHandler, KeyPool {
   // --- what a device brings ---------------------------------------------------------------------------------
 
   /**
-   * Stores sealed records as the addon wrote them: one transaction, not yet durable. `lengths[i]` is the length of the
-   * record at `i * stride`. After `kv.flushed()` the device may be told.
+   * Stores sealed records as the addon wrote them: one transaction, not yet durable. `meta[i * META_NUMBERS]` is the
+   * length of the record at `i * RECORD_STRIDE`. After `kv.flushed()` the device may be told.
    */
-  ingest (records: Uint8Array, stride: number, lengths: ArrayLike<number>, count: number, slot: number): void {
+  ingest (records: Uint8Array, meta: ArrayLike<number>, count: number): void {
     const { core, pending } = this
+    const slot = recordSlot(records)
     core.commit((tx) => {
       for (let i = 0; i < count; i++) {
-        const record = records.subarray(i * stride, i * stride + lengths[i]!)
+        const record = records.subarray(i * RECORD_STRIDE, i * RECORD_STRIDE + meta[i * META_NUMBERS]!)
         const frame = { ...recordName(record), length: recordPayload(record) }
         pending.book(tx, frame, record, slot)
         pending.add(frame)
@@ -292,6 +294,7 @@ export class Pool implements PeerHandler, KeyPool {
     if (core.ready) {
       this.lastReadyMs = core.deps.clock.monoMs()
       if (core.proposer) { this.agreement.propose(); this.agreement.retry() } else this.agreement.giveUp()
+      this.startup.tick()
       this.resendIfStuck()
       if (this.lane.spending) this.grants.askIfDry()
       if (!core.proposer && core.meta.generation > core.meta.highestEpoch) core.send('epochAsk', { epoch: core.meta.generation })
@@ -328,6 +331,9 @@ export class Pool implements PeerHandler, KeyPool {
   }
 
   // --- stop, void -------------------------------------------------------------------------------------------------
+
+  /** This store has a new identity (a copy, a restored or zeroized one): nothing of its old stock is ever used. */
+  disown (reason: string): void { this.voiding.run(reason) }
 
   /** Clean stop: no more cuts; tells the peer where we stopped. Resolves when it knows, or after `timeoutMs`. */
   stop (timeoutMs: number): Promise<void> { return this.startup.stop(timeoutMs) }

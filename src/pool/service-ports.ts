@@ -32,6 +32,10 @@ export interface SaePolicy {
 export interface KeySizes {
   readonly defaultBits: number, readonly minBits: number, readonly maxBits: number
   readonly maxPerRequest: number, readonly maxKeyCount: number, readonly maxSaeIds: number
+  /** How long a request waits for a lease that is about to be there. */
+  readonly leaseWaitMs: number
+  /** IDs per SAE and second that are tried with pools other than the named one. */
+  readonly foreignIdsPerS: number
 }
 
 export interface ServiceDeps {
@@ -46,6 +50,8 @@ export interface ServiceDeps {
   readonly pools: () => Iterable<KeyPool>
   readonly policy: SaePolicy
   readonly sizes: KeySizes
+  /** What `key_extension` calls the source of a local pool's keys. */
+  readonly localSource: string
   readonly audit: AuditSink
   /** False while the process stops: requests are refused with STOPPING. */
   readonly accepting: () => boolean

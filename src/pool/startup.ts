@@ -13,6 +13,8 @@ export class Startup {
   private stopping: (() => void) | undefined
   private stopped = false
   private mayResume = false
+  /** The bye of the peer that was struck for it in this start: its question may come twice, its use only once (its own strike). */
+  private struck = 0
   private begin: (() => void) | undefined
 
   constructor (private readonly core: PoolCore, private readonly lane: OwnerLane) {}
@@ -36,6 +38,11 @@ export class Startup {
     else this.beginAbove()
   }
 
+  /** The resume, or its answer, may have found no pad: asked again until it is answered. */
+  tick (): void {
+    if (!this.begun && this.mayResume && this.begin !== undefined && this.core.meta.bye !== null && !this.stopped) this.core.send('resume', { bye: this.core.meta.bye.number })
+  }
+
   private opened (): BlockRow[] {
     return [...this.core.blocks.values()].filter((b) => b.owner === 'mine' && b.purpose === 'app' && b.state === 'open')
   }
@@ -50,7 +57,8 @@ export class Startup {
 
   onResume (body: Body<'resume'>): void {
     const { core } = this
-    const accepted = core.meta.byeTheirs?.number === body.bye
+    const accepted = core.meta.byeTheirs?.number === body.bye || this.struck === body.bye
+    this.struck = accepted ? body.bye : 0
     core.commit(() => { core.meta.byeTheirs = null })
     core.durable(() => { core.send('resumeAck', { bye: body.bye, accepted }) })
   }

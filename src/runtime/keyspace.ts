@@ -85,7 +85,7 @@ export class Keyspace implements StorePort {
     const { file, passphraseFile } = config.store.masterKey
     const store = await openStore({
       folder: config.store.folder, master: file !== undefined ? { keyFile: file } : { passphraseFile: passphraseFile ?? '' },
-      vault: this.vault, random, clock, mapBytes: config.store.mapSizeBytes, reserveBytes: config.store.reserveBytes, copies: config.store.copies,
+      vault: this.vault, random, clock, mapBytes: config.store.mapSizeBytes, reserveBytes: config.store.reserveBytes, copies: config.store.copies === 'void' ? 'void' : 'refuse',
       create: true, onFailure: (error) => { this.fail(error) },
     })
     if (store.migrated.length > 0) this.o.log.info('store migrated', { steps: store.migrated })
