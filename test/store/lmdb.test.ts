@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { Journal, readJournal } from '../../src/store/journal.js'
@@ -18,7 +19,7 @@ const open = (folder: string, more: Partial<LmdbOptions> = {}) => openLmdbKv({ f
 t.test('a killed writer loses only the end: whole transactions, in order, none that was said to be durable', async (t) => {
   const folder = folderOf(t)
   let before = 0
-  for (let round = 0; round < 4; round++) {
+  for (let round = 0; round < 3; round++) {
     const child = spawn(process.execPath, [fileURLToPath(new URL('./lmdb-load.js', import.meta.url)), folder], { stdio: ['ignore', 'pipe', 'inherit'] })
     let said = ''
     child.stdout.on('data', (chunk: Buffer) => { said += chunk.toString() })
@@ -105,9 +106,8 @@ t.test('a full store refuses what adds and lets pass what removes, then works ag
   const filled = n
   kv.transact((tx) => { for (let i = 0; i < n; i++) tx.remove(['big', i]) })
   await kv.flushed()
-  kv.transact((tx) => { for (let i = 0; i < 11; i++) tx.put(['fill', i], new Uint8Array(120_000)) }) // Past the journal: the count of pages is of now.
-  await kv.flushed()
-  for (n = 0; n < filled - 30; n++) kv.transact((tx) => { tx.put(['big', n], big) })
+  for (let tries = 0; kv.stats().usedBytes > 1 << 20 && tries < 1000; tries++) await setTimeout(5) // Counted when the data file has it.
+  for (n = 0; n < filled - 10; n++) kv.transact((tx) => { tx.put(['big', n], big) })
   await kv.flushed()
   const { usedBytes, limitBytes } = kv.stats()
   t.ok(usedBytes <= limitBytes)
