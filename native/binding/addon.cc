@@ -12,7 +12,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   features.Set("openssl", OpenSSL_version(OPENSSL_VERSION_STRING));
   exports.Set("features", features);
   InitVault(env, exports);
-  if (InitRing != nullptr) InitRing(env, exports);
+  InitRing(env, exports);
   return exports;
 }
 

@@ -6,4 +6,4 @@
 /// Adds `createVault` (vault_binding.cc).
 void InitVault(Napi::Env env, Napi::Object exports);
 /// Adds `openRingConsumer`, `openRingProducer` and `features.crc32c` (ring_binding.cc).
-__attribute__((weak)) void InitRing(Napi::Env env, Napi::Object exports);
+void InitRing(Napi::Env env, Napi::Object exports);

@@ -80,6 +80,7 @@ void KeyIdCipher::Make(const KeyIdFields* fields, size_t count, uint8_t* uuids) 
   Bits128 packed[kBatch];
   Bits128 masks[kBatch];
   uint64_t tags[kBatch];
+  Require(count >= 1 && count <= kBatch, "1 to 128 names are made together");
   for (size_t i = 0; i < count; ++i) packed[i] = PackFields(fields[i]);
   TagsOf(packed, count, tags);
   MasksOf(tags, count, masks);

@@ -45,8 +45,19 @@ class KeyStore {
   /// @throws VaultError MEMORY_NOT_LOCKED, INTERNAL.
   explicit KeyStore(bool allow_unlocked);
 
-  /// A key of zeros, for the caller to fill. @throws VaultError ARENA_FULL at kKeysMax keys.
-  uint32_t Add(size_t length, Key** key);
+  /// A key that `fill(Key&)` makes; if that throws, no key stays. @throws what Add and `fill` throw.
+  template <typename Fill>
+  uint32_t Make(size_t length, Fill fill) {
+    Key* key = nullptr;
+    const uint32_t handle = Add(length, &key);
+    try {
+      fill(*key);
+    } catch (...) {
+      Drop(handle);
+      throw;
+    }
+    return handle;
+  }
   /// @throws InvariantError if the handle is not live or the key has another length.
   Key& Get(uint32_t handle, size_t length = kKeyBytes) const;
   void Drop(uint32_t handle);
@@ -55,6 +66,9 @@ class KeyStore {
   bool locked() const { return region_.locked(); }
 
  private:
+  /// A key of zeros. @throws VaultError ARENA_FULL at kKeysMax keys.
+  uint32_t Add(size_t length, Key** key);
+
   friend class Key;
   friend struct VaultProbe;  ///< native/test
   LockedRegion region_;

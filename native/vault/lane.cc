@@ -78,8 +78,7 @@ bool Lane::Fits(uint32_t count, uint32_t size) const {
   for (const Stretch& stretch : stretches_) {
     const uint32_t here = KeysIn(stretch, size);
     if (here >= count) return true;
-    if (!stretch.last) return false;  // Its next lease comes first: a key never straddles blocks.
-    count -= here;
+    count -= here;  // The rest of it is passed over: only the back one may still be extended, and nothing follows that.
   }
   return false;
 }

@@ -9,6 +9,20 @@ namespace qkme::vault {
 /// Overwrites with zeros in a way that the compiler keeps.
 void Wipe(void* bytes, size_t length);
 
+/// Bytes of locked scratch memory that are wiped when the guard goes, whatever happens in between.
+class ScratchGuard {
+ public:
+  ScratchGuard(uint8_t* bytes, size_t length) : bytes_(bytes), length_(length) {}
+  ~ScratchGuard() { Wipe(bytes_, length_); }
+  ScratchGuard(const ScratchGuard&) = delete;
+  ScratchGuard& operator=(const ScratchGuard&) = delete;
+  uint8_t* data() const { return bytes_; }
+
+ private:
+  uint8_t* bytes_;
+  size_t length_;
+};
+
 /// True if both are equal; takes the same time wherever they differ.
 bool EqualConstantTime(const uint8_t* a, const uint8_t* b, size_t length);
 

@@ -116,6 +116,8 @@ class Vault {
   Block& GetBlock(uint32_t handle) const;
   Block& GetBlock(uint32_t handle, uint32_t frame) const;
   Scratch& scratch() const { return *reinterpret_cast<Scratch*>(scratch_.data()); }
+  void RequireSealable(uint32_t sealer, ByteSpan header, size_t length, OutSpan out) const;
+  uint32_t SealPayload(uint32_t sealer, ByteSpan header, ByteSpan payload, OutSpan out);
   void PadTag(Key& hash_key, Block& block, uint32_t offset, ByteSpan data, uint8_t* out);
 
   Arena arena_;

@@ -18,37 +18,37 @@ void Vault::DropSealer(uint32_t sealer) {
   Require(sealers_.erase(sealer) == 1 && vault::DropSealer(sealer), "a sealer is dropped once, by its vault");
 }
 
-uint32_t Vault::SealRandom(uint32_t sealer, ByteSpan header, uint32_t length, OutSpan out) {
+uint32_t Vault::SealPayload(uint32_t sealer, ByteSpan header, ByteSpan payload, OutSpan out) {
+  RecordHeader fields;
+  std::memcpy(&fields, header.data(), sizeof fields);
+  if (!SealRecord(sealer, fields, payload.data(), payload.size(), out.data())) {
+    throw VaultError("INTERNAL", "OpenSSL refused AES-256-GCM");
+  }
+  return static_cast<uint32_t>(SealedBytes(payload.size()));
+}
+
+void Vault::RequireSealable(uint32_t sealer, ByteSpan header, size_t length, OutSpan out) const {
   Require(sealers_.contains(sealer), "a sealer handle is live");
   Require(header.size() == kRecordHeaderBytes, "a record header has 64 bytes");
   Require(length >= 1 && length <= kFrameBytesMax, "a frame has 1 to 3968 bytes");
   Require(out.size() >= SealedBytes(length), "there is room for the record");
-  RecordHeader fields;
-  std::memcpy(&fields, header.data(), sizeof fields);
-  uint8_t* const payload = scratch().frame;
-  random_.Fill(payload, length);
-  const bool good = SealRecord(sealer, fields, payload, length, out.data());
-  Wipe(payload, length);
-  if (!good) throw VaultError("INTERNAL", "OpenSSL refused AES-256-GCM");
-  return static_cast<uint32_t>(SealedBytes(length));
+}
+
+uint32_t Vault::SealRandom(uint32_t sealer, ByteSpan header, uint32_t length, OutSpan out) {
+  RequireSealable(sealer, header, length, out);
+  const ScratchGuard payload(scratch().frame, length);
+  random_.Fill(payload.data(), length);
+  return SealPayload(sealer, header, {payload.data(), length}, out);
 }
 
 uint32_t Vault::SealBytes(uint32_t sealer, ByteSpan header, ByteSpan payload, OutSpan out) {
-  Require(sealers_.contains(sealer), "a sealer handle is live");
-  Require(header.size() == kRecordHeaderBytes, "a record header has 64 bytes");
-  Require(!payload.empty() && payload.size() <= kFrameBytesMax, "a frame has 1 to 3968 bytes");
-  Require(out.size() >= SealedBytes(payload.size()), "there is room for the record");
-  RecordHeader fields;
-  std::memcpy(&fields, header.data(), sizeof fields);
-  if (!SealRecord(sealer, fields, payload.data(), payload.size(), out.data())) throw VaultError("INTERNAL", "OpenSSL refused AES-256-GCM");
-  return static_cast<uint32_t>(SealedBytes(payload.size()));
+  RequireSealable(sealer, header, payload.size(), out);
+  return SealPayload(sealer, header, payload, out);
 }
 
 bool Vault::VerifyRecord(uint32_t key, ByteSpan record) {
-  uint8_t* const payload = scratch().frame;
-  const size_t length = OpenRecord(keys_.Get(key).opener(), record.data(), record.size(), payload);
-  Wipe(payload, length);
-  return length > 0;
+  const ScratchGuard payload(scratch().frame, kFrameBytesMax);
+  return OpenRecord(keys_.Get(key).opener(), record.data(), record.size(), payload.data()) > 0;
 }
 
 uint32_t Vault::CreateBlock(uint32_t number, uint32_t epoch, std::span<const uint32_t> frame_bytes) {
@@ -90,17 +90,10 @@ uint32_t Vault::DeriveFromBlock(uint32_t block, uint32_t offset, uint32_t length
   Require(length >= 1 && length <= sizeof scratch().frame && from.Spendable(offset, length), "derived bytes lie in the block");
   Require(from.Loaded(offset, length), "frames to derive from are loaded");
   Require(from.ClaimRepeatable(offset, length), "bytes to derive from were not used before");
-  Key* key = nullptr;
-  const uint32_t handle = keys_.Add(kKeyBytes, &key);
-  try {
-    HkdfSha256(from.View(offset, length, scratch().frame), length, nullptr, 0, info, key->bytes(), kKeyBytes);
-  } catch (...) {
-    Wipe(scratch().frame, length);
-    keys_.Drop(handle);
-    throw;
-  }
-  Wipe(scratch().frame, length);
-  return handle;
+  const ScratchGuard gathered(scratch().frame, length);
+  return keys_.Make(kKeyBytes, [&](Key& key) {
+    HkdfSha256(from.View(offset, length, gathered.data()), length, nullptr, 0, info, key.bytes(), kKeyBytes);
+  });
 }
 
 }  // namespace qkme::vault

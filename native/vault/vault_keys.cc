@@ -9,76 +9,41 @@
 namespace qkme::vault {
 
 void Vault::CreateMasterKeyFile(const std::string& path) {
-  uint8_t* const bytes = scratch().frame;
-  random_.Fill(bytes, kKeyBytes);
-  try {
-    CreateSecretFile(path, bytes, kKeyBytes);
-  } catch (...) {
-    Wipe(bytes, kKeyBytes);
-    throw;
-  }
-  Wipe(bytes, kKeyBytes);
+  const ScratchGuard bytes(scratch().frame, kKeyBytes);
+  random_.Fill(bytes.data(), kKeyBytes);
+  CreateSecretFile(path, bytes.data(), kKeyBytes);
 }
 
 uint32_t Vault::OpenMasterKeyFile(const std::string& path) {
-  Key* key = nullptr;
-  const uint32_t handle = keys_.Add(kKeyBytes, &key);
-  try {
-    const size_t length = ReadSecretFile(path, key->bytes(), kKeyBytes);
+  return keys_.Make(kKeyBytes, [&path](Key& key) {
+    const size_t length = ReadSecretFile(path, key.bytes(), kKeyBytes);
     if (length != kKeyBytes) {
       throw VaultError("MASTER_KEY_WRONG", path + " has " + std::to_string(length) + " bytes; a master key is exactly 32 raw bytes");
     }
-  } catch (...) {
-    keys_.Drop(handle);
-    throw;
-  }
-  return handle;
+  });
 }
 
 uint32_t Vault::OpenMasterPassphraseFile(const std::string& path, ByteSpan salt, uint32_t log_n, uint32_t r,
                                          uint32_t p) {
-  uint8_t* const text = scratch().frame;
-  Key* key = nullptr;
-  const uint32_t handle = keys_.Add(kKeyBytes, &key);
-  try {
-    const size_t read = ReadSecretFile(path, text, sizeof scratch().frame);
-    const void* const end = std::memchr(text, '\n', read);
-    size_t length = end == nullptr ? read : static_cast<size_t>(static_cast<const uint8_t*>(end) - text);
-    if (length > 0 && text[length - 1] == '\r') --length;
-    if (length == 0) throw VaultError("MASTER_KEY_WRONG", path + ": the first line, which is the passphrase, is empty");
-    Scrypt(text, length, salt.data(), salt.size(), log_n, r, p, key->bytes());
-  } catch (...) {
-    Wipe(text, sizeof scratch().frame);
-    keys_.Drop(handle);
-    throw;
-  }
-  Wipe(text, sizeof scratch().frame);
-  return handle;
+  const ScratchGuard scratch_text(scratch().frame, sizeof scratch().frame);
+  const uint8_t* const text = scratch_text.data();
+  const size_t read = ReadSecretFile(path, scratch_text.data(), sizeof scratch().frame);
+  const void* const end = std::memchr(text, '\n', read);
+  size_t length = end == nullptr ? read : static_cast<size_t>(static_cast<const uint8_t*>(end) - text);
+  if (length > 0 && text[length - 1] == '\r') --length;
+  if (length == 0) throw VaultError("MASTER_KEY_WRONG", path + ": the first line, which is the passphrase, is empty");
+  return keys_.Make(kKeyBytes, [&](Key& key) { Scrypt(text, length, salt.data(), salt.size(), log_n, r, p, key.bytes()); });
 }
 
 uint32_t Vault::NewKey() {
-  Key* key = nullptr;
-  const uint32_t handle = keys_.Add(kKeyBytes, &key);
-  try {
-    random_.Fill(key->bytes(), kKeyBytes);
-  } catch (...) {
-    keys_.Drop(handle);
-    throw;
-  }
-  return handle;
+  return keys_.Make(kKeyBytes, [this](Key& key) { random_.Fill(key.bytes(), kKeyBytes); });
 }
 
 uint32_t Vault::DeriveKey(uint32_t key, ByteSpan salt, std::string_view info) {
   const Key& from = keys_.Get(key);
-  Key* derived = nullptr;
-  const uint32_t handle = keys_.Add(kKeyBytes, &derived);
-  try {
-    HkdfSha256(from.bytes(), kKeyBytes, salt.data(), salt.size(), info, derived->bytes(), kKeyBytes);
-  } catch (...) {
-    keys_.Drop(handle);
-    throw;
-  }
-  return handle;
+  return keys_.Make(kKeyBytes, [&](Key& derived) {
+    HkdfSha256(from.bytes(), kKeyBytes, salt.data(), salt.size(), info, derived.bytes(), kKeyBytes);
+  });
 }
 
 void Vault::WrapKey(uint32_t kek, uint32_t key, ByteSpan aad, uint8_t* out) {
@@ -96,14 +61,12 @@ uint32_t Vault::UnwrapKey(uint32_t kek, ByteSpan wrapped, ByteSpan aad) {
   if (wrapped.size() != kWrappedBytes) {
     throw VaultError("MASTER_KEY_WRONG", "a wrapped key has " + std::to_string(wrapped.size()) + " bytes; 60 are expected");
   }
-  Key* key = nullptr;
-  const uint32_t handle = keys_.Add(kKeyBytes, &key);
   const uint8_t* const body = wrapped.data() + kGcmIvBytes;
-  if (!outer.opener().Open(wrapped.data(), aad.data(), aad.size(), body, kKeyBytes, body + kKeyBytes, key->bytes())) {
-    keys_.Drop(handle);
-    throw VaultError("MASTER_KEY_WRONG", "a wrapped key does not open: the master key is not the one it was wrapped with, or the file is damaged");
-  }
-  return handle;
+  return keys_.Make(kKeyBytes, [&](Key& key) {
+    if (!outer.opener().Open(wrapped.data(), aad.data(), aad.size(), body, kKeyBytes, body + kKeyBytes, key.bytes())) {
+      throw VaultError("MASTER_KEY_WRONG", "a wrapped key does not open: the master key is not the one it was wrapped with, or the file is damaged");
+    }
+  });
 }
 
 void Vault::KeyCheck(uint32_t key, uint8_t* out) {

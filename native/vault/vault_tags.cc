@@ -4,7 +4,6 @@
 #include <new>
 
 #include "vault/error.h"
-#include "vault/sealer.h"
 #include "vault/vault.h"
 
 namespace qkme::vault {
@@ -25,6 +24,13 @@ class ScratchHash {
 
 void Xor(uint8_t* into, const uint8_t* from, size_t length) {
   for (size_t i = 0; i < length; ++i) into[i] ^= from[i];
+}
+
+void XorBlock(uint8_t* into, Block& block, uint32_t offset, uint32_t length) {
+  block.ForEachPiece(offset, length, [&into](const uint8_t* bytes, uint32_t n) {
+    Xor(into, bytes, n);
+    into += n;
+  });
 }
 
 }  // namespace
@@ -61,10 +67,7 @@ uint32_t Vault::TakeHashKey(uint32_t block, uint32_t offset) {
   Block& from = GetBlock(block);
   Require(from.Spendable(offset, kGfBytes) && from.Loaded(offset, kGfBytes), "a hash key lies in loaded frames of its block");
   Require(from.ClaimRepeatable(offset, kGfBytes), "the bytes of a hash key were not used before");
-  Key* key = nullptr;
-  const uint32_t handle = keys_.Add(kGfBytes, &key);
-  from.Copy(offset, kGfBytes, key->bytes());
-  return handle;
+  return keys_.Make(kGfBytes, [&from, offset](Key& key) { from.Copy(offset, kGfBytes, key.bytes()); });
 }
 
 // The pad is claimed and gone from the arena before the tag is known to anybody.
@@ -113,51 +116,32 @@ void Vault::PadXor(uint32_t block_a, uint32_t offset_a, uint32_t block_b, uint32
   Require(out.size() >= length, "there is room for the padded bytes");
   Require(a.Claim(offset_a, length) && b.Claim(offset_b, length), "padded bytes were not used before");
   // In locked memory piece by piece: `out` must never hold one side alone.
-  uint8_t* const both = scratch().frame;
+  const ScratchGuard both(scratch().frame, sizeof scratch().frame);
   for (uint32_t done = 0; done < length;) {
     const uint32_t take = std::min<uint32_t>(length - done, sizeof scratch().frame);
-    a.Copy(offset_a + done, take, both);
-    uint8_t* at = both;
-    b.ForEachPiece(offset_b + done, take, [&at](const uint8_t* bytes, uint32_t n) {
-      Xor(at, bytes, n);
-      at += n;
-    });
-    std::memcpy(out.data() + done, both, take);
+    a.Copy(offset_a + done, take, both.data());
+    XorBlock(both.data(), b, offset_b + done, take);
+    std::memcpy(out.data() + done, both.data(), take);
     done += take;
   }
-  Wipe(both, sizeof scratch().frame);
 }
 
 uint32_t Vault::SealXor(uint32_t sealer, ByteSpan header, std::span<const uint32_t> blocks,
                         std::span<const uint32_t> offsets, ByteSpan cipher, OutSpan out) {
-  Require(sealers_.contains(sealer), "a sealer handle is live");
-  Require(header.size() == kRecordHeaderBytes, "a record header has 64 bytes");
+  RequireSealable(sealer, header, cipher.size(), out);
   Require(blocks.size() >= 1 && blocks.size() <= kXorBlocksMax && offsets.size() == blocks.size(), "1 to 8 pads, each with its offset");
   const uint32_t length = static_cast<uint32_t>(cipher.size());
-  Require(length >= 1 && cipher.size() <= kFrameBytesMax, "a frame has 1 to 3968 bytes");
-  Require(out.size() >= SealedBytes(length), "there is room for the record");
   for (size_t i = 0; i < blocks.size(); ++i) {
-    Block& block = GetBlock(blocks[i]);
+    const Block& block = GetBlock(blocks[i]);
     Require(block.Spendable(offsets[i], length) && block.Loaded(offsets[i], length), "pads lie in loaded frames of their blocks");
   }
   for (size_t i = 0; i < blocks.size(); ++i) {
     Require(GetBlock(blocks[i]).Claim(offsets[i], length), "a pad is used once");
   }
-  uint8_t* const payload = scratch().frame;
-  std::memcpy(payload, cipher.data(), length);
-  for (size_t i = 0; i < blocks.size(); ++i) {
-    uint8_t* at = payload;
-    GetBlock(blocks[i]).ForEachPiece(offsets[i], length, [&at](const uint8_t* bytes, uint32_t n) {
-      Xor(at, bytes, n);
-      at += n;
-    });
-  }
-  RecordHeader fields;
-  std::memcpy(&fields, header.data(), sizeof fields);
-  const bool good = SealRecord(sealer, fields, payload, length, out.data());
-  Wipe(payload, length);
-  if (!good) throw VaultError("INTERNAL", "OpenSSL refused AES-256-GCM");
-  return static_cast<uint32_t>(SealedBytes(length));
+  const ScratchGuard payload(scratch().frame, length);
+  std::memcpy(payload.data(), cipher.data(), length);
+  for (size_t i = 0; i < blocks.size(); ++i) XorBlock(payload.data(), GetBlock(blocks[i]), offsets[i], length);
+  return SealPayload(sealer, header, {payload.data(), length}, out);
 }
 
 }  // namespace qkme::vault

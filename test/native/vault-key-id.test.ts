@@ -32,14 +32,14 @@ t.test('an ID is a UUID of version 4 in lower case and opens to its fields, in a
 })
 
 /** A key_ID by the construction in native/vault/key_id_cipher.h, with node:crypto and big integers. */
-const makeInJs = (epochKey: Uint8Array, f: Fields): string => {
+const makeInJs = (epochKey: Uint8Array, f: Fields, tagChange = 0n): string => {
   const prf = (info: string, input: Buffer): bigint => {
     const cipher = createCipheriv('aes-256-ecb', Buffer.from(hkdfSync('sha256', epochKey, '', info, 32)), null).setAutoPadding(false)
     return BigInt('0x' + cipher.update(input).toString('hex'))
   }
   const bytes = (n: bigint, length: number): Buffer => Buffer.from(n.toString(16).padStart(2 * length, '0'), 'hex')
   const packed = BigInt(f.block) << 39n | BigInt(f.place) << 26n | BigInt(f.length - 1) << 16n | BigInt(f.association)
-  const tag = prf('qkme key id tag', Buffer.concat([Buffer.from('QKMEID1'), bytes(packed, 9)])) >> 77n
+  const tag = prf('qkme key id tag', Buffer.concat([Buffer.from('QKMEID1'), bytes(packed, 9)])) >> 77n ^ tagChange
   const masked = packed ^ prf('qkme key id mask', Buffer.concat([Buffer.from('QKMEID2'), bytes(tag, 9)])) >> 57n
   const free = tag << 71n | masked
   const uuid = free >> 74n << 80n | 4n << 76n | (free >> 62n & 0xFFFn) << 64n | 2n << 62n | free & (1n << 62n) - 1n
@@ -49,6 +49,17 @@ const makeInJs = (epochKey: Uint8Array, f: Fields): string => {
 t.test('IDs are those of the written construction', async t => {
   const bytes = randomBytes(32), key = knownKey(vault, t.testdir(), bytes)
   fc.assert(fc.property(fields, f => make(f, key) === makeInJs(bytes, f)))
+})
+
+t.test('each bit of the tag counts, even if the fields are masked to fit a wrong tag', async t => {
+  const bytes = randomBytes(32), key = knownKey(vault, t.testdir(), bytes), f = { block: 3, place: 4, length: 32, association: 5 }
+  const forged = Array.from({ length: 51 }, (_, bit) => makeInJs(bytes, f, 1n << BigInt(bit)))
+  t.same(open([makeInJs(bytes, f), ...forged], [key]), [row(f), ...forged.map(() => nowhere)])
+})
+
+t.test('of two epochs that verify, the first is named', async t => {
+  const f = { block: 0xF0F0F0F0, place: 1, length: 32, association: 2 }
+  t.same(open([make(f)], [foreign, epoch, epoch, epoch]), [row(f, 2)])
 })
 
 t.test('different fields or another epoch key give different IDs', async () => {

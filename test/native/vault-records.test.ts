@@ -29,6 +29,10 @@ t.test('sealed records are AES-256-GCM with the header authenticated and IV = st
     plain.add(bytes.toString('hex'))
   }
   t.equal(plain.size, 4)
+  const payload = randomBytes(100)
+  t.same(decrypt(keyBytes, out.subarray(0, vault.sealBytes(sealer, recordHeader(0), payload, out))), payload)
+  t.throws(() => vault.sealBytes(sealer, recordHeader(0), payload, out.subarray(0, 191)), /invariant violated/)
+  t.throws(() => vault.sealBytes(sealer, recordHeader(0), randomBytes(3969), out), /invariant violated/)
   t.throws(() => vault.sealRandom(sealer, recordHeader(0), 0, out), /invariant violated/)
   t.throws(() => vault.sealRandom(sealer, recordHeader(0), 3969, out), /invariant violated/)
   t.throws(() => vault.sealRandom(sealer, recordHeader(0), 3968, out.subarray(100)), /invariant violated/)

@@ -138,6 +138,20 @@ t.test('a message verifies once, with its own pad, key and bytes', async t => {
   t.throws(() => vault.deriveKey(sendKey, tag, ''), /invariant violated/)
 })
 
+t.test('a pad stays spent when its frame is evicted and loaded again', async t => {
+  const small = testVault(16), smallKey = knownKey(small, folder, keyBytes), bytes = randomBytes(200), message = Buffer.from('x'), tag = new Uint8Array(16)
+  const { block, records } = knownBlock(small, smallKey, keyBytes, 1, 0, bytes, [200])
+  const hashKey = small.takeHashKey(block, 0)
+  t.notOk(small.verifyTag(hashKey, block, 16, message, tag))
+  small.tag(hashKey, block, 32, message, tag)
+  knownBlock(small, smallKey, keyBytes, 2, 0, randomBytes(16 * 8), framesOf(16 * 8, 8))
+  t.notOk(small.frameLoaded(block, 0))
+  small.loadFrame(block, 0, smallKey, records[0]!)
+  t.notOk(small.verifyTag(hashKey, block, 16, message, xor(bytes.subarray(16, 32), polyHash(bytes.subarray(0, 16), message))))
+  t.ok(small.verifyTag(hashKey, block, 48, message, xor(bytes.subarray(48, 64), polyHash(bytes.subarray(0, 16), message))))
+  t.throws(() => small.tag(hashKey, block, 32, message, tag), /invariant violated/)
+})
+
 t.test('an ID epoch key is HKDF of the block\'s bytes', async t => {
   const bytes = randomBytes(300), block = known(bytes, [20, 280])
   const derived = vault.deriveFromBlock(block, 5, 64, 'qkme id epoch')
