@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import type { Crl } from './crl.js'
 import type { Certificate } from './pem.js'
 import { normalSerial, oid, x509 } from './x509.js'
@@ -64,16 +65,27 @@ export const validatePath = (leaf: Certificate, input: PathInput): Path | Refuse
 export const label = (certificate: Certificate): string =>
   `"${certificate.parsed.subject || '(no subject)'}" (serial ${normalSerial(certificate.parsed.serialNumber)})`
 
-export const isSelfSigned = (certificate: Certificate): boolean => issued(certificate, certificate)
+/** What never changes about a CA certificate, worked out once: signatures and parsing are most of the cost of a path. */
+interface Fixed { readonly publicKey: KeyObject, selfSigned?: boolean, fault?: Refused | 'none' }
+const fixedOf = new WeakMap<Certificate, Fixed>()
+const fixed = (ca: Certificate): Fixed => {
+  const known = fixedOf.get(ca) ?? { publicKey: ca.node.publicKey }
+  fixedOf.set(ca, known)
+  return known
+}
+
+export const isSelfSigned = (ca: Certificate): boolean => fixed(ca).selfSigned ??= issued(ca, ca)
 
 const issued = (ca: Certificate, certificate: Certificate): boolean =>
-  certificate.node.checkIssued(ca.node) && certificate.node.verify(ca.node.publicKey)
+  certificate.node.checkIssued(ca.node) && certificate.node.verify(fixed(ca).publicKey)
 
 const checkItself = (certificate: Certificate, depth: number, nowMs: number): Refused | undefined => {
   const { parsed } = certificate
   if (nowMs < parsed.notBefore.getTime()) return refused('not-yet-valid', `${label(certificate)} is valid only from ${parsed.notBefore.toISOString()}`)
   if (nowMs > parsed.notAfter.getTime()) return refused('expired', `${label(certificate)} expired at ${parsed.notAfter.toISOString()}`)
-  return checkStrength(certificate) ?? checkExtensions(certificate) ?? (depth === 0 ? checkLeaf(certificate) : checkAuthority(certificate, depth))
+  if (depth === 0) return checkStrength(certificate) ?? checkExtensions(certificate) ?? checkLeaf(certificate)
+  const fault = fixed(certificate).fault ??= checkStrength(certificate) ?? checkExtensions(certificate) ?? checkAuthority(certificate) ?? 'none'
+  return fault === 'none' ? checkPathLength(certificate, depth) : fault
 }
 
 const checkStrength = (certificate: Certificate): Refused | undefined => {
@@ -102,11 +114,15 @@ const checkLeaf = (certificate: Certificate): Refused | undefined => {
   return undefined
 }
 
-/** `depth` is the CA's distance from the leaf: 1 issued the leaf, so depth - 1 CAs stand between them. */
-const checkAuthority = (certificate: Certificate, depth: number): Refused | undefined => {
+const checkAuthority = (certificate: Certificate): Refused | undefined => {
   if (!certificate.node.ca) return refused('usage', `${label(certificate)} is configured as a CA but is not one (basicConstraints)`)
   const usage = certificate.parsed.getExtension<x509.KeyUsagesExtension>(oid.keyUsage)
   if (usage !== null && (usage.usages & x509.KeyUsageFlags.keyCertSign) === 0) return refused('usage', `${label(certificate)} may not sign certificates (no keyCertSign)`)
+  return undefined
+}
+
+/** `depth` is the CA's distance from the leaf: 1 issued the leaf, so depth - 1 CAs stand between them. */
+const checkPathLength = (certificate: Certificate, depth: number): Refused | undefined => {
   const between = certificate.parsed.getExtension<x509.BasicConstraintsExtension>(oid.basicConstraints)?.pathLength
   if (between !== undefined && depth - 1 > between) return refused('usage', `${label(certificate)} allows only ${between} CAs below it`)
   return undefined
