@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createActor } from 'xstate'
+import { createActor, fromCallback } from 'xstate'
 import { linkMachine } from '../../machines/link.js'
 import { peerMachine } from '../../machines/peer.js'
 import { poolMachine } from '../../machines/pool.js'
@@ -7,10 +7,9 @@ import { restMachine } from '../../machines/server.js'
 import { storeMachine } from '../../machines/store.js'
 import { KmeError } from '../../src/kernel/errors.js'
 import { quietLog } from '../../src/kernel/log.js'
-import type { PeerEvent } from '../../src/peer/state.js'
 import { PartBoard } from '../../src/runtime/board.js'
 import { createLinkEffects, type LinkPort } from '../../src/runtime/link-shell.js'
-import { createPeerChannel, retryWithJitter } from '../../src/runtime/peer-shell.js'
+import { retryWithJitter } from '../../src/runtime/peer-retry.js'
 import { createPoolEffects, type PoolPort } from '../../src/runtime/pool-shell.js'
 import { createServerListener, type RunningServer } from '../../src/runtime/server-shell.js'
 import { createStoreEffects, type StorePort } from '../../src/runtime/store-shell.js'
@@ -144,24 +143,17 @@ t.test('pool: levels are measured each second, commands reach the engine, a stop
   t.equal(clock.pending, 0, 'no timer is left')
 })
 
-t.test('peer: connections of the manager drive the machine; a stop hangs up', async t => {
+t.test('peer: half of the wait before the next call is chance', async t => {
   const clock = new SimClock()
-  const did: string[] = []
-  let tell: (event: PeerEvent) => void = () => {}
-  const port = {
-    attach: (_remote: string, on: (event: PeerEvent) => void) => { tell = on; return () => { did.push('detach') } },
-    dialOnce: (remote: string) => { did.push(`dial ${remote}`) }, hangUp: (remote: string, why: string) => { did.push(`hang up ${remote}: ${why}`) },
+  const start = (drawn: (bound: number) => number) => createActor(peerMachine.provide({
+    actors: { channel: fromCallback(() => {}) }, delays: { retry: retryWithJitter({ bytes: () => new Uint8Array(), integer: drawn }) },
+  }), { clock: machineClock(clock), input: { peer: 'B', dials: true } }).start()
+  for (const [drawn, waitMs] of [[() => 0, 250], [(bound: number) => bound - 1, 499]] as const) {
+    const actor = start(drawn)
+    actor.send({ type: 'peer.closed', reason: 'x', refused: false })
+    clock.advance(waitMs - 1)
+    t.equal(actor.getSnapshot().value, 'backingOff')
+    clock.advance(1)
+    t.equal(actor.getSnapshot().value, 'connecting')
   }
-  const actor = createActor(peerMachine.provide({ actors: { channel: createPeerChannel(port) } }), { clock: machineClock(clock), input: { peer: 'B', dials: true } }).start()
-  for (const type of ['peer.connecting', 'peer.authenticating', 'peer.resynchronising', 'peer.ready'] as const) tell({ type })
-  t.equal(actor.getSnapshot().value, 'ready')
-  tell({ type: 'peer.disconnected', reason: 'tag', text: 'bad tag' })
-  t.equal(actor.getSnapshot().value, 'backingOff')
-  t.equal(actor.getSnapshot().context.refused, true, 'a security reason waits longest')
-  actor.send({ type: 'stop' })
-  t.same(did, ['dial B', 'hang up B: backing off', 'detach', 'hang up B: this KME is stopping'])
-  const random = { bytes: () => new Uint8Array(), integer: (bound: number) => bound - 1 }
-  const context = actor.getSnapshot().context
-  t.ok(retryWithJitter(random)({ context }) <= context.limits.retryMaxMs)
-  t.ok(retryWithJitter({ ...random, integer: () => 0 })({ context }) >= context.limits.retryMaxMs / 2)
 })
