@@ -83,7 +83,7 @@ const boaron = (row: BoaronRow): Preset => ({
     keyBasis: row.keyBasis,
   },
   finite: { ...rusca.finite, keyBits: row.keyBits, pulseRateHz: 2.5e9, deadTimeS: 0 },
-  experiments: [`boaron-${Math.round(row.km)}`],
+  experiments: ['boaron-252', 'boaron-302', 'boaron-355', 'boaron-405', 'boaron-421'],
 })
 
 const metro: Preset = {

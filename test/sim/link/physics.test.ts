@@ -37,7 +37,7 @@ const cases: [string, LinkConfig, Eve?][] = [
 ]
 
 t.test('the law of a slot is what a simulation photon by photon shows', async t => {
-  const slots = 700_000
+  const slots = 450_000
   for (const [name, config, eve] of cases) {
     const attack = eve === undefined ? undefined : setUpAttack(config, eve), law = slotLaw(config, attack)
     const seen = simulatePulses(Xoshiro.seeded(7), config, slots, attack), perSlot = total(law.outcomes)
@@ -146,7 +146,7 @@ t.test('jitter: shares of the own gate and of the neighbours', async t => {
 
 t.test('two runs with the same seed are equal', async t => {
   const law = slotLaw(receiver({ deadTimeS: 20e-9 }))
-  const draw = (seed: number) => drawDetections(Xoshiro.seeded(seed), 1e5, law, { deadSlots: 0 })
+  const draw = (seed: number) => drawDetections(Xoshiro.seeded(seed), 1e4, law, { deadSlots: 0 })
   t.same(draw(1), draw(1))
   t.notSame(draw(1), draw(2))
 })
