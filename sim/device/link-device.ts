@@ -34,10 +34,10 @@ export class LinkDevice {
   private readonly source: NativeFrameSource
   private readonly pacer: Pacer
   private readonly dropped = new Dropped()
-  private readonly startFrame: number
+  private readonly firstBlock: number
   private reservedBlock: number
   private storedDurable: number
-  private released: number // frames below this may be written
+  private released = 0 // frames below this may be written
   private mode: 'run' | 'cut' | 'stall' = 'run'
   private qber: number
   private full = false
@@ -59,21 +59,20 @@ export class LinkDevice {
     // With a seed every block can be made again, so what is not durable is sent again. Fresh random bytes need fresh
     // names: behind everything reserved, or, without state, behind all earlier runs by the clock.
     const resend = options.seed !== undefined && (state === undefined || sameShape)
-    const first = resend ? state?.durableBlock ?? 0 : state?.reservedBlock ?? Math.round(clock.wallMs()) * 1_000
-    this.reservedBlock = Math.max(first, state?.reservedBlock ?? 0)
-    this.storedDurable = first
-    this.startFrame = this.released = first * options.blockFrames
+    this.firstBlock = resend ? state?.durableBlock ?? 0 : state?.reservedBlock ?? Math.round(clock.wallMs()) * 1_000
+    this.reservedBlock = Math.max(this.firstBlock, state?.reservedBlock ?? 0)
+    this.storedDurable = this.firstBlock
     this.qber = options.qberPpm / 1e6
     this.pacer = new Pacer(options.rateBps, options.frameBytes * 8, clock.monoMs())
     const paths = options.ringB === undefined ? [['a', options.ringA] as const] : [['a', options.ringA] as const, ['b', options.ringB] as const]
     this.sides = paths.map(([name, path]) => ({
       name,
       ring: new RingSide({
-        addon, path, linkId: options.linkId, source: this.source, shape: this.shape,
+        addon, path, linkId: options.linkId, source: this.source, shape: this.shape, firstBlock: this.firstBlock,
         ...(options.macKeyPath === undefined ? {} : { macKeyPath: options.macKeyPath }),
         skipDropped: (frame) => this.dropped.skip(frame),
         onSpace: () => { this.turn() },
-      }, this.startFrame, state?.epoch ?? 0),
+      }, state?.epoch ?? 0),
     }))
     this.reserve()
   }
@@ -92,13 +91,12 @@ export class LinkDevice {
   }
 
   stats (): Record<string, unknown> {
-    const { blockFrames } = this.shape
     return {
-      mode: this.mode, qber: this.qber, madeFrames: this.released - this.startFrame, droppedFrames: this.dropped.frames,
-      nextBlock: Math.floor(this.released / blockFrames),
+      mode: this.mode, qber: this.qber, madeFrames: this.released, droppedFrames: this.dropped.frames,
+      nextBlock: this.firstBlock + Math.floor(this.released / this.shape.blockFrames),
       sides: Object.fromEntries(this.sides.map(({ name, ring }) => [name, {
         attached: ring.attached, epoch: ring.epoch, waitingFrames: ring.waiting, durableBlock: ring.durableBlock,
-        cursor: ring.cursor - this.startFrame, ...ring.counts, ...(ring.lastError === '' ? {} : { error: ring.lastError }),
+        cursor: ring.cursor, ...ring.counts, ...(ring.lastError === '' ? {} : { error: ring.lastError }),
       }])),
     }
   }
@@ -162,9 +160,7 @@ export class LinkDevice {
   private restart (withState: boolean): void {
     for (const { ring } of this.sides) {
       ring.detach()
-      if (withState) continue
-      ring.forget()
-      ring.durableBlock = Math.max(ring.durableBlock - BLIND_RESEND_BLOCKS, this.startFrame / this.shape.blockFrames)
+      if (!withState) ring.forget(BLIND_RESEND_BLOCKS)
     }
     this.lastAttachMs = -Infinity
   }
@@ -189,7 +185,7 @@ export class LinkDevice {
     this.lastAttachMs = nowMs
     for (const { name, ring } of this.sides) {
       if (ring.attached) continue
-      if (ring.attach(ring.durableBlock * this.shape.blockFrames)) this.tell({ event: 'attached', side: name, epoch: ring.epoch })
+      if (ring.attach()) this.tell({ event: 'attached', side: name, epoch: ring.epoch })
     }
   }
 
@@ -197,10 +193,9 @@ export class LinkDevice {
   private release (nowMs: number): void {
     const lives = this.mode === 'run' && this.qber <= QBER_ABORT && this.sides.every(({ ring }) => ring.attached)
     if (!lives) { this.pacer.skip(nowMs); return }
-    const { blockFrames } = this.shape
     const slowest = Math.min(...this.sides.map(({ ring }) => ring.cursor))
     // A side that comes back begins at its first block that is not durable.
-    this.dropped.forgetBelow(Math.min(...this.sides.map(({ ring }) => ring.durableBlock)) * blockFrames)
+    this.dropped.forgetBelow(Math.min(...this.sides.map(({ ring }) => ring.durableFrame)))
     const room = WINDOW_FRAMES - (this.released - slowest)
     if (this.options.rateBps === Infinity || !this.full) this.blockedSinceMs = Infinity
     else this.blockedSinceMs = Math.min(this.blockedSinceMs, nowMs)
@@ -229,7 +224,7 @@ export class LinkDevice {
 
   /** Block numbers are on disk before they are used. */
   private reserve (): void {
-    const next = Math.ceil(this.released / this.shape.blockFrames) + WINDOW_FRAMES
+    const next = this.firstBlock + Math.ceil(this.released / this.shape.blockFrames) + WINDOW_FRAMES
     if (next <= this.reservedBlock) return
     this.reservedBlock = next + RESERVE_BLOCKS
     this.keepState(true)

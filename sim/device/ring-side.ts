@@ -4,7 +4,6 @@ import {
   type NativeAddon, type NativeFrameSource, type NativeRingProducer,
 } from '../../src/device/native.js'
 
-/** Frames of the whole link, counted through: block n has the frames [n * blockFrames, (n + 1) * blockFrames). */
 export interface BlockShape { readonly frameBytes: number, readonly blockFrames: number }
 
 export interface SideOptions {
@@ -14,6 +13,8 @@ export interface SideOptions {
   readonly macKeyPath?: string
   readonly source: NativeFrameSource
   readonly shape: BlockShape
+  /** Frames are counted from 0 at the start of the process: frame f lies in block firstBlock + floor(f / blockFrames). */
+  readonly firstBlock: number
   /** Where key blocks were dropped: the first frame at or after `frame` that exists, and whether something was left out. */
   readonly skipDropped: (frame: number) => number
   readonly onSpace: () => void
@@ -30,7 +31,7 @@ export class RingSide {
   readonly faults: SideFaults = { flaw: 'none', flawFrames: 0, replayBlocks: 0, testFrames: 0 }
   readonly counts = { frames: 0, bytes: 0, attaches: 0, gaps: 0 }
   /** Next frame to write. */
-  cursor: number
+  cursor = 0
   /** Every block below this is durable at this end. */
   durableBlock: number
   lastError = ''
@@ -41,16 +42,16 @@ export class RingSide {
   private readonly plan = new Float64Array(PLAN_NUMBERS)
   private inFlight: { block: number, sequence: number }[] = []
 
-  constructor (private readonly options: SideOptions, firstFrame: number, public epoch: number) {
-    this.cursor = firstFrame
-    this.durableBlock = Math.floor(firstFrame / options.shape.blockFrames)
-  }
+  constructor (private readonly options: SideOptions, public epoch: number) { this.durableBlock = options.firstBlock }
+
+  /** The first frame that is not durable at this end. */
+  get durableFrame (): number { return (this.durableBlock - this.options.firstBlock) * this.options.shape.blockFrames }
 
   get attached (): boolean { return this.producer !== undefined }
   get waiting (): number { return this.state[PRODUCER.waiting]! }
 
-  /** Tries once. After it the side goes on at `fromFrame` in a new epoch. Returns whether it is attached. */
-  attach (fromFrame: number): boolean {
+  /** Tries once. After it the side goes on at its first frame that is not durable, in a new epoch. Returns whether it is attached. */
+  attach (): boolean {
     invariant(this.producer === undefined, 'a side attaches once')
     const { addon, path, linkId, macKeyPath } = this.options
     try {
@@ -67,7 +68,7 @@ export class RingSide {
     this.epoch = this.state[PRODUCER.epoch]!
     this.sequence = 1
     this.inFlight = []
-    this.cursor = fromFrame
+    this.cursor = this.durableFrame
     this.counts.attaches += 1
     this.lastError = ''
     return true
@@ -78,8 +79,11 @@ export class RingSide {
     this.producer = undefined
   }
 
-  /** Forgets what it knew of epochs, as a device without state does. */
-  forget (): void { this.epoch = 0 }
+  /** Forgets its epochs, and that its last blocks are durable, as a device without state does. */
+  forget (blocks: number): void {
+    this.epoch = 0
+    this.durableBlock = Math.max(this.durableBlock - blocks, this.options.firstBlock)
+  }
 
   /** Heartbeat; notes what became durable. Returns false if the KME is gone (then detached). */
   beat (own: number): boolean {
@@ -127,10 +131,9 @@ export class RingSide {
 
   /** Takes the last key block back: one frame with flag 8. */
   abortLastBlock (qberPpm: number): boolean {
-    const { producer, plan, options: { shape, source } } = this
-    const block = Math.floor((this.cursor - 1) / shape.blockFrames)
-    if (producer === undefined || block < 0) return false
-    this.fill(block, 0, 1, qberPpm)
+    const { producer, plan, options: { source } } = this
+    if (producer === undefined || this.cursor === 0) return false
+    this.fill(this.blockOf(this.cursor - 1), 0, 1, qberPpm)
     plan[PLAN.flags] = FLAG_ABORTED
     const made = producer.generate(source, plan)
     this.sequence += made
@@ -146,10 +149,14 @@ export class RingSide {
     this.gapPending = true
   }
 
+  private blockOf (frame: number): number { return this.options.firstBlock + Math.floor(frame / this.options.shape.blockFrames) }
+
+  private replays (block: number): boolean { return this.faults.replayBlocks > 0 && block > this.options.firstBlock }
+
   private fill (block: number, first: number, count: number, qberPpm: number): void {
     const { plan, faults, options: { shape } } = this
     plan[PLAN.block] = block
-    plan[PLAN.payloadBlock] = faults.replayBlocks > 0 && block > 0 ? block - 1 : block
+    plan[PLAN.payloadBlock] = this.replays(block) ? block - 1 : block
     plan[PLAN.first] = first
     plan[PLAN.count] = count
     plan[PLAN.frames] = shape.blockFrames
@@ -162,7 +169,7 @@ export class RingSide {
   /** One call of the addon: frames of one block that share flags and flaw. */
   private writeStretch (producer: NativeRingProducer, count: number, qberPpm: number): number {
     const { faults, options: { shape, source } } = this
-    const block = Math.floor(this.cursor / shape.blockFrames), first = this.cursor % shape.blockFrames
+    const block = this.blockOf(this.cursor), first = this.cursor % shape.blockFrames
     let stretch = Math.min(count, shape.blockFrames - first)
     if (this.gapPending) stretch = 1
     if (faults.flawFrames > 0) stretch = Math.min(stretch, faults.flawFrames)
@@ -179,7 +186,7 @@ export class RingSide {
     this.counts.bytes += made * shape.frameBytes
     if (first + made === shape.blockFrames) {
       this.inFlight.push({ block, sequence: this.sequence - 1 })
-      faults.replayBlocks = Math.max(0, faults.replayBlocks - 1)
+      if (this.replays(block)) faults.replayBlocks -= 1
     }
     return made
   }
