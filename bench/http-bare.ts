@@ -8,7 +8,7 @@
 import { IdentityCache, type Accepted, type Identity } from '../src/http/identity-cache.js'
 import { defaultRestLimits } from '../src/http/rest.js'
 import { startRest } from '../src/http/server.js'
-import { createTlsApp, listenTls, type TlsDoor } from '../src/http/tls-app.js'
+import { claimPort, createTlsApp, listenTls, type TlsDoor } from '../src/http/tls-app.js'
 import { quietLog } from '../src/kernel/log.js'
 import { systemClock } from '../src/kernel/system-clock.js'
 import type { KeyService, PoolStatus } from '../src/pool/service.js'
@@ -26,14 +26,14 @@ const status: PoolStatus = {
 const everybody: Accepted = { ok: true, id: 'sae-a', issuer: 'CN=CA', serialHex: '01', notBeforeMs: 0, validUntilMs: Number.MAX_SAFE_INTEGER }
 const identity: Identity = { generation: 1, check: () => everybody }
 
-const bare = (): number => {
+const bare = async (): Promise<number> => {
   const identities = new IdentityCache(identity, 8_192)
   const app = createTlsApp(tls)
   app.any('/*', (res) => {
     if (!identities.verdict(res.getX509Certificate(), systemClock.wallMs()).ok) return
     res.writeHeader('Content-Type', 'application/json\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff').end(container)
   })
-  return listenTls(app, '127.0.0.1', Number(port)).port
+  return listenTls(app, '127.0.0.1', await claimPort('127.0.0.1', Number(port))).port
 }
 
 const rest = async (): Promise<number> => {
@@ -52,4 +52,4 @@ const rest = async (): Promise<number> => {
   return server.port
 }
 
-process.stdout.write(`${mode} ${mode === 'rest' ? await rest() : bare()}\n`)
+process.stdout.write(`${mode} ${mode === 'rest' ? await rest() : await bare()}\n`)

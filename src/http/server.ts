@@ -4,7 +4,7 @@ import type { HttpCounters } from './counters.js'
 import type { KeyLimits } from './key-request.js'
 import { Gate, Rest, type RestDeps, type RestLimits, type RestRules } from './rest.js'
 import { addRoutes } from './routes.js'
-import { assertPortFree, createTlsApp, listenTls, type Listening, type TlsDoor } from './tls-app.js'
+import { claimPort, createTlsApp, listenTls, type Listening, type TlsDoor } from './tls-app.js'
 import type { UwsApp } from './uws-types.js'
 
 export interface RestOptions {
@@ -48,9 +48,8 @@ const LEAVING_MAX = 4
  * @throws KmeError `PORT_TAKEN`, `CERTIFICATE_INVALID`, `CONFIG_INVALID`, `ADDON_MISSING`.
  */
 export const startRest = async (options: RestOptions, deps: RestDeps): Promise<RestServer> => {
-  if (options.port !== 0) await assertPortFree(options.host, options.port)
-  const rest = new Rest(options.limits, options.keys, options.rules, deps)
-  return new Server(options, rest)
+  const port = await claimPort(options.host, options.port)
+  return new Server({ ...options, port }, new Rest(options.limits, options.keys, options.rules, deps))
 }
 
 /** Listeners that follow each other on one port: the current one, and those whose connections still end. */
@@ -64,8 +63,8 @@ class Server implements RestServer {
 
   constructor (private readonly options: RestOptions, private readonly rest: Rest) {
     this.#tls = options.tls
+    this.port = options.port
     this.#door = openDoor(rest, options.tls, options.host, options.port)
-    this.port = this.#door.listening.port
     this.#cancelRotation = this.#scheduleRotation()
   }
 

@@ -11,8 +11,8 @@ export const statusLines: Readonly<Record<ErrorStatus, string>> = {
   413: '413 Content Too Large', 415: '415 Unsupported Media Type', 503: '503 Service Unavailable',
 }
 
-/** How one code is answered. `message`: fixed text instead of the refusal's own. */
-export interface StatusRule { readonly status: ErrorStatus, readonly message?: string, readonly retryAfterS?: number }
+/** How one code is answered. `message`: fixed text instead of the refusal's own; `hideDetails`: its reason is for the audit trail only. */
+export interface StatusRule { readonly status: ErrorStatus, readonly message?: string, readonly hideDetails?: boolean, readonly retryAfterS?: number }
 
 /** The five sentences that ETSI GS QKD 014 V1.1.1 prescribes (clauses 6.2 and 6.4), to the letter. */
 export const sentences = {
@@ -29,7 +29,7 @@ const rules: Partial<Record<KmeErrorCode, StatusRule>> = {
   BAD_REQUEST: { status: '400' },
   UNAUTHORIZED: { status: '401' },
   FORBIDDEN: { status: '401' },
-  KEYS_NOT_FOUND: { status: '400', message: sentences.keysNotFound },
+  KEYS_NOT_FOUND: { status: '400', message: sentences.keysNotFound, hideDetails: true },
   EXTENSION_UNSUPPORTED: { status: '400', message: sentences.mandatoryUnsupported },
   EXTENSION_UNMET: { status: '400', message: sentences.mandatoryUnmet },
   NOT_FOUND: { status: '404' },
@@ -45,7 +45,7 @@ const rules: Partial<Record<KmeErrorCode, StatusRule>> = {
 }
 
 /** Every other code is a fault of ours: its message is for the log, not for the SAE. */
-const internalFault: StatusRule = { status: '503', message: 'the KME cannot serve this request now', retryAfterS: 5 }
+const internalFault: StatusRule = { status: '503', message: 'the KME cannot serve this request now', hideDetails: true, retryAfterS: 5 }
 
 /** The only place where a code becomes an HTTP status. */
 export const statusRule = (code: KmeErrorCode): StatusRule => rules[code] ?? internalFault

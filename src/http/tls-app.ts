@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { createServer, type AddressInfo } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import { KmeError } from '../kernel/errors.js'
 import { loadUws } from './uws.js'
@@ -71,20 +71,29 @@ const checkDoor = (door: TlsDoor): void => {
 }
 
 /**
- * Finds out whether a port is free. The library listens with SO_REUSEPORT, so that a second process on the same
- * port would not be noticed: each would get some of the connections.
+ * Makes sure that a port is free, or finds a free one. The library listens with SO_REUSEPORT, so that a second process
+ * on the same port would not be noticed: each would get some of the connections. And it sets that option only for a
+ * port that is named, so that a port chosen by the system could never be taken over by another listener.
  *
+ * @param port  0 finds one.
+ * @returns the port.
  * @throws KmeError `PORT_TAKEN` if somebody listens there or we may not; `CONFIG_INVALID` if the address is not ours.
  */
-export const assertPortFree = (host: string, port: number): Promise<void> => new Promise((resolve, reject) => {
+export const claimPort = (host: string, port: number): Promise<number> => new Promise((resolve, reject) => {
   const probe = createServer()
   probe.once('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EADDRINUSE') reject(new KmeError('PORT_TAKEN', `port ${port} on ${host} is taken: stop the program that listens there, or choose another port`, { cause: error }))
     else if (error.code === 'EACCES') reject(new KmeError('PORT_TAKEN', `port ${port} on ${host} may not be opened by this user: choose a port above 1023`, { cause: error }))
     else reject(new KmeError('CONFIG_INVALID', `cannot listen on ${host} port ${port}: ${error.message}`, { cause: error }))
   })
-  probe.listen({ host, port, exclusive: true }, () => { probe.close(() => { resolve() }) })
+  probe.listen({ host, port, exclusive: true }, () => {
+    const found = (probe.address() as AddressInfo).port
+    probe.close(() => { resolve(found) })
+  })
 })
+
+/** `claimPort` for a port that is named already. */
+export const assertPortFree = async (host: string, port: number): Promise<void> => { await claimPort(host, port) }
 
 export interface Listening {
   readonly port: number
@@ -95,7 +104,7 @@ export interface Listening {
 /**
  * Starts to listen, also beside another listener of this process on the same port.
  *
- * @param port  0 takes a free one.
+ * @param port  From `claimPort`, so not 0.
  * @throws KmeError `PORT_TAKEN`.
  */
 export const listenTls = (app: UwsApp, host: string, port: number): Listening => {

@@ -57,7 +57,7 @@ const detailsMax = 16
 export const errorAnswer = (refusal: Refusal): ErrorAnswer => {
   const rule = statusRule(refusal.code)
   if (rule.status === '401') return { status: '401', body: '' }
-  const details: readonly Detail[] | undefined = refusal.details?.slice(0, detailsMax)
+  const details: readonly Detail[] | undefined = rule.hideDetails === true ? undefined : refusal.details?.slice(0, detailsMax)
   const body = JSON.stringify({ message: rule.message ?? refusal.message, details: details?.length === 0 ? undefined : details })
   const retryAfterS = rule.status === '503' ? Math.max(1, Math.ceil(refusal.retryAfterS ?? rule.retryAfterS ?? 1)) : undefined
   return { status: rule.status, body, ...(retryAfterS === undefined ? {} : { retryAfterS }) }

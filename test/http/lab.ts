@@ -54,19 +54,26 @@ export interface Answer { readonly status: number, readonly headers: ReadonlyMap
 
 /** One TLS connection that speaks raw HTTP/1.1. */
 export class Client {
-  #received = Buffer.alloc(0)
+  readonly #chunks: Buffer[] = []
   #waiting: (() => void) | undefined
   closed = false
 
   constructor (readonly socket: TLSSocket) {
-    socket.on('data', (data: Buffer) => { this.#received = Buffer.concat([this.#received, data]); this.#waiting?.() })
+    socket.on('data', (data: Buffer) => { this.#chunks.push(data); this.#waiting?.() })
     socket.on('close', () => { this.closed = true; this.#waiting?.() })
     socket.on('error', () => {})
   }
 
   send (text: string | Uint8Array): void { this.socket.write(text) }
 
-  get received (): string { return this.#received.toString('latin1') }
+  get received (): string { return this.#bytes().toString('latin1') }
+
+  #bytes (): Buffer {
+    if (this.#chunks.length !== 1) this.#chunks.splice(0, Infinity, Buffer.concat(this.#chunks))
+    return this.#chunks[0] as Buffer
+  }
+
+  #length (): number { return this.#chunks.reduce((sum, { length }) => sum + length, 0) }
 
   /** Waits until what was received fulfils `done` or the connection closes. */
   async until (done: () => boolean): Promise<void> {
@@ -75,19 +82,19 @@ export class Client {
 
   /** Takes one answer off what was received; undefined if the connection closed before it was whole. */
   async answer (head = false): Promise<Answer | undefined> {
-    const end = (): number => this.#received.indexOf('\r\n\r\n')
+    const end = (): number => this.#bytes().indexOf('\r\n\r\n')
     await this.until(() => end() !== -1)
     if (end() === -1) return undefined
-    const [statusLine = '', ...lines] = this.#received.subarray(0, end()).toString('latin1').split('\r\n')
+    const [statusLine = '', ...lines] = this.#bytes().subarray(0, end()).toString('latin1').split('\r\n')
     const headers = new Map(lines.map((line) => {
       const colon = line.indexOf(': ')
       return [line.slice(0, colon).toLowerCase(), line.slice(colon + 2)] as const
     }))
     const start = end() + 4, total = start + (head ? 0 : Number(headers.get('content-length') ?? 0))
-    await this.until(() => this.#received.length >= total)
-    if (this.#received.length < total) return undefined
-    const body = this.#received.subarray(start, total).toString()
-    this.#received = this.#received.subarray(total)
+    await this.until(() => this.#length() >= total)
+    if (this.#length() < total) return undefined
+    const body = this.#bytes().subarray(start, total).toString()
+    this.#chunks.splice(0, Infinity, this.#bytes().subarray(total))
     return { status: Number(statusLine.split(' ')[1]), headers, body, json: () => JSON.parse(body) as Record<string, unknown> }
   }
 
@@ -153,7 +160,7 @@ export class Lab {
     this.trust = await openTrustStore({
       caFile, crlFiles: [this.file('sae-ca.crl')], crlRequired: true,
       identity: { uriPrefix: 'urn:qkme:sae:', dns: false, cn: true }, usages: ['clientAuth'],
-    }, systemClock)
+    }, lab.clock ?? systemClock)
     this.options = {
       host: '127.0.0.1', port: 0,
       tls: { certificateFile: server.certificate, keyFile: server.key, caFile, allowTls12: lab.allowTls12 ?? false, idleTimeoutS: lab.idleTimeoutS ?? 60 },
