@@ -11,6 +11,10 @@ export interface PartSpec {
   readonly id: string
   readonly layer: number
   readonly logic: AnyActorLogic
+  /**
+   * The machine's input, or a function that gives it: called at each start of the part, when the store is open, for what is
+   * kept there (a quarantine, a suspension).
+   */
   readonly input: unknown
   /** Without it the process is of no use: when it is given up, the process ends. Others stay lost until restarted. */
   readonly vital: boolean

@@ -25,6 +25,9 @@ export interface SupervisionEdge {
 
 interface SupervisedContext { attempt: number, askedToStop: boolean, input: unknown, output: PartOutput }
 
+/** An input may be a function that gives it: called at each start of the child, so that a restart sees what is true then. */
+const inputOf = (input: unknown): unknown => typeof input === 'function' ? (input as () => unknown)() : input
+
 const isPartOutput = (value: unknown): value is PartOutput =>
   typeof value === 'object' && value !== null && typeof (value as { failed?: unknown }).failed === 'boolean'
 
@@ -74,7 +77,7 @@ export const supervise = (id: string, child: AnyActorLogic, policy: RestartPolic
   states: {
     alive: {
       invoke: {
-        id: 'child', src: 'child', systemId: id, input: ({ context }: { context: SupervisedContext }) => context.input,
+        id: 'child', src: 'child', systemId: id, input: ({ context }: { context: SupervisedContext }) => inputOf(context.input),
         onError: [
           { guard: 'askedToStop', target: '#finished', actions: 'keep' },
           { guard: 'failedForGood', target: '#gaveUp', actions: ['keep', 'tellGaveUp'] },

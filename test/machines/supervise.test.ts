@@ -72,6 +72,16 @@ t.test('each life of the child is found under the same name', async t => {
   t.not(second, first)
 })
 
+t.test('an input that is a function is asked at each start of the child', async t => {
+  const clock = new SimClock()
+  const inputs: unknown[] = []
+  let given = 0
+  const mortal = fromCallback<{ type: 'x' }, unknown>(({ input }) => { inputs.push(input); throw new Error('boom') })
+  createActor(supervise('part', mortal, policy), { clock, input: () => ++given }).start()
+  clock.advance(60_000)
+  t.same(inputs, [1, 2, 3, 4])
+})
+
 t.test('a child that does not stop in time is cut off', async t => {
   const clock = new SimClock()
   let cleaned = 0
