@@ -85,6 +85,16 @@ TEST("a used pad is gone from the arena, its neighbours are not") {
   CHECK(!f.vault.VerifyTag(hash, f.block, 512 - 48 - 8, data, tag));  // reaches into the confirmation bytes
 }
 
+TEST("a confirmation leaves no copy of its keys") {
+  Fixture f(2);
+  uint8_t tag[16];
+  const uint32_t hash = f.vault.TakeHashKey(f.block, 0);
+  f.vault.ConfirmTag(f.block, 1, f.plain, tag);
+  f.vault.DropKey(hash);
+  f.vault.DropBlock(f.block);
+  CHECK(!f.Holds(464, 16) && !f.Holds(480, 16) && !f.Holds(496, 16) && !f.Holds(0, 16));
+}
+
 TEST("relay pads go out only together and leave no copy") {
   Fixture f(4);
   std::vector<uint8_t> out(256);
