@@ -1,13 +1,5 @@
 import { peerRetryMs, type PeerContext } from '../../machines/peer.js'
 import type { Random } from '../kernel/random.js'
-import type { PeerManager } from '../peer/manager.js'
-import { createPeerActor } from '../peer/peer-actor.js'
-
-/** What of the peer manager the peer actors need. */
-export type PeerPort = Pick<PeerManager, 'attach' | 'dialOnce' | 'hangUp'>
-
-/** The `channel` actor of machines/peer.ts, on the connections of the peer manager. */
-export const createPeerChannel = (port: PeerPort) => createPeerActor(port)
 
 /**
  * The delay `retry` of machines/peer.ts with chance: the half of it is drawn, so that KMEs that lost their peers together
