@@ -47,6 +47,9 @@ export class Associations {
 
   find (direction: Direction, generation: number, number: number): AssociationRow | undefined { return this.rows[direction].get(idOf(generation, number)) }
 
+  /** Associations that are open or offered, with this SAE as master. */
+  countOf (master: SaeId): number { return this.perMaster.get(master) ?? 0 }
+
   /** Whether any association has slaves here at the master's own KME: they fetch from our own lane. */
   get hasLocal (): boolean {
     for (const row of this.byName.values()) if (row.local.length > 0) return true

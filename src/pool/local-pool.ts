@@ -128,6 +128,13 @@ export class LocalPool implements KeyPool {
     this.core.deps.emit({ type: 'pool.suspended', reason })
   }
 
+  release (): void { this.core.commit(() => { this.core.meta.suspended = '' }) }
+
+  replenish (): string {
+    this.fill()
+    return ''
+  }
+
   claimed (number: number): void {
     const { core } = this
     const block = core.blocks.get(number)

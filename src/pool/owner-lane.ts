@@ -74,6 +74,8 @@ export class OwnerLane {
     return bytes
   }
 
+  /** Lane index of the block that is being spent, or of the next. */
+  get cursorIndex (): number { return this.leased[0]?.block.index ?? this.opened[0]?.index ?? this.core.meta.horizonMine + 1 }
   get unopenedCount (): number { return this.unopened.length }
   oldestBornMs (): number { return this.opened[0]?.bornMs ?? this.unopened[0]?.bornMs ?? this.core.deps.ageMs() }
 

@@ -73,6 +73,10 @@ export class PendingFrames {
     return out
   }
 
+  ofDeviceBlock (link: number, id: string): FrameRef[] {
+    return [...this.waiting.values()].map((w) => w.frame).filter((f) => f.link === link && f.id === id)
+  }
+
   orderOf (name: { link: number, id: string, offset: number }): number { return this.waiting.get(nameOf(name))?.order ?? 0 }
 
   /** Time away from the peer does not count against a frame. */

@@ -335,6 +335,29 @@ export class Pool implements PeerHandler, KeyPool {
   /** This store has a new identity (a copy, a restored or zeroized one): nothing of its old stock is ever used. */
   disown (reason: string): void { this.voiding.run(reason) }
 
+  /** Asks for stock now. @returns '' or why nothing can be done. */
+  replenish (): string {
+    if (!this.core.ready) return `${this.core.deps.remote} is not connected`
+    if (this.core.proposer) this.agreement.propose()
+    this.lane.extend()
+    this.grants.askIfDry()
+    return ''
+  }
+
+  /**
+   * The device says that a block of its own is compromised: frames of it that wait are burned, pool blocks that hold some
+   * and were not opened are burned on both sides, opened ones are closed. @returns how many pool blocks it touched.
+   */
+  revoke (link: number, deviceBlock: string): number {
+    const { core, pending } = this
+    const frames = pending.ofDeviceBlock(link, deviceBlock)
+    if (frames.length > 0) core.commit((tx) => { this.agreement.burnPending(tx, frames, 'compromised') })
+    const touched = [...core.blocks.values()].filter((b) => b.purpose === 'app' && core.framesOf(b.number).some((f) => f.link === link && f.id === deviceBlock))
+    this.lane.burnUnopened(this.lane.removeUnopened((b) => touched.includes(b)), 'compromised')
+    if (touched.some((b) => b.owner === 'mine' && b.state === 'open')) this.lane.abandon('compromised')
+    return touched.length
+  }
+
   /** Clean stop: no more cuts; tells the peer where we stopped. Resolves when it knows, or after `timeoutMs`. */
   stop (timeoutMs: number): Promise<void> { return this.startup.stop(timeoutMs) }
 

@@ -1,0 +1,67 @@
+import { url as inspectorUrl } from 'node:inspector'
+import type { MainModule } from './cli/commands/serve.js'
+import { exitCodes } from './cli/exit-codes.js'
+import type { Config } from './config/schema.js'
+import { checkRandomSource } from './crypto/health.js'
+import { environmentVariables } from './kernel/environment.js'
+import { KmeError, type KmeErrorCode } from './kernel/errors.js'
+import type { LogLevel } from './kernel/log.js'
+import { systemClock } from './kernel/system-clock.js'
+import { systemRandom } from './kernel/system-random.js'
+import { installFatal } from './runtime/fatal.js'
+import { Kme } from './runtime/kme.js'
+import { openLogDestination } from './runtime/log-destination.js'
+import { refuseInspector } from './runtime/no-inspector.js'
+import { createPinoLog, type LogRoot } from './runtime/pino-log.js'
+import { installSignals } from './runtime/signals.js'
+
+/** How one life of the KME ended. `again`: the store was found to be rolled back and is voided at the next start. */
+interface Ending { readonly code: number, readonly again: boolean }
+
+/**
+ * Runs a KME until it is stopped. A store that turns out to be rolled back is voided in a second life of the same process;
+ * everything else ends with its exit code, for the service manager.
+ */
+export const run: MainModule['run'] = async ({ config, version }) => {
+  refuseInspector({ execArgv: process.execArgv, nodeOptions: environmentVariables('NODE_OPTIONS')['NODE_OPTIONS'] ?? '', url: inspectorUrl() })
+  checkRandomSource(systemRandom)
+  const destination = openLogDestination(config.logging.destination)
+  const logs = createPinoLog({
+    clock: systemClock, kme: config.kme.id, level: config.logging.level as LogLevel, levels: config.logging.levels as Record<string, LogLevel>, destination: destination.stream,
+  })
+  try {
+    for (;;) {
+      const ending = await live(config, version, logs, destination)
+      if (!ending.again) return ending.code
+    }
+  } finally {
+    logs.flush()
+    destination.flush()
+  }
+}
+
+const live = async (config: Config, version: string, logs: LogRoot, destination: ReturnType<typeof openLogDestination>): Promise<Ending> => {
+  const log = logs.log('runtime')
+  const kme = await Kme.make({ config, version, clock: systemClock, random: systemRandom, logs })
+  const stopSignals = installSignals(process, {
+    stop: () => { kme.stop() }, force: () => { kme.supervisor.force() },
+    reload: () => { kme.reload(); destination.reopen() },
+  }, log)
+  const stopFatal = installFatal(process, {
+    wipe: () => { kme.keyspace.vault.zeroize() }, flush: () => { logs.flush(); destination.flush() }, exit: (code) => { process.exit(code) },
+  }, log, exitCodes.failed.code)
+  log.info('KME starts', { kme: config.kme.id, version, pid: process.pid })
+  const keepAlive = setInterval(() => {}, 1 << 30) // Timers of the clock do not keep the process alive by themselves.
+  kme.start()
+  const end = await kme.supervisor.ended
+  clearInterval(keepAlive)
+  log.info('KME ended', { cause: end.cause, code: end.code, reason: end.reason })
+  stopSignals()
+  stopFatal()
+  kme.dispose()
+  if (kme.rolledBack !== '' && end.cause === 'clean') return { code: 0, again: true }
+  if (end.cause === 'clean') return { code: exitCodes.ok.code, again: false }
+  if (end.code === '') return { code: end.cause === 'forced' ? exitCodes.failed.code : exitCodes.gaveUp.code, again: false }
+  throw new KmeError(end.code as KmeErrorCode, end.reason)
+}
+

@@ -1,0 +1,209 @@
+import type { AlertEdge } from '../../machines/part.js'
+import { AdminHandler } from '../admin/handler.js'
+import { AlertList } from '../admin/alerts.js'
+import { MetricRegistry } from '../admin/metrics.js'
+import { operatorCheck } from '../admin/operators.js'
+import type { OperatorAudit, Role } from '../admin/port.js'
+import { adminRoutes } from '../admin/routes.js'
+import { AdminServer } from '../admin/server.js'
+import type { Config } from '../config/schema.js'
+import type { HttpCounters } from '../http/counters.js'
+import type { Log } from '../kernel/log.js'
+import type { Random } from '../kernel/random.js'
+import type { Cancel, Clock } from '../kernel/time.js'
+import type { PeerManager } from '../peer/manager.js'
+import type { PoolEvent } from '../pool/ports.js'
+import { listSaes } from '../store/saes.js'
+import type { StartServer } from './server-shell.js'
+import { readHttpsTls } from './admin-tls.js'
+import { registerMetrics } from './kme-metrics.js'
+import { Keyspace } from './keyspace.js'
+import { LinkPath } from './link-path.js'
+import { Operations } from './operations.js'
+import { createParts } from './parts.js'
+import { createPeers } from './peers-start.js'
+import type { LogRoot } from './pino-log.js'
+import { PoolPath } from './pool-path.js'
+import { createRestStart } from './rest-start.js'
+import { SessionRegistry } from './sessions.js'
+import { createStoreEffects } from './store-shell.js'
+import { Supervisor } from './supervisor.js'
+import { openTrustStores, watchTrustStores, type TrustStores } from './trust-stores.js'
+import { storeMachine } from '../../machines/store.js'
+
+export interface KmeOptions {
+  readonly config: Config
+  readonly version: string
+  readonly clock: Clock
+  readonly random: Random
+  readonly logs: LogRoot
+}
+
+/** One life of a KME in this process: everything is made, started, stopped and thrown away together. */
+export class Kme {
+  readonly supervisor: Supervisor
+  readonly keyspace: Keyspace
+  /** Set when this store was found to be rolled back: the next life voids its stock and goes on. */
+  rolledBack = ''
+  private readonly log: Log
+  private readonly peers: PeerManager
+  private readonly links = new Map<number, LinkPath>()
+  private readonly pools = new Map<string, PoolPath>()
+  private readonly sessions: SessionRegistry
+  private readonly alerts: AlertList
+  private readonly metrics = new MetricRegistry()
+  private readonly operations: Operations
+  private httpCounters: HttpCounters | undefined
+  private stopWatching: Cancel = () => {}
+
+  /** @throws KmeError `CERTIFICATE_INVALID`, `ADDON_MISSING`, `MEMORY_NOT_LOCKED`. */
+  static async make (options: KmeOptions): Promise<Kme> {
+    return new Kme(options, await openTrustStores(options.config, options.clock))
+  }
+
+  private constructor (private readonly o: KmeOptions, private readonly trust: TrustStores) {
+    const { config, clock, random, logs } = o
+    this.log = logs.log('runtime')
+    this.alerts = new AlertList(clock)
+    this.alerts.onEdge((view) => { this.log.warn(view.active ? 'alert begins' : 'alert ends', { alert: view.id, subject: view.subject, severity: view.severity, message: view.message }) })
+    this.sessions = new SessionRegistry({
+      clock, alert: (edge) => { this.alert(edge) },
+      security: (edge) => { logs.log('session').security({ category: 'authorisation', severity: edge.severity, event: edge.event, subject: edge.subject, outcome: 'detected', fields: { detail: edge.detail } }) },
+    })
+    this.keyspace = new Keyspace({
+      config, clock, random, log: logs.log('store'), soon: (fn) => { setImmediate(fn) }, onPoolEvent: (pool, event) => { this.onPoolEvent(pool, event) },
+    })
+    this.peers = createPeers(config, trust.kmes, this.keyspace.vault, clock, random, logs.log('peer'), (kme) => this.keyspace.isOpen ? this.keyspace.now.pools.get(kme) : undefined)
+    this.operations = new Operations({
+      config, version: o.version, clock, startedMs: clock.wallMs(), keyspace: this.keyspace, supervisor: () => this.supervisor, peers: this.peers,
+      link: (id) => this.link(id), sessions: this.sessions, alerts: this.alerts, logs, registryChanged: () => { this.registryChanged() },
+      end: () => { clock.after(100, () => { this.supervisor.force() }) },
+    })
+    const parts = createParts({
+      config, clock, random, link: (id) => this.link(id), pool: (kme) => this.pool(kme), peers: this.peers,
+      startRest: createRestStart({
+        config, clock, log: logs.log('rest'), service: () => this.keyspace.now.service, identity: trust.saes, sessions: this.sessions,
+        started: (counters) => { if (this.httpCounters === undefined) counters.announce(this.metrics); this.httpCounters = counters },
+      }),
+      startAdmin: this.startAdmin,
+    })
+    const storePort = {
+      open: async () => { await this.keyspace.open(); this.registerSaes(); await this.peers.start() },
+      close: async () => { this.peers.stop(); await this.keyspace.close() }, watch: this.keyspace.watch.bind(this.keyspace),
+    }
+    this.supervisor = new Supervisor({ clock, log: this.log, alert: (edge) => { this.alert(edge) }, store: storeMachine.provide({ actors: { effects: createStoreEffects(storePort) } }), parts })
+    registerMetrics(this.metrics, { keyspace: this.keyspace, supervisor: this.supervisor, peers: this.peers, config, logs, links: () => this.links, sessions: this.sessions, alerts: this.alerts })
+  }
+
+  // --- life -----------------------------------------------------------------------------------------------------------
+
+  start (): void {
+    this.supervisor.start()
+    this.stopWatching = watchTrustStores(this.trust, this.o.config, this.log, () => { this.peers.recheck(); this.supervisor.reload() })
+  }
+
+  /** Clean stop: no new requests, byes, flush. The end comes as `supervisor.ended`. */
+  stop (): void {
+    this.keyspace.accepting = false
+    this.supervisor.stop()
+  }
+
+  /** Takes certificates, keys and revocation lists from their files again. */
+  reload (): void {
+    for (const [name, store] of Object.entries(this.trust)) store?.reload().catch((error: unknown) => { this.log.error('trust anchors cannot be read', { store: name, error }) })
+    try { this.peers.reload() } catch (error) { this.log.error('the peer certificate cannot be renewed', { error }) }
+    this.supervisor.reload()
+  }
+
+  dispose (): void {
+    this.stopWatching()
+    this.sessions.stop()
+    this.peers.stop()
+    this.keyspace.vault.zeroize()
+  }
+
+  // --- parts ------------------------------------------------------------------------------------------------------------
+
+  private link (id: number): LinkPath {
+    let path = this.links.get(id)
+    if (path === undefined) {
+      const config = this.o.config.links.find((l) => l.id === id)!
+      this.links.set(id, path = new LinkPath(config, this.keyspace, this.o.clock, this.o.logs.log('link')))
+    }
+    return path
+  }
+
+  private pool (kme: string): PoolPath {
+    let path = this.pools.get(kme)
+    if (path === undefined) {
+      const { pools, local } = this.keyspace.now
+      this.pools.set(kme, path = new PoolPath(kme === this.o.config.kme.id ? local! : pools.get(kme)!))
+    }
+    return path
+  }
+
+  private onPoolEvent (kme: string, event: PoolEvent): void {
+    if (event.type === 'link.mismatch') this.links.get(event.link)?.tell({ type: 'link.mismatch' })
+    else if (event.type === 'link.confirmed') this.links.get(event.link)?.tell({ type: 'link.confirmed' })
+    else if (event.type === 'store.rolledBack') this.onRolledBack(event.reason)
+    else this.pools.get(kme)?.told(event)
+  }
+
+  private onRolledBack (reason: string): void {
+    if (this.rolledBack !== '') return
+    this.rolledBack = reason
+    this.log.security({ category: 'store', severity: 'critical', event: 'store.rolledBack', subject: this.o.config.store.folder, outcome: 'detected', fields: { reason } })
+    this.keyspace.markRolledBack().then(() => { this.stop() }, (error: unknown) => { this.keyspace.fail(error) })
+  }
+
+  private alert (edge: AlertEdge): void { this.alerts.take(edge) }
+
+  // --- SAEs -------------------------------------------------------------------------------------------------------------
+
+  private registerSaes (): void {
+    const { config } = this.o
+    for (const { id, kme } of config.saes) if (kme === undefined || kme === config.kme.id) this.sessions.register({ id, issuer: '', suspended: false })
+    for (const row of listSaes(this.keyspace.now.store.kv)) {
+      this.sessions.register({ id: row.id, issuer: '', suspended: row.status === 'suspended' })
+      if (row.status === 'revoked') this.sessions.tell(row.id, { type: 'session.revoke', reason: 'revoked in the registry' })
+    }
+  }
+
+  private registryChanged (): void {
+    this.keyspace.now.directory.reload()
+    this.trust.saes.changed()
+  }
+
+  // --- admin ------------------------------------------------------------------------------------------------------------
+
+  private readonly startAdmin: StartServer = async () => {
+    const { config } = this.o
+    const handler = new AdminHandler({
+      routes: adminRoutes({ port: this.operations, kmeId: config.kme.id, metrics: () => this.metrics.text() }), audit: this.operatorAudit, log: this.o.logs.log('admin'),
+    })
+    const { https, socketPath, roles } = config.admin
+    const server = await AdminServer.start({
+      handler, log: this.o.logs.log('admin'), socketPath,
+      https: https === undefined || this.trust.operators === undefined ? undefined : {
+        host: https.host, port: https.port, readTls: readHttpsTls(https.tls), operators: operatorCheck((pem) => this.trust.operators!.check(pem), roles as readonly { operator: string, role: Role }[]),
+        hosts: https.hosts, corsOrigins: https.corsOrigins,
+      },
+    })
+    return { where: socketPath, reload: () => { server.renew() }, drain: () => server.drain(), close: () => { server.close() } }
+  }
+
+  /** Acts of operators stand in the audit trail and in the log. */
+  private readonly operatorAudit: OperatorAudit = {
+    record: async (act) => {
+      this.o.logs.log('admin').security({
+        category: 'operator', severity: act.outcome === 'refused' ? 'medium' : 'info', event: 'operator.act', subject: act.subject,
+        outcome: act.outcome === 'refused' ? 'refused' : 'allowed', fields: { operator: act.operator, role: act.role, from: act.from, action: act.action, result: act.outcome, code: act.code },
+      })
+      if (!this.keyspace.isOpen || !this.keyspace.accepting) return
+      const { audit, store } = this.keyspace.now
+      audit.record({ kind: 'admin', caller: act.operator, other: `${act.action} ${act.subject} ${act.outcome}`.slice(0, 200), association: 0, block: 0, place: 0, sizeBytes: 0, number: 0 })
+      audit.flush()
+      await store.kv.flushed()
+    },
+  }
+}

@@ -1,0 +1,232 @@
+import type { LinkContext } from '../../machines/link.js'
+import type { PoolContext } from '../../machines/pool.js'
+import type { PeerContext } from '../../machines/peer.js'
+import { timeToEmptyMs } from '../../machines/forecast.js'
+import type { AlertList } from '../admin/alerts.js'
+import type {
+  AccountView, AdminPort, DeviceView, HealthView, LinkView, NewSae, PeerView, PoolView, SaePage, SaeView, StatusView,
+} from '../admin/port.js'
+import type { Config } from '../config/schema.js'
+import { KmeError } from '../kernel/errors.js'
+import type { KmeId, SaeId } from '../kernel/ids.js'
+import type { LogLevel } from '../kernel/log.js'
+import type { Clock } from '../kernel/time.js'
+import type { PeerManager } from '../peer/manager.js'
+import { accountOf } from '../pool/accounts.js'
+import type { LocalPool } from '../pool/local-pool.js'
+import type { Pool } from '../pool/pool.js'
+import { addSae, changeSae, getSae, listSaes } from '../store/saes.js'
+import type { Keyspace } from './keyspace.js'
+import type { LinkPath } from './link-path.js'
+import { partIds } from './parts.js'
+import type { LogRoot } from './pino-log.js'
+import type { SessionRegistry } from './sessions.js'
+import type { Supervisor } from './supervisor.js'
+
+export interface OperationsDeps {
+  readonly config: Config
+  readonly version: string
+  readonly clock: Clock
+  readonly startedMs: number
+  readonly keyspace: Keyspace
+  readonly supervisor: () => Supervisor
+  readonly peers: PeerManager
+  readonly link: (id: number) => LinkPath
+  readonly sessions: SessionRegistry
+  readonly alerts: AlertList
+  readonly logs: LogRoot
+  /** The registry changed: cached identities and decisions are void. */
+  readonly registryChanged: () => void
+  /** Ends the process after a zeroization. */
+  readonly end: () => void
+}
+
+const iso = (ms: number): string => new Date(ms).toISOString()
+
+/** What operators may see and do, over the running parts. */
+export class Operations implements AdminPort {
+  constructor (private readonly d: OperationsDeps) {}
+
+  private get pools_ (): (Pool | LocalPool)[] {
+    const { pools, local } = this.d.keyspace.now
+    return [...pools.values(), ...(local === undefined ? [] : [local])]
+  }
+
+  status (): StatusView {
+    const { d } = this
+    const supervisor = d.supervisor()
+    return {
+      kme: d.config.kme.id, version: d.version, startedAt: iso(d.startedMs), uptimeS: Math.round((d.clock.wallMs() - d.startedMs) / 1_000),
+      incarnation: d.keyspace.now.store.start.number, state: supervisor.state, parts: supervisor.board.list(),
+      pools: this.pools_.length, links: d.config.links.length, peers: d.config.peers.length, saes: d.sessions.size, alertsActive: d.alerts.activeCount,
+    }
+  }
+
+  health (): HealthView {
+    const { d } = this
+    const reasons: string[] = []
+    if (!d.keyspace.isOpen) reasons.push('the store is not open')
+    else {
+      if (!d.keyspace.accepting) reasons.push('the KME is stopping')
+      if (d.supervisor().board.state('rest') !== 'listening') reasons.push('the REST server is not listening')
+      const blocked = this.pools_.filter((p) => p.kind === 'direct').map((p) => [p.core.deps.remote, p.blocked()] as const).filter(([, why]) => why !== '')
+      for (const [pool, why] of blocked) reasons.push(`pool ${pool}: ${why}`)
+    }
+    return { live: true, ready: reasons.length === 0, reasons }
+  }
+
+  pools (): PoolView[] { return this.pools_.map((pool) => this.poolView(pool)) }
+
+  private poolView (pool: Pool | LocalPool): PoolView {
+    const { core, lane } = pool
+    const remote = core.deps.remote
+    const { board } = this.d.supervisor()
+    const context = board.context(partIds.pool(remote)) as PoolContext | undefined
+    const stockBits = lane.freeBytes(core.ready || pool.kind === 'local') * 8
+    const emptyMs = context === undefined ? Infinity : timeToEmptyMs(context.flow, stockBits)
+    const blocks = [...core.blocks.values()].filter((b) => b.purpose === 'app')
+    return {
+      id: partIds.pool(remote), remote, state: board.state(partIds.pool(remote)), local: pool.kind === 'local',
+      stockBits, stockMaxBits: core.deps.limits.maxStockBytes * 8,
+      supplyBitsPerS: Math.round(context?.flow.supplyBitsPerS ?? 0), consumptionBitsPerS: Math.round(context?.flow.consumptionBitsPerS ?? 0),
+      timeToEmptyS: Number.isFinite(emptyMs) ? Math.round(emptyMs / 1_000) : null, replenishments: 0,
+      lanes: [
+        { lane: 0, own: true, blocks: blocks.filter((b) => b.owner === 'mine').length, leasedBytes: core.account.leased, horizon: core.meta.horizonMine, cursor: lane.cursorIndex },
+        ...(pool.kind === 'local' ? [] : [{ lane: 0, own: false, blocks: blocks.filter((b) => b.owner === 'theirs').length, leasedBytes: 0, horizon: core.meta.horizonTheirs, cursor: 0 }]),
+      ],
+    }
+  }
+
+  links (): LinkView[] {
+    const { config, supervisor, link } = this.d
+    return config.links.map(({ id, peer }) => {
+      const context = supervisor().board.context(partIds.link(id)) as LinkContext | undefined
+      const flow = (supervisor().board.context(partIds.pool(peer)) as PoolContext | undefined)?.flow
+      return {
+        id: partIds.link(id), remote: peer, state: supervisor().board.state(partIds.link(id)), qber: link(id).lastQber,
+        keyBitsPerS: Math.round(flow?.supplyBitsPerS ?? 0), mismatchesInARow: context?.mismatches ?? 0, quarantineCause: context?.cause ?? null,
+      }
+    })
+  }
+
+  peers (): PeerView[] {
+    const { config, supervisor, peers, keyspace } = this.d
+    return config.peers.map(({ kme, url }) => {
+      const status = peers.status(kme)
+      const pool = keyspace.now.pools.get(kme)!
+      const context = supervisor().board.context(partIds.peer(kme)) as PeerContext | undefined
+      return {
+        id: kme, state: supervisor().board.state(partIds.peer(kme)), url: url ?? null, attempt: (context as { attempt?: number } | undefined)?.attempt ?? 0,
+        incarnation: status.incarnation === 0 ? null : status.incarnation, outbox: [...pool.core.outbox(0)].length, reserveBytes: pool.pads.left('mine'),
+      }
+    })
+  }
+
+  devices (): DeviceView[] {
+    const { config, supervisor, link } = this.d
+    return config.links.map(({ id }) => {
+      const { source } = link(id)
+      const context = supervisor().board.context(partIds.device(id)) as { epoch?: string, reason?: string } | undefined
+      return {
+        id: partIds.device(id), link: partIds.link(id), state: supervisor().board.state(partIds.device(id)), epoch: context?.epoch ?? null,
+        counters: source?.counters() ?? {}, lastFault: context?.reason === undefined || context.reason === '' ? null : context.reason,
+      }
+    })
+  }
+
+  saes (after: string | undefined, limit: number): SaePage {
+    const { keyspace, config } = this.d
+    const registered = new Map(listSaes(keyspace.now.store.kv).map((row) => [row.id, iso(row.createdMs)]))
+    const ids = [...new Set([...registered.keys(), ...config.saes.map((s) => s.id)])].sort().filter((id) => after === undefined || id > after)
+    const page = ids.slice(0, limit).map((id) => this.saeView(id, registered.get(id) ?? null))
+    return { saes: page, next: ids.length > limit ? page.at(-1)?.id ?? null : null }
+  }
+
+  private saeView (id: SaeId, registeredAt: string | null): SaeView {
+    const { keyspace, config, sessions } = this.d
+    return {
+      id, kme: keyspace.now.directory.whereIs(id) ?? config.kme.id, state: sessions.stateName(id), registeredAt,
+      associations: this.pools_.reduce((sum, p) => sum + p.associations.countOf(id), 0), certificateNotAfter: null,
+    }
+  }
+
+  account (): AccountView {
+    const pools = this.pools_.map((pool) => accountOf(pool))
+    return { pools, differenceBits: pools.reduce((sum, p) => sum + p.differenceBits, 0) }
+  }
+
+  alerts (): ReturnType<AlertList['list']> { return this.d.alerts.list() }
+
+  // --- acts ---------------------------------------------------------------------------------------------------------
+
+  async addSae ({ id, name }: NewSae): Promise<SaeView> {
+    const { kv } = this.d.keyspace.now.store
+    const createdMs = this.d.clock.wallMs()
+    await addSae(kv, { id, status: 'active', roles: ['master', 'slave'], createdMs, ...(name === undefined ? {} : { note: name }) })
+    this.d.sessions.register({ id, issuer: '', suspended: false })
+    this.d.registryChanged()
+    return this.saeView(id, iso(createdMs))
+  }
+
+  suspendSae (id: SaeId): Promise<void> { return this.change(id, 'suspended') }
+  resumeSae (id: SaeId): Promise<void> { return this.change(id, 'active') }
+
+  /** An SAE of the configuration has no row until an operator first acts on it. */
+  private async change (id: SaeId, status: 'active' | 'suspended' | 'revoked'): Promise<void> {
+    const { keyspace, config, clock, sessions } = this.d
+    const { kv } = keyspace.now.store
+    if (getSae(kv, id) !== undefined) await changeSae(kv, id, { status })
+    else if (config.saes.some((s) => s.id === id && (s.kme === undefined || s.kme === config.kme.id))) await addSae(kv, { id, status, roles: ['master', 'slave'], createdMs: clock.wallMs() })
+    else throw new KmeError('NOT_FOUND', `SAE ${id} is not known here`)
+    sessions.register({ id, issuer: '', suspended: status === 'suspended' })
+    this.d.registryChanged()
+  }
+
+  async removeSae (id: SaeId): Promise<void> {
+    await this.change(id, 'revoked')
+    this.d.sessions.tell(id, { type: 'session.revoke', reason: 'removed by an operator' })
+    for (const pool of this.pools_) pool.associations.removeSae(id)
+  }
+
+  private poolById (id: string): Pool | LocalPool {
+    const pool = this.pools_.find((p) => p.core.deps.remote === id || partIds.pool(p.core.deps.remote) === id)
+    if (pool === undefined) throw new KmeError('NOT_FOUND', `there is no pool ${id}`)
+    return pool
+  }
+
+  async replenish (id: string): Promise<void> {
+    const problem = this.poolById(id).replenish()
+    if (problem !== '') throw new KmeError('BUSY', problem)
+  }
+
+  async releaseLink (id: string): Promise<void> {
+    const link = this.d.config.links.find((l) => partIds.link(l.id) === id || String(l.id) === id)
+    if (link === undefined) throw new KmeError('NOT_FOUND', `there is no link ${id}`)
+    if (!this.d.supervisor().board.send(partIds.link(link.id), { type: 'link.release' })) throw new KmeError('BUSY', `link ${id} is not running`)
+  }
+
+  async restartPart (part: string): Promise<void> {
+    if (!this.d.supervisor().lost.includes(part)) throw new KmeError('NOT_FOUND', `${part} is not a part that was given up`)
+    this.d.supervisor().restartPart(part)
+  }
+
+  async retirePeer (peer: KmeId): Promise<void> {
+    const pool = this.d.keyspace.now.pools.get(peer)
+    if (pool === undefined) throw new KmeError('NOT_FOUND', `${peer} is not a peer`)
+    pool.void('retired by an operator')
+    await this.d.keyspace.now.store.kv.flushed()
+  }
+
+  async zeroize (): Promise<void> {
+    await this.d.keyspace.zeroize()
+    this.d.end()
+  }
+
+  logLevels (): Record<string, LogLevel> { return this.d.logs.levels() }
+
+  setLogLevels (levels: Readonly<Record<string, LogLevel>>): void {
+    try {
+      this.d.logs.setLevels(levels)
+    } catch (cause) { throw new KmeError('BAD_REQUEST', (cause as Error).message, { cause }) }
+  }
+}
