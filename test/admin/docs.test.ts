@@ -1,0 +1,32 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { adminRoutes } from '../../src/admin/routes.js'
+import { fakePort } from './fake-port.js'
+
+const root = fileURLToPath(new URL('../../../', import.meta.url))
+const doc = (name: string): string => readFileSync(join(root, 'docs', name), 'utf8')
+const sources = ['src', 'machines'].flatMap((folder) => readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+  .filter((e) => e.isFile() && e.name.endsWith('.ts')).map((e) => readFileSync(join(e.parentPath, e.name), 'utf8')))
+
+const found = (pattern: RegExp): string[] => [...new Set(sources.flatMap((text) => [...text.matchAll(pattern)].map((m) => m[1] ?? '')))].sort()
+
+t.test('every metric is in docs/metrics.md, and every one there is in the code', async t => {
+  const inCode = found(/\b(?:register|histogram)\('(qkme_[a-z0-9_]+)'/g)
+  const inDoc = [...doc('metrics.md').matchAll(/^\| `(qkme_[a-z0-9_]+)`/gm)].map((m) => m[1] ?? '').sort()
+  t.same(inCode.filter((name) => !inDoc.includes(name)), [], 'not in the page')
+  t.same(inDoc.filter((name) => !inCode.includes(name)), [], 'not in the code')
+})
+
+t.test('every alert and every route is in docs/admin.md', async t => {
+  const page = doc('admin.md')
+  t.same(found(/alertBegins\('([a-z.A-Z]+)'/g).filter((alert) => !page.includes(`\`${alert}\``)), [])
+  const routes = adminRoutes({ port: fakePort().port, kmeId: 'a', metrics: async () => ({ contentType: '', body: '' }) })
+  t.same(routes.filter(({ path }) => !page.includes(path.replace(':id', 'ID'))).map(({ method, path }) => `${method} ${path}`), [])
+})
+
+t.test('every security event of the machines and the admin side is in docs/logging.md', async t => {
+  const page = doc('logging.md')
+  t.same(found(/type: 'security', event: '([a-z.A-Z]+)'/g).filter((event) => !page.includes(`\`${event}\``)), [])
+})
