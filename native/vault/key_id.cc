@@ -3,6 +3,8 @@
 #include <array>
 #include <cstring>
 
+#include "vault/big_endian.h"
+
 namespace qkme::vault {
 namespace {
 
@@ -36,17 +38,6 @@ constexpr std::array<uint8_t, 256> MakeHexValues() {
 }
 
 constexpr std::array<uint8_t, 256> kHexValues = MakeHexValues();
-
-uint64_t LoadBig(const uint8_t* at) {
-  uint64_t value;
-  std::memcpy(&value, at, sizeof value);
-  return __builtin_bswap64(value);
-}
-
-void StoreBig(uint64_t value, uint8_t* at) {
-  value = __builtin_bswap64(value);
-  std::memcpy(at, &value, sizeof value);
-}
 
 }  // namespace
 

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "vault/big_endian.h"
 #include "vault/error.h"
 #include "vault/kdf.h"
 #include "vault/locked_memory.h"
@@ -13,17 +14,6 @@ constexpr size_t kAesBlock = 16;
 constexpr size_t kDomainBytes = 7;
 constexpr char kTagDomain[kDomainBytes + 1] = "QKMEID1";
 constexpr char kMaskDomain[kDomainBytes + 1] = "QKMEID2";
-
-uint64_t LoadBig(const uint8_t* at) {
-  uint64_t value;
-  std::memcpy(&value, at, sizeof value);
-  return __builtin_bswap64(value);
-}
-
-void StoreBig(uint64_t value, uint8_t* at) {
-  value = __builtin_bswap64(value);
-  std::memcpy(at, &value, sizeof value);
-}
 
 CipherContext NewCipher(const uint8_t* epoch_key, const char* info) {
   uint8_t subkey[kKeyBytes];
