@@ -25,13 +25,8 @@ export interface SessionLimits {
 }
 export const sessionLimits: SessionLimits = { idleMs: 300_000, violationsMax: 10 }
 
-export interface SessionInput { readonly sae: string, readonly suspended?: boolean, readonly limits?: SessionLimits }
+export interface SessionInput { readonly sae: string, readonly limits?: SessionLimits }
 export interface SessionContext { sae: string, limits: SessionLimits, retryAfterMs: number, violations: number, suspended: boolean }
-
-/** What each state answers: the request path reads this, it never asks the actor. */
-export const sessionAnswers = {
-  known: 'serve', active: 'serve', throttled: 'throttle', suspended: 'refuse', revoked: 'refuse', deciding: 'refuse',
-} as const
 
 /**
  * What this KME knows and allows of one SAE now. Small on purpose: 10,000 of them live side by side, started at the
@@ -59,7 +54,7 @@ export const sessionMachine = setup({
       ? alertBegins('sae.violations', c.sae, 'high', `${c.violations} requests for what is not its own`)
       : alertEnds('sae.violations', c.sae)),
     tellSuspended: emit(({ context: c, event }) => ({
-      type: 'security', event: 'sae.suspended', subject: c.sae, severity: 'medium', detail: event.type === 'session.suspend' ? event.by : 'suspended at start',
+      type: 'security', event: 'sae.suspended', subject: c.sae, severity: 'medium', detail: event.type === 'session.suspend' ? event.by : 'still suspended',
     })),
     tellRevoked: emit(({ context: c, event }) => ({
       type: 'security', event: 'sae.revoked', subject: c.sae, severity: 'medium', detail: event.type === 'session.revoke' ? event.reason : '',
@@ -68,17 +63,15 @@ export const sessionMachine = setup({
 }).createMachine({
   id: 'session',
   context: ({ input }) => ({
-    sae: input.sae, limits: input.limits ?? sessionLimits, retryAfterMs: 0, violations: 0, suspended: input.suspended === true,
+    sae: input.sae, limits: input.limits ?? sessionLimits, retryAfterMs: 0, violations: 0, suspended: false,
   }),
-  initial: 'deciding',
+  initial: 'known',
   on: {
     'session.suspend': '.suspended',
     'session.revoke': '.revoked',
     'session.violation': { actions: ['countViolation', 'tellViolation', 'alertViolations'] },
   },
   states: {
-    /** Never observed: left at once. */
-    deciding: { always: [{ guard: 'isSuspended', target: 'suspended' }, { target: 'known' }] },
     known: {
       on: {
         'session.request': 'active',

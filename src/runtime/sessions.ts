@@ -97,7 +97,7 @@ export class SessionRegistry {
 
   #start (id: SaeId, entry: Entry): SessionActor {
     const actor = createActor(sessionMachine, {
-      clock: this.#clock, input: { sae: id, suspended: entry.suspended, limits: this.options.limits ?? sessionLimits },
+      clock: this.#clock, input: { sae: id, limits: this.options.limits ?? sessionLimits },
     })
     actor.on('alert', (edge) => { this.options.alert(edge) })
     // A suspension that the registry knew already was told when it began.
@@ -105,7 +105,9 @@ export class SessionRegistry {
     actor.on('security', (edge) => { if (isStarted) this.options.security(edge) })
     actor.subscribe(({ value, context }) => { if (isStarted) this.#moved(entry, actor, String(value), context.suspended, context.violations) })
     entry.actor = actor
+    const isSuspended = entry.suspended
     actor.start()
+    if (isSuspended) actor.send({ type: 'session.suspend', by: 'registry' })
     isStarted = true
     return actor
   }
