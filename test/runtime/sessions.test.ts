@@ -84,3 +84,13 @@ t.test('a change in the registry is taken over', async t => {
   registry.stop()
   t.equal(registry.running, 0)
 })
+
+t.test('a suspended SAE stays so when its machine is started by something else', async t => {
+  const { registry, add } = world()
+  for (const id of ['v', 'r']) add(id, true)
+  registry.tell('v', { type: 'session.violation', what: 'x' })
+  t.equal(registry.state('v', 'CN=ca'), 'suspended')
+  registry.tell('r', { type: 'session.revoke', reason: 'CRL' })
+  registry.tell('r', { type: 'session.reinstate' })
+  t.equal(registry.state('r', 'CN=ca'), 'suspended')
+})
