@@ -6,7 +6,7 @@ import { checkRandomSource } from './crypto/health.js'
 import { environmentVariables } from './kernel/environment.js'
 import { KmeError, type KmeErrorCode } from './kernel/errors.js'
 import type { LogLevel } from './kernel/log.js'
-import { systemClock } from './kernel/system-clock.js'
+import { stayAlive, systemClock, systemSoon } from './kernel/system-clock.js'
 import { systemRandom } from './kernel/system-random.js'
 import { installFatal } from './runtime/fatal.js'
 import { Kme } from './runtime/kme.js'
@@ -42,7 +42,7 @@ export const run: MainModule['run'] = async ({ config, version }) => {
 
 const live = async (config: Config, version: string, logs: LogRoot, destination: ReturnType<typeof openLogDestination>): Promise<Ending> => {
   const log = logs.log('runtime')
-  const kme = await Kme.make({ config, version, clock: systemClock, random: systemRandom, logs })
+  const kme = await Kme.make({ config, version, clock: systemClock, soon: systemSoon, random: systemRandom, logs })
   const stopSignals = installSignals(process, {
     stop: () => { kme.stop() }, force: () => { kme.supervisor.force() },
     reload: () => { kme.reload(); destination.reopen() },
@@ -51,10 +51,10 @@ const live = async (config: Config, version: string, logs: LogRoot, destination:
     wipe: () => { kme.keyspace.vault.zeroize() }, flush: () => { logs.flush(); destination.flush() }, exit: (code) => { process.exit(code) },
   }, log, exitCodes.failed.code)
   log.info('KME starts', { kme: config.kme.id, version, pid: process.pid })
-  const keepAlive = setInterval(() => {}, 1 << 30) // Timers of the clock do not keep the process alive by themselves.
+  const letGo = stayAlive()
   kme.start()
   const end = await kme.supervisor.ended
-  clearInterval(keepAlive)
+  letGo()
   log.info('KME ended', { cause: end.cause, code: end.code, reason: end.reason })
   stopSignals()
   stopFatal()

@@ -59,7 +59,6 @@ export const peerSchema = Type.Object({
   kme: entity('ID of the neighbouring KME, as its certificate says it.'),
   url: Type.Optional(text('Where to dial it: wss://host:port. Without it we wait for its call.', { pattern: '^wss://[^/?#@\\s]+/?$', patternWords: 'wss://host:port without path or password' })),
   fingerprints: list('Accept only these certificates of it; empty accepts any of the KME CA that names it.', fingerprint('SHA-256 of a certificate.'), { maxItems: 8 }),
-  presharedKeyFile: Type.Optional(path('File with 32 bytes shared with this neighbour, mixed into the first authenticity of the link.', { secret: true })),
 }, { additionalProperties: false, description: 'A neighbouring KME.' })
 
 export const adminSchema = group('Status, metrics and acts of operators.', {

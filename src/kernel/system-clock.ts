@@ -1,4 +1,4 @@
-import type { Clock } from './time.js'
+import type { Clock, LetGo, Soon } from './time.js'
 
 /** The machine's clock. Timers do not keep the process alive by themselves: servers and rings do. */
 export const systemClock: Clock = {
@@ -9,4 +9,13 @@ export const systemClock: Clock = {
     timer.unref()
     return () => { clearTimeout(timer) }
   },
+}
+
+/** After the I/O that is being handled now (the check phase of the event loop). */
+export const systemSoon: Soon = (fn) => { setImmediate(fn) }
+
+/** The clock's timers do not keep the process alive; a server that has nothing else open needs this. */
+export const stayAlive = (): LetGo => {
+  const timer = setInterval(() => {}, 2 ** 30)
+  return () => { clearInterval(timer) }
 }

@@ -13,3 +13,9 @@ export interface Clock {
   /** Runs `fn` once after `delayMs`. An exception in `fn` is a bug and surfaces as uncaught. */
   after (delayMs: number, fn: () => void): Cancel
 }
+
+/** Runs `fn` after the events that are being handled now: what comes together is gathered. */
+export type Soon = (fn: () => void) => void
+
+/** Keeps the process alive until it is called. */
+export type LetGo = () => void

@@ -112,7 +112,7 @@ export class Agreement {
     if (flight === undefined || (body.result === 'stored' && body.tag === null)) return // It gets our proposal again.
     if (body.result === 'missing') { this.onMissing(block, flight); return }
     this.flights.delete(body.number)
-    if (body.result === 'stored' && body.tag !== null && sameBytes(body.tag, flight.answerTag)) { this.accept(block); return }
+    if (body.result === 'stored' && body.tag !== null && sameBytes(body.tag, flight.answerTag)) { this.accept(block, flight.message.frames[0]!.link); return }
     if (body.result === 'stored') core.security('integrity.confirmation', `block ${body.number}: the answer's tag is wrong`)
     if (body.result !== 'refused') this.countMismatch(body.number)
     core.commit((tx) => {
@@ -121,7 +121,7 @@ export class Agreement {
     })
   }
 
-  private accept (block: BlockRow): void {
+  private accept (block: BlockRow, link: number): void {
     const { core } = this
     core.commit((tx) => {
       block.state = 'usable'
@@ -129,6 +129,7 @@ export class Agreement {
       this.erasure.bookConfirmed(block)
     })
     this.mismatches = 0
+    this.confirmed(link)
     core.durable(() => {
       core.send('stored', { number: block.number })
       this.onUsable(block)
@@ -224,6 +225,7 @@ export class Agreement {
       core.putBlock(tx, block)
       this.erasure.bookConfirmed(block)
     })
+    this.confirmed(core.framesOf(number)[0]?.link ?? 0)
     core.durable(() => { this.onUsable(block) })
   }
 
@@ -261,6 +263,8 @@ export class Agreement {
     if (this.missing.size <= 4 * IN_FLIGHT_MAX) return
     for (const oldest of this.missing) { this.missing.delete(oldest); break }
   }
+
+  private confirmed (link: number): void { this.core.deps.emit({ type: 'link.confirmed', link }) }
 
   private countMismatch (number: number): void {
     this.mismatches++

@@ -47,7 +47,7 @@ export class Epochs {
     if ([...this.rows.values()].some((r) => !r.active)) return false
     if (current === undefined) return true
     if (this.rows.size >= EPOCHS_MAX) return false
-    return current.blocks >= core.deps.limits.epochBlocksMax || core.deps.ageMs() - current.bornMs > core.deps.limits.epochAgeMaxMs ||
+    return core.meta.highestBlock - current.block >= core.deps.limits.epochBlocksMax || core.deps.ageMs() - current.bornMs > core.deps.limits.epochAgeMaxMs ||
       Math.max(core.meta.generation, this.wanted) > current.epoch
   }
 

@@ -32,7 +32,8 @@ export class LocalPool implements KeyPool {
   private readonly erasure: Erasure
   private readonly scratch = new Uint8Array(RECORD_STRIDE)
 
-  constructor (deps: PoolDeps) {
+  /** @param stockBytes Stock kept ready, rounded up to whole blocks. */
+  constructor (deps: PoolDeps, private readonly stockBytes: number) {
     const core = this.core = new PoolCore(deps)
     this.views = new BlockViews(core, (epoch) => this.epochs.key(epoch))
     this.erasure = new Erasure(core, this.views)
@@ -67,7 +68,7 @@ export class LocalPool implements KeyPool {
   fill (): void {
     const { core, lane } = this
     const perBlock = FRAMES * FRAME_BYTES_MAX
-    const wanted = Math.min(STOCK_BLOCKS_MAX * perBlock, Math.max(STOCK_BLOCKS_MIN * perBlock, lane.used.perSecond() * core.deps.limits.runwayMs / 1_000))
+    const wanted = Math.min(Math.max(this.stockBytes, STOCK_BLOCKS_MAX * perBlock), Math.max(STOCK_BLOCKS_MIN * perBlock, this.stockBytes, lane.used.perSecond() * core.deps.limits.runwayMs / 1_000))
     while (lane.freeBytes(true) < wanted) {
       const block = this.make()
       lane.add(block)
@@ -78,9 +79,9 @@ export class LocalPool implements KeyPool {
     const { core } = this
     const { keys, vault, incarnation } = core.deps
     const number = core.meta.highestBlock + 1
+    const { sealer, slot } = keys.sealer(core.pool) // May begin a new hour, in a transaction of its own.
     return core.commit((tx) => {
       core.meta.highestBlock = number
-      const { sealer, slot } = keys.sealer(core.pool)
       const frames: FrameRef[] = []
       for (let i = 0; i < FRAMES; i++) {
         const name = { link: LOCAL_LINK, id: number.toString(16).padStart(32, '0'), offset: i * FRAME_BYTES_MAX / 32 }
@@ -149,7 +150,7 @@ export class LocalPool implements KeyPool {
     if (old.length > 0) core.commit((tx) => { for (const b of old) this.erasure.block(tx, b, 0, 'expired') })
     this.epochs.sweep()
     this.fill()
-    core.deps.emit({ type: 'pool.stock', freeBytes: this.lane.freeBytes(true), maxBytes: usableBytes({ bytes: STOCK_BLOCKS_MAX * FRAMES * FRAME_BYTES_MAX }) })
+    core.deps.emit({ type: 'pool.stock', freeBytes: this.lane.freeBytes(true), maxBytes: Math.max(this.stockBytes, STOCK_BLOCKS_MAX * FRAMES * FRAME_BYTES_MAX) })
   }
 
   /** Stops cutting and books what was cut: a crash later closes nothing more than a lease. */

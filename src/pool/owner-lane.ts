@@ -58,6 +58,8 @@ export class OwnerLane {
 
   add (block: BlockRow): void {
     if (block.state !== 'usable' || block.owner !== 'mine' || this.unopened.includes(block)) return
+    // It was proposed, or granted, before our association numbers began again: its key IDs would name associations of the old space.
+    if (block.epoch < this.core.meta.generation) { this.burnUnopened([block], 'epoch'); return }
     this.unopened.push(block)
     this.unopened.sort((a, b) => a.number - b.number)
     this.extend()
@@ -293,16 +295,41 @@ export class OwnerLane {
     })
   }
 
-  /** The owner's time rule: nothing is leased from a block older than `key_ttl`, by either clock. */
+  /** The owner's time rule: nothing is leased or cut from a block older than `key_ttl`, by either clock. */
   expire (): void {
     const { deps } = this.core
     const old = (b: BlockRow): boolean => deps.ageMs() - b.bornMs > deps.limits.keyTtlMs || deps.clock.wallMs() - b.bornWallMs > deps.limits.keyTtlMs
-    const opened = this.opened.filter(old)
-    for (const b of opened) this.opened.splice(this.opened.indexOf(b), 1)
-    if (opened.length > 0) this.close(opened, 'expired')
+    if (!this.leasing) { // A lease under way is pushed first.
+      this.trim()
+      const opened = [...new Set([...this.leased.map((s) => s.block), ...this.opened])].filter(old)
+      for (const b of opened) if (this.opened.includes(b)) this.opened.splice(this.opened.indexOf(b), 1)
+      this.withdraw(new Set(opened), 'expired')
+      if (opened.length > 0) this.close(opened, 'expired')
+    }
     const unopened = this.unopened.filter(old)
     for (const b of unopened) this.unopened.splice(this.unopened.indexOf(b), 1)
     this.burnUnopened(unopened, 'expired')
+  }
+
+  /** Some of the leased blocks are not cut from any more. The vault leases no byte twice, so what is leased goes as a whole: at most some seconds of use. */
+  private withdraw (blocks: ReadonlySet<BlockRow>, cause: string): void {
+    if (!this.leased.some((s) => blocks.has(s.block))) return
+    const { core } = this
+    const uncut = core.deps.vault.laneLeft(this.handle)
+    this.finished.push(...this.leased.filter((s) => s.last && !blocks.has(s.block)).map((s) => s.block))
+    this.dropLeases()
+    core.commit(() => {
+      this.bookCuts()
+      core.account.leased -= uncut
+      core.burn(cause, uncut)
+    })
+  }
+
+  private dropLeases (): void {
+    for (const s of this.leased) this.views.leave(s.block.number)
+    this.core.deps.vault.dropLane(this.handle)
+    this.handle = this.core.deps.vault.createLane()
+    this.leased.length = 0
   }
 
   /** Blocks that were never opened were certainly never named: erased on both sides. */
@@ -383,10 +410,8 @@ export class OwnerLane {
 
   /** Forgets every block and starts with an empty cursor. What the blocks held is the caller's to book. */
   clear (): void {
-    for (const s of this.leased) this.views.leave(s.block.number)
-    this.core.deps.vault.dropLane(this.handle)
-    this.handle = this.core.deps.vault.createLane()
-    this.unopened.length = this.opened.length = this.leased.length = this.finished.length = 0
+    this.dropLeases()
+    this.unopened.length = this.opened.length = this.finished.length = 0
     this.opening.clear()
     this.generation++
   }

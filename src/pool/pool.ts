@@ -275,6 +275,7 @@ export class Pool implements PeerHandler, KeyPool {
   /** Association numbers are used up: they begin again with the next ID epoch; blocks of older epochs are closed or burned. */
   private startNumbersAgain (): void {
     const { core } = this
+    if (core.meta.generation > core.meta.highestEpoch) return // The epoch is being made: these numbers are used up, too.
     core.commit(() => {
       core.meta.generation = core.meta.highestEpoch + 1
       core.meta.nextAssociation = 1

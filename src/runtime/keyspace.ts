@@ -104,7 +104,7 @@ export class Keyspace implements StorePort {
   private build (store: Store, audit: AuditTrail, directory: SaeDirectory): OpenKeyspace {
     const { config } = this.o
     const pools = new Map(config.peers.map((p) => [p.kme, new Pool(this.depsOf(p.kme, store, audit, directory), config.links.filter((l) => l.peer === p.kme).map((l) => l.id))]))
-    const local = config.localPool.enabled ? new LocalPool(this.depsOf(config.kme.id, store, audit, directory)) : undefined
+    const local = config.localPool.enabled ? new LocalPool(this.depsOf(config.kme.id, store, audit, directory), config.localPool.stockBytes) : undefined
     const all = (): Iterable<Pool | LocalPool> => local === undefined ? pools.values() : [...pools.values(), local]
     const { clock, soon } = this.o
     const service = new PoolKeyService({

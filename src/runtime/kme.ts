@@ -10,13 +10,14 @@ import type { Config } from '../config/schema.js'
 import type { HttpCounters } from '../http/counters.js'
 import type { Log } from '../kernel/log.js'
 import type { Random } from '../kernel/random.js'
-import type { Cancel, Clock } from '../kernel/time.js'
+import type { Cancel, Clock, Soon } from '../kernel/time.js'
 import type { PeerManager } from '../peer/manager.js'
 import type { PoolEvent } from '../pool/ports.js'
 import { listSaes } from '../store/saes.js'
 import type { StartServer } from './server-shell.js'
 import { readHttpsTls } from './admin-tls.js'
 import { registerMetrics } from './kme-metrics.js'
+import { watchExpiry } from './expiry.js'
 import { Keyspace } from './keyspace.js'
 import { LinkPath } from './link-path.js'
 import { Operations } from './operations.js'
@@ -35,6 +36,7 @@ export interface KmeOptions {
   readonly config: Config
   readonly version: string
   readonly clock: Clock
+  readonly soon: Soon
   readonly random: Random
   readonly logs: LogRoot
 }
@@ -71,7 +73,7 @@ export class Kme {
       security: (edge) => { logs.log('session').security({ category: 'authorisation', severity: edge.severity, event: edge.event, subject: edge.subject, outcome: 'detected', fields: { detail: edge.detail } }) },
     })
     this.keyspace = new Keyspace({
-      config, clock, random, log: logs.log('store'), soon: (fn) => { setImmediate(fn) }, onPoolEvent: (pool, event) => { this.onPoolEvent(pool, event) },
+      config, clock, random, log: logs.log('store'), soon: o.soon, onPoolEvent: (pool, event) => { this.onPoolEvent(pool, event) },
     })
     this.peers = createPeers(config, trust.kmes, this.keyspace.vault, clock, random, logs.log('peer'), (kme) => this.keyspace.isOpen ? this.keyspace.now.pools.get(kme) : undefined)
     this.operations = new Operations({
@@ -82,7 +84,7 @@ export class Kme {
     const parts = createParts({
       config, clock, random, link: (id) => this.link(id), pool: (kme) => this.pool(kme), peers: this.peers,
       startRest: createRestStart({
-        config, clock, log: logs.log('rest'), service: () => this.keyspace.now.service, identity: trust.saes, sessions: this.sessions,
+        config, clock, log: logs.log('rest'), service: () => this.keyspace.now.service, identity: trust.saes, sessions: { state: (sae, issuer) => this.sessionOf(sae, issuer) },
         started: (counters) => { if (this.httpCounters === undefined) counters.announce(this.metrics); this.httpCounters = counters },
       }),
       startAdmin: this.startAdmin,
@@ -99,7 +101,9 @@ export class Kme {
 
   start (): void {
     this.supervisor.start()
-    this.stopWatching = watchTrustStores(this.trust, this.o.config, this.log, () => { this.peers.recheck(); this.supervisor.reload() })
+    const stopTrust = watchTrustStores(this.trust, this.o.config, this.log, () => { this.peers.recheck(); this.supervisor.reload() })
+    const stopExpiry = watchExpiry(this.o.config, this.trust, this.o.clock, (edge) => { this.alert(edge) })
+    this.stopWatching = () => { stopTrust(); stopExpiry() }
   }
 
   /** Clean stop: no new requests, byes, flush. The end comes as `supervisor.ended`. */
@@ -167,6 +171,14 @@ export class Kme {
       this.sessions.register({ id: row.id, issuer: '', suspended: row.status === 'suspended' })
       if (row.status === 'revoked') this.sessions.tell(row.id, { type: 'session.revoke', reason: 'revoked in the registry' })
     }
+  }
+
+  /** With `policy.unregistered: register` a valid certificate is enough: its SAE is registered at its first request. */
+  private sessionOf (sae: string, issuer: string): ReturnType<SessionRegistry['state']> {
+    const state = this.sessions.state(sae, issuer)
+    if (state !== 'unregistered' || this.o.config.policy.unregistered !== 'register') return state
+    this.operations.addSae({ id: sae, name: 'registered at its first request' }).catch((error: unknown) => { this.log.warn('an SAE could not be registered', { sae, error }) })
+    return this.sessions.state(sae, issuer)
   }
 
   private registryChanged (): void {

@@ -1,7 +1,7 @@
 import { adminMachine, restMachine } from '../../machines/server.js'
 import { deviceMachine } from '../../machines/device.js'
 import { linkLimits, linkMachine } from '../../machines/link.js'
-import { peerMachine } from '../../machines/peer.js'
+import { peerLimits, peerMachine } from '../../machines/peer.js'
 import { poolLimits, poolMachine, type PoolLimits } from '../../machines/pool.js'
 import { layers, type PartSpec } from '../../machines/root.js'
 import type { RestartPolicy } from '../../machines/supervise.js'
@@ -32,6 +32,9 @@ export interface PartSources {
   readonly startAdmin: StartServer
 }
 
+/** The side with the higher ID lets the other dial first. */
+const GRACE_MS = 3_000
+
 export const partIds = {
   device: (link: number): string => `device/${link}`, link: (link: number): string => `link/${link}`,
   pool: (kme: string): string => `pool/${kme}`, peer: (kme: string): string => `peer/${kme}`,
@@ -53,18 +56,19 @@ export const createParts = (s: PartSources) => (board: PartBoard): readonly Part
     const port = { listen: (report: Parameters<LinkPath['listen']>[0]) => s.link(id).listen(report), setAdmission: (cause: Parameters<LinkPath['setAdmission']>[0]) => { s.link(id).setAdmission(cause) } }
     const effects = createLinkEffects(port, board, { device: partIds.device(id), peer: partIds.peer(peer) })
     const limits = { ...linkLimits, qberWarn: qber.warn, qberClear: qber.warn * 0.9, qberAbort: qber.abort }
-    return part(partIds.link(id), layers.links, linkMachine.provide({ actors: { effects } }), { link: partIds.link(id), limits })
+    return part(partIds.link(id), layers.links, linkMachine.provide({ actors: { effects } }), () => ({ link: partIds.link(id), limits, quarantined: s.link(id).quarantined }))
   })
   const peers = config.peers.map(({ kme, url }) => part(partIds.peer(kme), layers.peers,
     peerMachine.provide({ actors: { channel: createPeerActor(s.peers) }, delays: { retry: retryWithJitter(s.random) } }),
-    { peer: kme, dials: dialRole(config.kme.id, kme, url !== undefined) !== 'never' }))
+    { peer: kme, dials: dialRole(config.kme.id, kme, url !== undefined) !== 'never', limits: { ...peerLimits, retryMinMs: config.peering.retry.minMs, retryMaxMs: config.peering.retry.maxMs },
+      graceMs: dialRole(config.kme.id, kme, url !== undefined) === 'after-grace' ? GRACE_MS : 0 }))
   const poolOf = (kme: string): PartSpec => {
     const lazy = {
       listen: (report: Parameters<PoolPath['listen']>[0]) => s.pool(kme).listen(report), level: () => s.pool(kme).level(),
       setSuspension: (reason: string) => { s.pool(kme).setSuspension(reason) }, replenish: (reason: Parameters<PoolPath['replenish']>[0]) => s.pool(kme).replenish(reason),
       close: () => s.pool(kme).close(),
     }
-    return part(partIds.pool(kme), layers.pools, poolMachine.provide({ actors: { effects: createPoolEffects(lazy, s.clock) } }), { pool: partIds.pool(kme), limits: poolLimitsOf(config) })
+    return part(partIds.pool(kme), layers.pools, poolMachine.provide({ actors: { effects: createPoolEffects(lazy, s.clock) } }), () => ({ pool: partIds.pool(kme), suspended: s.pool(kme).suspended, limits: kme === config.kme.id ? localLimitsOf(config) : poolLimitsOf(config) }))
   }
   const pools = [...config.peers.map(({ kme }) => poolOf(kme)), ...(config.localPool.enabled ? [poolOf(config.kme.id)] : [])]
   const servers = [
@@ -77,6 +81,12 @@ export const createParts = (s: PartSources) => (board: PartBoard): readonly Part
 const poolLimitsOf = (config: Config): PoolLimits => {
   const bits = config.pools.keySizeBits
   const lowBits = Math.max(config.pools.lowKeys * bits, config.pools.maxKeySizeBits * 4)
-  const exhaustedBits = config.pools.maxKeySizeBits
-  return { ...poolLimits, lowBits, readyBits: Math.round(lowBits * 1.2), exhaustedBits, resumeBits: Math.min(lowBits, exhaustedBits * 8) }
+  const exhaustedBits = Math.max(config.pools.maxKeySizeBits, Math.min(config.pools.criticalKeys * bits, lowBits / 2))
+  return { ...poolLimits, lowBits, readyBits: Math.round(lowBits * 1.2), exhaustedBits, resumeBits: Math.min(lowBits, exhaustedBits * 2) }
+}
+
+/** A local pool makes its own stock: it is low when it cannot keep up. */
+const localLimitsOf = (config: Config): PoolLimits => {
+  const stockBits = config.localPool.stockBytes * 8
+  return { ...poolLimits, readyBits: stockBits / 2, lowBits: stockBits / 4, exhaustedBits: config.pools.maxKeySizeBits, resumeBits: stockBits / 8 }
 }

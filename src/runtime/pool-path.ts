@@ -17,7 +17,6 @@ export class PoolPath implements PoolPort {
   listen (report: (event: Told) => void): Cancel {
     this.reporter = report
     if (this.pool.kind === 'local') { report({ type: 'pool.hello' }); report({ type: 'pool.peer', present: true }) }
-    if (this.pool.core.meta.suspended !== '') report({ type: 'pool.suspend', reason: this.pool.core.meta.suspended })
     return () => { if (this.reporter === report) this.reporter = undefined }
   }
 
@@ -29,6 +28,12 @@ export class PoolPath implements PoolPort {
     if (event.type === 'pool.away') reporter({ type: 'pool.peer', present: false })
     if (event.type === 'pool.voided') reporter({ type: 'pool.voided', reason: event.reason })
     if (event.type === 'pool.suspended') reporter({ type: 'pool.suspend', reason: event.reason })
+  }
+
+  /** Why the pool was suspended when this start began, or undefined. */
+  get suspended (): string | undefined {
+    const { suspended } = this.pool.core.meta
+    return suspended === '' ? undefined : suspended
   }
 
   level (): PoolLevel {
