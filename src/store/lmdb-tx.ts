@@ -10,6 +10,7 @@ export interface TxBase {
   read (encoded: string): Uint8Array | undefined
   has (key: KvKey): boolean
   walk (range: KvRange, writes: Layer, values: boolean): Iterable<readonly [string, Uint8Array]>
+  retire (chunk: Chunk): void
 }
 
 /** One transaction's writes, laid down in the chunk as they come and taken back if it fails. */
@@ -67,7 +68,7 @@ export class TxWriter implements KvWriter {
 
   /** Takes everything back. */
   undo (): void {
-    if (this.moved) this.pool.give(this.chunk)
+    if (this.moved) this.base.retire(this.chunk)
     else this.chunk.used = this.from
   }
 

@@ -101,14 +101,12 @@ class LmdbKv implements Kv {
     this.refuseIfDead()
     if (this.pool.outstandingBytes > OUTSTANDING_BYTES_MAX) this.waitForRoom()
     const writer = this.writing = new TxWriter(this, this.chunk, this.pool)
+    let result: T, after: (() => void)[]
     try {
-      const result = fn(writer)
-      const after = writer.finish()
+      result = fn(writer)
+      after = writer.finish()
       if (writer.writes.size > 0) this.accept(writer)
       else writer.undo()
-      writer.live = false
-      for (const then of after) then()
-      return result
     } catch (error) {
       writer.undo()
       throw error
@@ -116,6 +114,8 @@ class LmdbKv implements Kv {
       writer.live = false
       this.writing = undefined
     }
+    for (const then of after) then()
+    return result
   }
 
   flushed (): Promise<void> {
@@ -177,7 +177,7 @@ class LmdbKv implements Kv {
     }
     if (writer.chunk !== this.chunk) {
       this.send(true)
-      this.retireIfIdle(this.chunk)
+      this.retire(this.chunk)
       this.chunk = writer.chunk
     }
     this.waitingBytes += bytes
@@ -244,13 +244,14 @@ class LmdbKv implements Kv {
       for (const key of batch.keys) if ((this.overlay.get(key)?.seq ?? Infinity) <= seq) this.overlay.delete(key)
       batch.chunk.waiting--
       this.waitingBytes -= batch.to - batch.from
-      if (batch.chunk !== this.chunk) this.retireIfIdle(batch.chunk)
+      if (batch.chunk !== this.chunk) this.retire(batch.chunk)
     }
     this.sent.splice(0, count)
     if (this.chunk.waiting === 0 && this.open === undefined && this.writing === undefined) this.chunk.used = 0
   }
 
-  private retireIfIdle (chunk: Chunk): void {
+  /** Gives a chunk back once nothing in it is waiting. */
+  retire (chunk: Chunk): void {
     if (chunk.waiting === 0 && this.pool.give(chunk) && chunk.shared) this.post({ drop: chunk.id })
   }
 

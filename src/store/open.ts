@@ -10,7 +10,7 @@ import { StoreAge } from './age.js'
 import { prepareFolder } from './folder.js'
 import { KeySlotFile } from './key-slots.js'
 import type { Kv, KvWriter } from './kv.js'
-import { openLmdbKv } from './lmdb.js'
+import { openLmdbKv, type LmdbOptions } from './lmdb.js'
 import { lockStore } from './lock.js'
 import { openMasterKey, type MasterKeySource } from './master-key.js'
 import { META } from './meta.js'
@@ -37,6 +37,8 @@ export interface StoreOptions {
   readonly create: boolean
   /** A write in the background failed: the process must end. */
   readonly onFailure: (error: unknown) => void
+  /** Opens the data file; default `openLmdbKv`. Tests put a store that fails between. */
+  readonly openKv?: (options: LmdbOptions) => Promise<Kv>
   /** For tests of the mechanism. */
   readonly schema?: { readonly target: number, readonly steps: readonly Migration[] }
 }
@@ -80,7 +82,7 @@ export const openStore = async (options: StoreOptions): Promise<Store> => {
   try {
     const lock = await lockStore(options.folder, options.random)
     undo.push(() => lock.release())
-    const kv = await openLmdbKv({ folder: join(options.folder, DATA_FOLDER), mapBytes: options.mapBytes, reserveBytes: options.reserveBytes })
+    const kv = await (options.openKv ?? openLmdbKv)({ folder: join(options.folder, DATA_FOLDER), mapBytes: options.mapBytes, reserveBytes: options.reserveBytes })
     undo.push(() => kv.close())
     const target = options.schema?.target ?? SCHEMA
     const schema = schemaOf(kv)

@@ -133,7 +133,9 @@ t.test('a disk that refuses a write ends the store with a way out, and leaves it
 t.test('more than 32 MiB on their way make the writer wait, and nothing is lost', async (t) => {
   const kv = await open(folderOf(t))
   const value = new Uint8Array(500_000)
+  t.notOk(kv.has(['v', 0])) // A reader's view from before, in the same turn.
   for (let n = 0; n < 200; n++) kv.transact((tx) => { tx.put(['v', n], value.fill(n)) })
+  t.ok(Array.from({ length: 200 }, (_, n) => kv.get(['v', n])?.[0] === n).every(Boolean), 'what the overlay forgot is seen in the data file')
   await kv.flushed()
   t.equal([...kv.keys({ start: ['v'], end: ['w'] })].length, 200)
   t.equal(kv.get(['v', 77])?.[499_999], 77)

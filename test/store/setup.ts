@@ -12,6 +12,8 @@ let shared: NativeVault | undefined
 /** One vault for a test file: locked memory is scarce. */
 export const vault = (): NativeVault => shared ??= loadNative().createVault({ arenaBytes: 1 << 20, allowUnlockedMemory: true })
 
+const TEN_SECONDS_BEFORE_AN_HOUR_MS = 1_700_002_790_000
+
 export interface Bench {
   readonly folder: string
   readonly clock: SimClock
@@ -27,7 +29,7 @@ export const bench = (t: Test): Bench => {
   const keyFile = join(root, 'master.key'), machineIdPath = join(root, 'machine-id')
   vault().createMasterKeyFile(keyFile)
   writeFileSync(machineIdPath, 'machine-one\n')
-  const failures: unknown[] = [], clock = new SimClock(), folder = join(root, 'store')
+  const failures: unknown[] = [], clock = new SimClock(TEN_SECONDS_BEFORE_AN_HOUR_MS), folder = join(root, 'store')
   const options: StoreOptions = {
     folder, master: { keyFile }, vault: vault(), random: systemRandom, clock, mapBytes: 1 << 28, reserveBytes: 1 << 20, copies: 'void',
     machineIdPath, create: true, onFailure: (error) => { failures.push(error) },
