@@ -1,232 +1,204 @@
-import { SimClock } from '../clock.js'
-import { SimNetwork } from '../network.js'
+import { Losses } from './losses.js'
+import { drawMix, pickAction, type Action, type Mix } from './mix.js'
 import { SimRandom } from '../random.js'
-import type { SimDisk } from '../store.js'
-import { usableBytes } from '../../src/pool/rows.js'
-import { SimNode, type Answer, type GotKey } from './node.js'
+import { World } from './world.js'
 
 export interface ModelOptions {
   readonly seed: number
   readonly steps: number
-  /** Which kinds of trouble this run may draw (swarm testing: each run draws its own subset). */
+  /** With old copies of stores, new stores, two at once, and operators who void pools. */
   readonly restores?: boolean
 }
 
 export interface ModelResult {
   readonly seed: number
-  readonly violations: string[]
+  readonly violations: readonly string[]
   readonly delivered: number
   readonly fetched: number
-  readonly log: string[]
+  readonly refusals: Readonly<Record<string, number>>
+  readonly log: readonly string[]
 }
 
+type Home = 0 | 1
 const SIZES = [64, 72, 128, 256, 256, 256, 512, 1_024, 8_192]
 
-/**
- * Two KMEs under random trouble, against a model that knows every answer: no key bytes twice, equal IDs have equal bytes,
- * a slave gets a key once, and after calm both sides agree and serve again (I1 to I5, I10; design 3).
- */
+/** One run: a world, a mix of trouble drawn from the seed, and the rules after each step (I1 to I5, I10; design 3, 4). */
 class Model {
-  readonly clock = new SimClock()
-  readonly random: SimRandom
-  readonly network: SimNetwork
-  readonly nodes: readonly [SimNode, SimNode]
-  readonly violations: string[] = []
-  readonly log: string[] = []
-  /** Every 8-byte unit ever handed to a master, by its bytes. */
-  private readonly units = new Map<string, string>()
-  private readonly given = new Map<string, { key: string, master: string, slave: string, node: number, fetched: boolean }>()
-  private nextFrame = 0
-  delivered = 0
-  fetched = 0
-  private readonly copies: (SimDisk | undefined)[] = [undefined, undefined]
-  private restored = [false, false]
+  readonly mix: Mix
+  readonly world: World
+  private readonly random: SimRandom
+  private readonly losses: Losses
+  private readonly downUntilMs: [number, number] = [0, 0]
+  private readonly actions: Record<Action, (home: Home) => void | Promise<void>>
 
   constructor (readonly o: ModelOptions) {
     this.random = new SimRandom(o.seed)
-    this.network = new SimNetwork({ clock: this.clock, random: this.random.fork(), faults: { delayMs: 2, jitterMs: 3 } })
-    const common = { clock: this.clock, network: this.network, flushMs: 3, limits: { keyTtlMs: 600_000, fetchTtlMs: 60_000 }, arenaBytes: 1 << 20 }
-    this.nodes = [
-      new SimNode({ ...common, random: this.random.fork(), id: 'A', peer: 'B', saes: ['a1', 'a2'], peerSaes: ['b1', 'b2'] }),
-      new SimNode({ ...common, random: this.random.fork(), id: 'B', peer: 'A', saes: ['b1', 'b2'], peerSaes: ['a1', 'a2'] }),
-    ]
+    this.mix = drawMix(this.random, o.restores === true)
+    const world = this.world = new World(this.random.next(), this.mix)
+    const { random } = this
+    const losses = this.losses = new Losses(world, random.fork())
+    this.actions = {
+      ask: (home) => { this.ask(home) }, askMany: (home) => { this.ask(home, true) }, askLocal: (home) => { this.askLocal(home) },
+      drain: (home) => this.drain(home), fetch: () => { this.fetch() }, refetch: () => { this.refetch() }, steal: () => { this.steal() },
+      frames: () => { this.frames(1 + random.integer(40)) },
+      wait: () => world.wait(random.pick([5, 20, 100, 600, 3_000])), longWait: () => world.wait(random.pick([10_000, 30_000])),
+      kill: (home) => { this.down(home, 'kill', () => { world.nodes[home].kill(random.integer(2) * random.integer(4)) }) },
+      power: (home) => { this.down(home, 'power', () => { world.nodes[home].powerCut(random.integer(3)) }) },
+      stop: (home) => this.stop(home),
+      failDisk: (home) => { world.note(`disk of ${world.nodes[home].o.id} fails`); world.nodes[home].disk.failNth(1 + random.integer(30)) },
+      slowDisk: (home) => { world.nodes[home].flushMs = random.pick([1, 30, 200, 1_500]) },
+      partition: () => { this.cut(true, true) }, oneWay: (home) => { this.cut(home === 0, home === 1) },
+      losses: (home) => { this.fault(home, { loss: 0.05 }) }, disorder: (home) => { this.fault(home, { duplicate: 0.05, reorder: 0.05 }) },
+      noise: () => { world.frames(16, { different: () => random.chance(0.1) }) },
+      copy: (home) => { losses.copy(home) }, restore: (home) => { losses.restore(home, random.chance(0.5)) }, restoreBoth: () => { losses.restoreBoth() },
+      newStore: (home) => { losses.newStore(home) }, twin: (home) => losses.split(home), voidPool: (home) => { losses.voidPool(home) },
+    }
   }
-
-  private note (what: string): void { this.log.push(`${Math.round(this.clock.now())} ${what}`) }
 
   async run (): Promise<void> {
-    for (const node of this.nodes) await node.start()
-    await this.clock.advanceAsync(1_000)
-    this.frames(40)
-    await this.clock.advanceAsync(4_000)
+    const { world } = this
+    for (const node of world.nodes) await node.start()
+    await world.wait(1_000)
+    this.frames(80)
+    await world.wait(6_000)
     for (let i = 0; i < this.o.steps; i++) {
-      await this.step()
-      if (this.violations.length > 0) return
+      const action = pickAction(this.random, this.mix)
+      await this.actions[action](this.random.integer(2) as Home)
+      await this.losses.step()
+      await this.revive(false)
+      world.check()
+      if (world.ledger.violations.length > 0) return
     }
-    await this.calm()
+    await this.losses.step(true)
+    await world.calm(() => this.revive(true))
   }
 
-  private async step (): Promise<void> {
-    const which = this.random.integer(2)
-    const node = this.nodes[which]!
-    const dice = this.random.integer(100)
-    if (dice < 30) this.ask(which)
-    else if (dice < 50) this.fetch()
-    else if (dice < 62) this.frames(1 + this.random.integer(24))
-    else if (dice < 90) await this.clock.advanceAsync(this.random.pick([5, 20, 100, 600, 3_000]))
-    else if (dice < 92) { this.note(`kill ${node.o.id}`); node.kill(this.random.integer(2) * this.random.integer(4)) }
-    else if (dice < 93) { this.note(`power ${node.o.id}`); node.powerCut(this.random.integer(3)) }
-    else if (dice < 95) { if (node.process !== undefined) { this.note(`stop ${node.o.id}`); await node.stop() } }
-    else if (dice < 98) await this.revive(which)
-    else if (dice < 99) this.partition()
-    else this.copyOrRestore(which)
-    for (let i = 0; i < 2; i++) if (this.nodes[i]!.rolledBack !== '' && this.nodes[i]!.process !== undefined) { this.note(`rolled back ${i}`); this.nodes[i]!.kill(); await this.revive(i) }
+  // --- nodes -----------------------------------------------------------------------------------------------------------
+
+  private down (home: Home, what: string, end: () => void): void {
+    const { world } = this
+    const node = world.nodes[home]
+    if (node.process === undefined) return
+    world.note(`${what} ${node.o.id}`)
+    end()
+    this.downUntilMs[home] = world.clock.now() + this.random.integer(this.mix.downMs)
   }
 
-  private async revive (which: number): Promise<void> {
-    const node = this.nodes[which]!
-    if (node.process !== undefined) return
-    if (this.restored[which] === true && this.random.chance(0.5)) node.rolledBack = 'the stamp is not its own'
-    this.restored[which] = false
-    this.note(`start ${node.o.id}${node.rolledBack === '' ? '' : ' as a copy'}`)
-    await node.start()
-    await this.clock.advanceAsync(this.random.pick([1, 50, 2_000]))
+  private async stop (home: Home): Promise<void> {
+    const { world } = this
+    const node = world.nodes[home]
+    if (node.process === undefined) return
+    world.note(`stop ${node.o.id}`)
+    await node.stop()
+    this.downUntilMs[home] = world.clock.now() + this.random.integer(this.mix.downMs)
   }
 
-  private partition (): void {
-    this.note('partition')
-    this.network.partition('A', 'B')
-    this.clock.after(this.random.pick([100, 5_000, 40_000]), () => { this.network.join('A', 'B') })
+  /** Starts what is down and due, and again what found that its store was rolled back. */
+  private async revive (isDue: boolean): Promise<void> {
+    const { world } = this
+    for (const home of [0, 1] as const) {
+      const node = world.nodes[home]
+      if (node.process !== undefined && node.rolledBack !== '') { world.note(`${node.o.id} was rolled back: ${node.rolledBack}`); world.doubt(); node.kill() }
+      if (node.process !== undefined || (!isDue && world.clock.now() < this.downUntilMs[home])) continue
+      world.note(`start ${node.o.id}${node.rolledBack === '' ? '' : ' with a new identity'}`)
+      await node.start()
+    }
+    const twin = this.losses.twinNode
+    if (twin !== undefined && (twin.process === undefined || twin.rolledBack !== '')) {
+      twin.kill()
+      await twin.start()
+    }
   }
 
-  private copyOrRestore (which: number): void {
-    if (this.o.restores !== true) return
-    const node = this.nodes[which]!
-    const copy = this.copies[which]
-    if (copy === undefined || this.random.chance(0.4)) { this.copies[which] = node.disk.copy(); this.note(`copy ${node.o.id}`); return }
-    this.note(`restore ${node.o.id}`)
-    node.kill()
-    node.disk.restore(copy)
-    this.restored[which] = true
+  private cut (there: boolean, back: boolean): void {
+    const { network, clock } = this.world
+    this.world.note(`cut${there ? ' A-B' : ''}${back ? ' B-A' : ''}`)
+    if (there) network.cut('A', 'B')
+    if (back) network.cut('B', 'A')
+    clock.after(this.random.pick([100, 5_000, 40_000]), () => { network.join('A', 'B') })
   }
 
-  /** Both ends get the same frames; now and then one of them misses some. */
+  private fault (home: Home, faults: Parameters<World['network']['setFaults']>[2]): void {
+    const { network, clock, nodes } = this.world
+    const { id, peer } = nodes[home].o
+    this.world.note(`faults ${id}-${peer} ${JSON.stringify(faults)}`)
+    network.setFaults(id, peer, faults)
+    clock.after(this.random.pick([500, 5_000]), () => { network.setFaults(id, peer, { loss: 0, duplicate: 0, reorder: 0 }) })
+  }
+
   private frames (count: number): void {
-    for (let i = 0; i < count; i++) {
-      const id = ++this.nextFrame
-      const lost = this.random.chance(0.01) ? this.random.integer(2) : -1
-      this.nodes.forEach((node, n) => { if (n !== lost) node.frame(id, id) })
-    }
-  }
-
-  private ask (which: number): void {
-    const node = this.nodes[which]!
-    if (node.process === undefined) return
-    const { saes, peerSaes } = node.o
-    const caller = this.random.pick(saes), slave = this.random.pick(peerSaes)
-    const number = this.random.pick([1, 1, 1, 2, 8, 64]), sizeBits = this.random.pick(SIZES)
-    node.enc({ caller, slave, number, sizeBits }, (answer) => { this.gave(which, caller, slave, number, sizeBits, answer) })
-  }
-
-  private gave (node: number, master: string, slave: string, number: number, sizeBits: number, answer: Answer): void {
-    if ('refusal' in answer) return
-    if (answer.keys.length !== number) this.violations.push(`asked for ${number} keys, got ${answer.keys.length}`)
-    for (const k of answer.keys) this.check(k, node, master, slave, sizeBits)
-  }
-
-  private check ({ id, key }: GotKey, node: number, master: string, slave: string, sizeBits: number): void {
-    this.delivered++
-    const bytes = Buffer.from(key, 'base64')
-    if (bytes.length * 8 !== sizeBits) this.violations.push(`key ${id} has ${bytes.length * 8} bits, not ${sizeBits}`)
-    if (this.given.has(id)) this.violations.push(`key_ID ${id} was given before`)
-    for (let at = 0; at + 8 <= bytes.length; at += 8) {
-      const unit = bytes.toString('hex', at, at + 8)
-      const before = this.units.get(unit)
-      if (before !== undefined) { this.violations.push(`bytes of ${id} (${master} to ${slave}) were given before as ${before}`); return }
-      this.units.set(unit, id)
-    }
-    this.given.set(id, { key, master, slave, node, fetched: false })
-  }
-
-  private fetch (): void {
-    const open = [...this.given].filter(([, g]) => !g.fetched)
-    if (open.length === 0) return
-    const [id, given] = open[open.length - 1 - Math.min(open.length - 1, this.random.integer(20))]!
-    const node = this.nodes[1 - given.node]!
-    if (node.process === undefined) return
-    node.dec({ caller: given.slave, master: given.master, keyIds: [id] }, (answer) => {
-      if ('refusal' in answer) return
-      const got = answer.keys[0]!
-      if (got.key !== given.key) this.violations.push(`key ${id} has other bytes at the slave`)
-      if (given.fetched && !this.lookerWasRestored) this.violations.push(`key ${id} was fetched twice`)
-      given.fetched = true
-      this.fetched++
+    const { random } = this
+    this.world.frames(count, {
+      missing: () => random.chance(0.01) ? random.integer(2) : -1,
+      ...(this.mix.shortFrames ? { length: () => 1 + random.integer(random.pick([200, 3_968])) } : {}),
     })
   }
 
-  /** I5 accepts that a looker restored from a copy may deliver a key to the same slave a second time. */
-  private get lookerWasRestored (): boolean { return this.o.restores === true }
+  // --- SAEs -------------------------------------------------------------------------------------------------------------
 
-  /** Trouble ends: both sides come back, agree, and deliver in both directions. */
-  private async calm (): Promise<void> {
-    this.network.join('A', 'B')
-    for (let round = 0; round < 4; round++) {
-      for (let i = 0; i < 2; i++) {
-        if (this.nodes[i]!.rolledBack !== '') this.nodes[i]!.kill()
-        await this.revive(i)
-      }
-      await this.clock.advanceAsync(45_000)
-      this.frames(100)
-      await this.clock.advanceAsync(20_000)
+  /** One SAE of a node asks for keys with one or more elsewhere, and perhaps some beside it. */
+  private ask (home: Home, isMany = false): void {
+    const { random, world } = this
+    const { saes, peerSaes } = world.nodes[home].o
+    const master = random.pick(saes)
+    const slaves = [random.pick(peerSaes)]
+    if (random.chance(0.15)) for (const sae of [random.pick(peerSaes), random.pick(saes)]) if (sae !== master && !slaves.includes(sae)) slaves.push(sae)
+    const number = isMany ? random.pick([64, 128]) : random.pick([1, 1, 2, 8])
+    const twin = this.losses.twinNode
+    const node = twin !== undefined && twin.o.id === world.nodes[home].o.id && random.chance(0.5) ? twin : undefined
+    world.ask(master, slaves, number, random.pick(SIZES), () => {}, node)
+  }
+
+  private askLocal (home: Home): void {
+    const { random, world } = this
+    const { saes } = world.nodes[home].o
+    const master = random.pick(saes)
+    world.ask(master, [random.pick(saes.filter((s) => s !== master))], random.pick([1, 4]), random.pick(SIZES))
+  }
+
+  /** Until nothing is left, at both ends: then the lanes' last bytes, grants and refusals are exercised. */
+  private async drain (home: Home): Promise<void> {
+    const { world } = this
+    world.note(`drain from ${world.nodes[home].o.id}`)
+    let isDry = false
+    for (let i = 0; i < 60 && !isDry; i++) {
+      const which = i % 3 === 0 ? 1 - home as Home : home
+      world.ask(world.nodes[which].o.saes[0]!, [world.nodes[which].o.peerSaes[0]!], 128, this.random.pick([256, 1_024, 8_192]), (a) => { isDry = 'refusal' in a && which === home })
+      await world.wait(60)
     }
-    this.agree()
-    for (let which = 0; which < 2 && this.violations.length === 0; which++) await this.exchange(which)
   }
 
-  private async exchange (which: number): Promise<void> {
-    const node = this.nodes[which]!
-    const [caller, slave] = [node.o.saes[0]!, node.o.peerSaes[0]!]
-    let first: Answer | undefined
-    for (let attempt = 0; attempt < 5 && (first === undefined || 'refusal' in first); attempt++) {
-      node.enc({ caller, slave }, (answer) => { first = answer; this.gave(which, caller, slave, 1, 256, answer) })
-      await this.clock.advanceAsync(4_000)
-    }
-    if (first === undefined || 'refusal' in first) { this.violations.push(`no key from ${node.o.id} after calm: ${JSON.stringify(first)}`); return }
-    const { id, key } = first.keys[0]!
-    let second: Answer | undefined
-    this.nodes[1 - which]!.dec({ caller: slave, master: caller, keyIds: [id] }, (answer) => { second = answer })
-    await this.clock.advanceAsync(1_000)
-    if (second === undefined || 'refusal' in second || second.keys[0]!.key !== key) this.violations.push(`the slave did not get ${id} after calm: ${JSON.stringify(second)}`)
+  private fetch (): void {
+    const found = this.world.ledger.waiting(this.random.pick([1, 1, 2, 8]), this.random.integer(20))
+    if (found !== undefined) this.world.fetch(found.caller.sae, found.master, found.ids)
   }
 
-  /** Same blocks with the same owners on both sides, and accounts that add up. */
-  private agree (): void {
-    const [a, b] = this.nodes
-    const view = (node: SimNode, mine: string): string[] => [...node.pool.core.blocks.values()]
-      .filter((x) => x.purpose === 'app' && (x.state === 'usable' || x.state === 'open')).map((x) => `${x.number}:${x.owner === 'mine' ? mine : mine === 'A' ? 'B' : 'A'}:${x.bytes}`).sort()
-    const [va, vb] = [view(a, 'A'), view(b, 'B')]
-    const only = (x: string[], y: string[]): string[] => x.filter((e) => !y.includes(e))
-    if (va.join() !== vb.join()) this.violations.push(`blocks differ after calm: A only ${only(va, vb).join(' ')}; B only ${only(vb, va).join(' ')}`)
-    for (const node of this.nodes) this.balance(node)
+  /** An ID again, perhaps one that its slave has already. */
+  private refetch (): void {
+    const { ledger } = this.world
+    const any = ledger.any(this.random.integer(Math.max(1, ledger.count)))
+    if (any !== undefined) this.world.fetch(this.random.pick(any.slaves).sae, any.master.sae, [any.id])
   }
 
-  private balance (node: SimNode): void {
-    const { core, pending, lane, claims } = node.pool
-    core.commit(() => { lane.bookCuts() })
-    const { account } = core
-    let stock = pending.bytes
-    for (const x of core.blocks.values()) {
-      const confirmed = x.state === 'usable' || x.state === 'open' || x.state === 'closed'
-      if (!confirmed) { stock += x.bytes; continue }
-      if (x.owner === 'mine') stock += x.state === 'closed' ? 0 : usableBytes(x) - x.spent
-      else stock += usableBytes(x) - (x.purpose === 'app' ? claims.claimedBytes(x.number) : 0)
-    }
-    const burned = Object.values(account.burned).reduce((x, y) => x + y, 0)
-    const sum = stock + account.leased + account.delivered + account.relay + account.authentication + account.confirmation + account.idKeys + burned
-    if (sum !== account.ingested) this.violations.push(`accounts of ${node.o.id}: ${account.ingested} ingested, ${sum} accounted (${sum - account.ingested}): ${JSON.stringify(account)}`)
+  /** Somebody who has no right to an ID, or names the wrong master: the ledger says whether it was served. */
+  private steal (): void {
+    const { ledger, nodes } = this.world
+    const any = ledger.any(this.random.integer(Math.max(1, ledger.count)))
+    if (any === undefined) return
+    const all = [...nodes[0].o.saes, ...nodes[1].o.saes]
+    const caller = this.random.pick(all), master = this.random.pick(all)
+    if (caller !== master) this.world.fetch(caller, master, [any.id])
   }
 
-  dispose (): void { (globalThis as any).DEBUG_END?.(this.nodes); for (const node of this.nodes) node.dispose() }
+  dispose (): void {
+    this.losses.twinNode?.dispose()
+    this.world.dispose()
+  }
+
+  result (): ModelResult {
+    const { ledger, log } = this.world
+    return { seed: this.o.seed, violations: ledger.violations, delivered: ledger.delivered, fetched: ledger.fetched, refusals: Object.fromEntries(ledger.refusals), log }
+  }
 }
 
 /** One run; the same options give the same run. */
@@ -235,9 +207,9 @@ export const runModel = async (options: ModelOptions): Promise<ModelResult> => {
   try {
     await model.run()
   } catch (error) {
-    model.violations.push(`threw: ${error instanceof Error ? error.stack : String(error)}`)
+    model.world.ledger.fault(`threw: ${error instanceof Error ? error.stack : String(error)}`)
   } finally {
     model.dispose()
   }
-  return { seed: options.seed, violations: model.violations, delivered: model.delivered, fetched: model.fetched, log: model.log }
+  return model.result()
 }

@@ -1,20 +1,24 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { loadNative, RECORD_STRIDE, type KeyHandle, type NativeVault, type SealerHandle } from '../../src/device/native.js'
+import { loadNative, META_NUMBERS, RECORD_HEADER_BYTES, RECORD_STRIDE, type KeyHandle, type NativeVault, type SealerHandle } from '../../src/device/native.js'
+import { KmeError } from '../../src/kernel/errors.js'
 import type { KmeId, SaeId } from '../../src/kernel/ids.js'
 import { quietLog } from '../../src/kernel/log.js'
 import type { Cancel, Clock } from '../../src/kernel/time.js'
 import { defaultPeerLimits } from '../../src/peer/limits.js'
 import { createPeerManager, type PeerManager } from '../../src/peer/manager.js'
+import type { PeerHandler } from '../../src/peer/ports.js'
 import { keepConnected } from '../../src/peer/redial.js'
 import { PoolKeyService } from '../../src/pool/key-service.js'
 import { LocalPool } from '../../src/pool/local-pool.js'
 import { Pool } from '../../src/pool/pool.js'
 import { defaultPoolLimits, type PoolDeps, type PoolEvent, type PoolLimits, type RecordKeys } from '../../src/pool/ports.js'
+import { frameKey, tableOf } from '../../src/pool/rows.js'
 import type { DecKeysRequest, EncKeysRequest, Refusal } from '../../src/pool/service.js'
 import type { AuditEntry } from '../../src/pool/service-ports.js'
-import { makeRecordHeader, RECORD_KIND, recordStart } from '../../src/store/record.js'
+import type { Kv } from '../../src/store/kv.js'
+import { makeRecordHeader, recordName, RECORD_KIND, recordStart } from '../../src/store/record.js'
 import type { SimClock } from '../clock.js'
 import type { SimNetwork } from '../network.js'
 import type { SimRandom } from '../random.js'
@@ -28,6 +32,8 @@ export interface NodeOptions {
   readonly id: KmeId
   readonly peer: KmeId
   readonly clock: SimClock
+  /** What this KME's wall clock shows; by default the simulation's. */
+  readonly wallMs?: () => number
   readonly random: SimRandom
   readonly network: SimNetwork
   readonly saes: readonly SaeId[]
@@ -35,9 +41,17 @@ export interface NodeOptions {
   readonly limits?: Partial<PoolLimits>
   readonly flushMs?: number
   readonly arenaBytes?: number
+  /** A copy of another node: its disk, its identity, its master key. */
+  readonly copyOf?: SimNode
 }
 
 const STARTS_KEPT = 64
+/** Frames that the ring holds for a KME that does not take them; further ones are lost, at this end only. */
+const RING_FRAMES = 96
+const BATCH_FRAMES = 32
+
+/** A frame in the ring, until it is durable. */
+interface RingFrame { readonly name: { link: number, id: string, offset: number }, readonly seed: number, readonly length: number }
 
 /** One process of a KME: everything of it dies with `alive = false`. */
 interface Process {
@@ -52,11 +66,16 @@ interface Process {
  * channel and the real vault. It can be stopped, killed, cut from power, copied and restored.
  */
 export class SimNode {
-  readonly disk = new SimDisk()
+  readonly disk: SimDisk
   readonly events: PoolEvent[] = []
   readonly audit: AuditEntry[] = []
   process: Process | undefined
+  /** How long a flush of the disk takes from now on. */
+  flushMs: number
   private readonly folder = mkdtempSync(join(tmpdir(), 'qkme-sim-'))
+  private readonly ring: RingFrame[] = []
+  /** Frames of the ring's head that this process has taken and not yet flushed. */
+  private taken = 0
   private storeId: Uint8Array
   private starts: { number: number, nonce: Uint8Array }[] = []
   private ageBaseMs = 0
@@ -64,8 +83,12 @@ export class SimNode {
   rolledBack = ''
 
   constructor (readonly o: NodeOptions) {
-    this.storeId = o.random.bytes(16)
-    loadNative().createVault({ arenaBytes: 65_536, allowUnlockedMemory: true }).createMasterKeyFile(join(this.folder, 'master.key'))
+    this.flushMs = o.flushMs ?? 1
+    this.storeId = o.copyOf?.storeId ?? o.random.bytes(16)
+    this.disk = o.copyOf?.disk.copy() ?? new SimDisk()
+    const key = join(this.folder, 'master.key')
+    if (o.copyOf === undefined) loadNative().createVault({ arenaBytes: 65_536, allowUnlockedMemory: true }).createMasterKeyFile(key)
+    else copyFileSync(join(o.copyOf.folder, 'master.key'), key)
   }
 
   get pool (): Pool { return this.running.pool }
@@ -79,7 +102,8 @@ export class SimNode {
   /** Reads the start counter and IDs from the disk, as src/store/open.ts does, and runs. */
   async start (): Promise<void> {
     const { o } = this
-    const kv = this.disk.open({ clock: o.clock, flushMs: o.flushMs ?? 1 })
+    const delay = (): number => this.flushMs
+    const kv = this.disk.open({ clock: o.clock, get flushMs () { return delay() } })
     const stored = kv.get(['store'])
     if (stored !== undefined) {
       const state = JSON.parse(Buffer.from(stored).toString()) as { id: string, starts: [number, string][], ageMs: number }
@@ -87,7 +111,8 @@ export class SimNode {
       this.starts = state.starts.map(([number, nonce]) => ({ number, nonce: Buffer.from(nonce, 'hex') }))
       this.ageBaseMs = state.ageMs
     } else this.starts = []
-    if (this.rolledBack !== '') { // What the store helper does with a copy: a new identity, and no pool remembers its peer.
+    const reason = this.rolledBack
+    if (reason !== '') { // What src/store does with a copy: a new identity, and nothing of the old stock is used.
       this.storeId = o.random.bytes(16)
       this.rolledBack = ''
     }
@@ -97,6 +122,11 @@ export class SimNode {
     this.saveStore(kv)
     const process = this.build(kv, start, me.nonce)
     this.process = process
+    if (reason !== '') process.pool.disown(reason)
+    if (reason !== '' || this.hasLostLocalPool) process.local.disown(reason)
+    this.hasLostLocalPool = false
+    this.forgetKnownFrames(kv)
+    this.drain()
     kv.flushed().then(() => { if (process.alive) this.connect(process) }).catch(() => {})
     await Promise.resolve()
   }
@@ -116,21 +146,21 @@ export class SimNode {
     const timers: Cancel[] = []
     const process = { alive: true, kv, vault, timers, start } as unknown as Process & Record<string, unknown>
     const clock: Clock = { // Timers of a dead process do nothing.
-      wallMs: () => o.clock.wallMs(), monoMs: () => o.clock.monoMs(),
-      after: (delayMs, fn) => o.clock.after(delayMs, () => { if (process.alive) fn() }),
+      wallMs: () => (o.wallMs ?? o.clock.wallMs.bind(o.clock))(), monoMs: () => o.clock.monoMs(),
+      after: (delayMs, fn) => o.clock.after(delayMs, () => { this.inProcess(process, fn) }),
     }
     const keys = this.recordKeys(vault, start)
     const base = (remote: KmeId): PoolDeps => ({
       self: o.id, remote, kv, clock, ageMs: () => this.ageMs(), random: o.random, vault, keys,
       incarnation: { storeId: this.storeId, number: start, nonce, known: (n, x) => this.starts.some((s) => s.number === n && Buffer.from(s.nonce).equals(x)) },
-      limits: { ...defaultPoolLimits, ...o.limits }, soon: (fn) => { queueMicrotask(() => { if (process.alive) fn() }) },
+      limits: { ...defaultPoolLimits, ...o.limits }, soon: (fn) => { queueMicrotask(() => { this.inProcess(process, fn) }) },
       emit: (e) => { if (e.type !== 'pool.stock') this.onEvent(e) },
       fatal: (error) => { this.fatal(process, error) },
       admit: (_m, slaves) => slaves.every((s) => o.saes.includes(s)) ? '' : 'unknown', ownSaes: () => ({ generation: 1, saes: o.saes }),
       announced: () => {}, auditHead: () => ({ records: this.audit.length, head: new Uint8Array(32) }),
     })
     const pool = new Pool(base(o.peer), [1])
-    const local = new LocalPool(base(o.id))
+    const local = new LocalPool(base(o.id), 65_536)
     const service = new PoolKeyService({
       self: o.id, clock, vault, kv, soon: base(o.id).soon, fatal: (error) => { this.fatal(process, error) },
       security: (event, detail) => { this.onEvent({ type: 'security', event, detail }) },
@@ -142,14 +172,15 @@ export class SimNode {
     })
     const { dialler, listen } = o.network.node(o.id)
     const manager = createPeerManager({
-      self: o.id, peers: [{ id: o.peer, url: `wss://${o.peer}` }], handlerFor: () => pool, vault, clock, random: o.random, log: quietLog,
+      self: o.id, peers: [{ id: o.peer, url: `wss://${o.peer}` }], handlerFor: () => this.guarded(process, pool), vault, clock, random: o.random, log: quietLog,
       limits: defaultPeerLimits, dialler, listen,
     } as Parameters<typeof createPeerManager>[0])
     const tick = (): void => {
       timers[0] = clock.after(250, () => {
         pool.tick()
         local.tick()
-        if (this.running.alive) this.saveStore(kv)
+        this.drain()
+        if (process.alive) this.saveStore(kv)
         tick()
       })
     }
@@ -162,7 +193,7 @@ export class SimNode {
     void process.manager.start()
     process.timers.push(keepConnected({
       self: o.id, remote: o.peer, hasUrl: true, manager: process.manager, random: o.random, limits: defaultPeerLimits, onWait: () => {},
-      clock: { wallMs: () => o.clock.wallMs(), monoMs: () => o.clock.monoMs(), after: (ms, fn) => o.clock.after(ms, () => { if (process.alive) fn() }) },
+      clock: { wallMs: () => o.clock.wallMs(), monoMs: () => o.clock.monoMs(), after: (ms, fn) => o.clock.after(ms, () => { this.inProcess(process, fn) }) },
     }))
   }
 
@@ -187,21 +218,57 @@ export class SimNode {
     if (event.type === 'store.rolledBack') this.rolledBack = event.reason
   }
 
-  /** A failed store: the process ends, as src/main.ts does. */
-  fatalError: unknown
+  /** Errors that no disk made: bugs of the engine. */
+  readonly bugs: string[] = []
+  /** The process ends, as src/main.ts does: after a failed disk, or after a bug. */
   private fatal (process: Process, error: unknown): void {
     if (!process.alive) return
-    this.fatalError = error
+    if (!(error instanceof KmeError && error.code.startsWith('STORE_'))) this.bugs.push(error instanceof Error ? error.stack ?? error.message : String(error))
     this.end(process)
     this.disk.kill()
   }
 
+  /** Runs a callback of the process; what it throws after its own end goes nowhere, and before ends it. */
+  private inProcess (process: Process, fn: () => void): void {
+    if (!process.alive) return
+    try { fn() } catch (error) { this.fatal(process, error) }
+  }
+
+  /** The peer channel calls into the engine within the other node's events: the death of one process must not unwind through the other. */
+  private guarded (process: Process, pool: Pool): PeerHandler {
+    const call = (fn: () => void): void => {
+      if (!process.alive) return
+      try { fn() } catch (error) {
+        if (error instanceof KmeError && error.code === 'PROTOCOL') throw error
+        this.fatal(process, error)
+      }
+    }
+    return {
+      pads: pool.pads, hello: () => pool.hello(), onHello: (body) => { call(() => { pool.onHello(body) }) },
+      onMessage: (name, body) => { call(() => { pool.onMessage(name, body) }) }, onReady: (channel) => { call(() => { pool.onReady(channel) }) },
+      onClosed: (reason) => { call(() => { pool.onClosed(reason) }) }, onWritable: () => { call(() => { pool.onWritable() }) },
+    }
+  }
+
   private end (process: Process): void {
     process.alive = false
-    this.o.network.kill(this.o.id)
-    for (const cancel of process.timers) cancel()
-    process.vault.zeroize()
     this.process = undefined
+    for (const cancel of process.timers) cancel()
+    this.o.network.kill(this.o.id)
+    queueMicrotask(() => { process.vault.zeroize() }) // Whoever called into it is still on the stack.
+  }
+
+  private hasLostLocalPool = false
+  /** The next start voids the pool with itself: what a stamp that is not its own does. */
+  loseLocalPool (): void { this.hasLostLocalPool = true }
+
+  /** A new machine: an empty disk, another store, and a ring whose frames nobody waits for. */
+  replaceDisk (): void {
+    this.disk.restore(new SimDisk())
+    this.storeId = this.o.random.bytes(16)
+    this.ageBaseMs = 0
+    this.rolledBack = ''
+    this.ring.length = this.taken = 0
   }
 
   /** SIGKILL: the newest `lost` unflushed transactions are gone. */
@@ -224,21 +291,62 @@ export class SimNode {
 
   // --- device and SAEs ---------------------------------------------------------------------------------------------
 
-  /** The link delivers a frame: `payload` is sealed as the ingest path does. */
+  /** The link delivers a frame into this KME's ring. The device keeps it there until it is durable. */
   frame (id: number, payloadSeed: number, length = 3_968): void {
+    if (this.ring.length >= RING_FRAMES) return
+    this.ring.push({ name: { link: 1, id: id.toString(16).padStart(32, '0'), offset: 0 }, seed: payloadSeed, length })
+    if (this.process !== undefined) this.inProcess(this.process, () => { this.drain() })
+  }
+
+  /** After a start the device sends again what was not acknowledged; the ring's reader drops what the store knows (device.md 5.5). */
+  private forgetKnownFrames (kv: Kv): void {
+    this.taken = 0
+    if (this.ring.length === 0) return
+    const finished = new Set<string>()
+    for (const { value } of kv.range(tableOf('tomb', this.o.peer))) {
+      for (let at = 0; at < value.length; at += RECORD_HEADER_BYTES) finished.add(recordName(value.subarray(at, at + RECORD_HEADER_BYTES)).id)
+    }
+    const fresh = this.ring.filter((f) => !kv.has(frameKey(f.name)) && !finished.has(f.name.id))
+    this.ring.splice(0, this.ring.length, ...fresh)
+  }
+
+  /** Seals what waits in the ring, as the ingest path does, in batches. */
+  private drain (): void {
     const process = this.process
-    if (process === undefined || !process.pool.hungry) return
-    const header = makeRecordHeader(RECORD_KIND.device, { link: 1, id: id.toString(16).padStart(32, '0'), offset: 0 }, length, 1, process.start)
-    const record = new Uint8Array(RECORD_STRIDE)
-    const bytes = process.vault.sealBytes(process.sealer, header, framePayload(payloadSeed, length), record)
-    process.pool.ingest(record, [bytes], 1)
+    if (process === undefined) return
+    while (process.alive && this.taken < this.ring.length && process.pool.hungry) {
+      const batch = this.ring.slice(this.taken, this.taken + BATCH_FRAMES)
+      const records = new Uint8Array(batch.length * RECORD_STRIDE)
+      const meta = new Uint32Array(batch.length * META_NUMBERS)
+      batch.forEach((f, i) => {
+        const header = makeRecordHeader(RECORD_KIND.device, f.name, f.length, 1, process.start)
+        meta[i * META_NUMBERS] = process.vault.sealBytes(process.sealer, header, framePayload(f.seed, f.length), records.subarray(i * RECORD_STRIDE))
+      })
+      this.taken += batch.length
+      process.pool.ingest(records, meta, batch.length)
+      process.kv.flushed().then(() => {
+        if (!process.alive) return
+        this.ring.splice(0, batch.length)
+        this.taken -= batch.length
+      }).catch((error: unknown) => { this.fatal(process, error) })
+    }
   }
 
   enc (request: Partial<EncKeysRequest> & Pick<EncKeysRequest, 'caller' | 'slave'>, then: (answer: Answer) => void): void {
-    this.running.service.encKeys({ additionalSlaves: [], number: 1, sizeBits: 256, extensions: [], ...request }, replyTo(then))
+    const process = this.running
+    this.inProcess(process, () => { process.service.encKeys({ additionalSlaves: [], number: 1, sizeBits: 256, extensions: [], ...request }, replyTo(then)) })
   }
 
-  dec (request: DecKeysRequest, then: (answer: Answer) => void): void { this.running.service.decKeys(request, replyTo(then)) }
+  dec (request: DecKeysRequest, then: (answer: Answer) => void): void {
+    const process = this.running
+    this.inProcess(process, () => { process.service.decKeys(request, replyTo(then)) })
+  }
+
+  /** An operator voids the pool. */
+  voidPool (): void {
+    const process = this.running
+    this.inProcess(process, () => { process.pool.void('an operator said so') })
+  }
 
   /** Ends and deletes the temporary folder. */
   dispose (): void {

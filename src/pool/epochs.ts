@@ -80,7 +80,10 @@ export class Epochs {
     if (row === undefined) {
       const block = core.blocks.get(body.block)
       if (block === undefined || block.purpose !== 'id' || this.rows.size >= EPOCHS_MAX) throw core.protocol(`ID epoch ${body.epoch} from block ${body.block}, which is not here`)
-      if (block.state === 'accepted') this.erasure.bookConfirmed(block)
+      if (block.state === 'accepted') {
+        block.state = 'usable' // The epoch says that the proposer has our confirmation. Erased at once, so its row needs no writing.
+        this.erasure.bookConfirmed(block)
+      }
       row = this.derive(block, views, body.epoch, true)
     }
     if (!sameBytes(row.check, body.check)) throw core.protocol(`ID epoch ${body.epoch} has other keys there`)

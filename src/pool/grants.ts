@@ -19,6 +19,7 @@ export class Grants {
   askIfDry (): void {
     const now = this.core.deps.clock.monoMs()
     if (!this.core.ready || this.lane.unopenedCount > 0 || now - this.askedMs < ASK_MS) return
+    if (this.core.meta.generation > this.core.meta.highestEpoch) return // Blocks of older epochs could not be used.
     this.askedMs = now
     this.core.send('grantAsk', { lane: 0, blocks: BLOCKS_PER_GRANT })
   }

@@ -83,7 +83,8 @@ export class Greeting {
     meta.theirStore = Uint8Array.from(mine.storeId)
     meta.theirIncarnation = mine.incarnation
     meta.theirNonce = Uint8Array.from(mine.nonce)
-    meta.highestBlock = Math.max(meta.highestBlock, mine.highestBlock, yours?.highestBlock ?? 0)
+    // Only the proposer gives numbers; the other side's mark says what it has seen, or proposals under way would be dead on arrival.
+    if (this.core.proposer) meta.highestBlock = Math.max(meta.highestBlock, mine.highestBlock, yours?.highestBlock ?? 0)
     meta.highestEpoch = Math.max(meta.highestEpoch, ...mine.epochs.map((e) => e.epoch))
     if (yours === null) return
     meta.horizonMine = Math.max(meta.horizonMine, ...yours.horizons.map((h) => h.index))

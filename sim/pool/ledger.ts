@@ -1,0 +1,150 @@
+import type { Answer, GotKey } from './node.js'
+
+/** An SAE and the node (by index) that serves it. */
+export interface Party { readonly sae: string, readonly home: number }
+
+interface Given {
+  readonly key: string
+  readonly master: Party
+  readonly slaves: readonly Party[]
+  readonly atMs: number
+  /** The KMEs owe this key to its slaves: nothing has happened since that takes stock away. */
+  isOwed: boolean
+  /** Slaves that have it, and slaves whose request was never answered (it counts as delivered, or not). */
+  readonly fetched: Set<string>
+  readonly unanswered: Set<string>
+  /** The slave's store was restored since: it may deliver once more (I5). */
+  mayComeAgain: boolean
+}
+
+export interface Fetch { readonly id: string, readonly caller: Party, readonly master: string }
+
+/**
+ * The model's own book of every key that any SAE ever got: no byte twice (I1), equal bytes for equal IDs and nobody else's
+ * (I3), once for each slave (I4), and what was issued can be fetched (design 3.7, 3.8). Knows nothing of blocks.
+ */
+export class Ledger {
+  readonly violations: string[] = []
+  delivered = 0
+  fetched = 0
+  /** Refusals by code: tells a run that tests nothing from one that does. */
+  readonly refusals = new Map<string, number>()
+  private readonly given = new Map<string, Given>()
+  /** Every 8-byte unit handed to a master, with its key. */
+  private readonly units = new Map<string, string>()
+  private ids: string[] = []
+  private isDoubtful = false
+
+  constructor (private readonly nowMs: () => number, private readonly fetchTtlMs: () => number) {}
+
+  fault (what: string): void { this.violations.push(what) }
+
+  /** Stock may be void from here on (a restored store, a new one, an operator): what was issued is not owed any more, nor what is issued until `sure`. */
+  doubt (): void {
+    this.isDoubtful = true
+    for (const g of this.given.values()) g.isOwed = false
+  }
+
+  /** Both KMEs have met since the last doubt. */
+  sure (): void {
+    if (this.isDoubtful) this.doubt()
+    this.isDoubtful = false
+  }
+
+  /** The store of a node became an older one: what was claimed there since may be claimed again, by the same slave. */
+  forgave (home: number): void {
+    for (const g of this.given.values()) if (g.slaves.some((s) => s.home === home)) g.mayComeAgain = true
+  }
+
+  // --- to masters ---------------------------------------------------------------------------------------------------
+
+  gave (master: Party, slaves: readonly Party[], number: number, sizeBits: number, answer: Answer): void {
+    if ('refusal' in answer) { this.refused(answer.refusal.code); return }
+    if (answer.keys.length !== number) this.fault(`${master.sae} asked for ${number} keys and got ${answer.keys.length}`)
+    for (const key of answer.keys) this.book(key, master, slaves, sizeBits)
+  }
+
+  private book ({ id, key }: GotKey, master: Party, slaves: readonly Party[], sizeBits: number): void {
+    this.delivered++
+    const bytes = Buffer.from(key, 'base64')
+    if (bytes.length * 8 !== sizeBits) this.fault(`key ${id} has ${bytes.length * 8} bits, not ${sizeBits}`)
+    if (this.given.has(id)) this.fault(`key_ID ${id} was given before`)
+    for (let at = 0; at + 8 <= bytes.length; at += 8) {
+      const unit = bytes.toString('hex', at, at + 8)
+      const before = this.units.get(unit)
+      if (before !== undefined) { this.fault(`bytes of ${id} (${master.sae} to ${slaves.map((s) => s.sae).join()}) were given before as ${before}`); return }
+      this.units.set(unit, id)
+    }
+    this.given.set(id, { key, master, slaves, atMs: this.nowMs(), isOwed: !this.isDoubtful, fetched: new Set(), unanswered: new Set(), mayComeAgain: false })
+    this.ids.push(id)
+  }
+
+  // --- to slaves ----------------------------------------------------------------------------------------------------
+
+  /** IDs, newest first, that the slave has not got yet. At most `count`, of one master and one slave, as one request. */
+  waiting (count: number, skip: number): { readonly ids: string[], readonly caller: Party, readonly master: string } | undefined {
+    const ids: string[] = []
+    let caller: Party | undefined, master = ''
+    for (let i = this.ids.length - 1; i >= 0 && ids.length < count; i--) {
+      const id = this.ids[i]!
+      const g = this.given.get(id)!
+      if (caller !== undefined && (g.master.sae !== master || !g.slaves.some((s) => s.sae === caller!.sae))) continue
+      const slave = caller ?? g.slaves.find((s) => !g.fetched.has(s.sae))
+      if (slave === undefined || g.fetched.has(slave.sae)) continue
+      if (skip-- > 0) continue
+      caller = slave
+      master = g.master.sae
+      ids.push(id)
+    }
+    return caller === undefined ? undefined : { ids, caller, master }
+  }
+
+  /** Any ID ever given, with its audience. */
+  any (index: number): { readonly id: string, readonly master: Party, readonly slaves: readonly Party[] } | undefined {
+    const id = this.ids[index % Math.max(1, this.ids.length)]
+    if (id === undefined) return undefined
+    const { master, slaves } = this.given.get(id)!
+    return { id, master, slaves }
+  }
+
+  get count (): number { return this.ids.length }
+
+  /** A request is on its way. Until it is answered nobody knows whether it counts. */
+  asked (ids: readonly string[], caller: Party): void { for (const id of ids) this.given.get(id)?.unanswered.add(caller.sae) }
+
+  /** @param wasAsked Unanswered requests before this one: then a refusal proves nothing. */
+  got (ids: readonly string[], caller: Party, master: string, hadUnanswered: boolean, answer: Answer): void {
+    if ('refusal' in answer) {
+      const { code } = answer.refusal
+      this.refused(`dec ${code}`)
+      if (!hadUnanswered) for (const id of ids) this.given.get(id)?.unanswered.delete(caller.sae)
+      if ((code === 'KEYS_NOT_FOUND' || code === 'UNAUTHORIZED') && !hadUnanswered && ids.every((id) => this.isDue(id, caller, master))) {
+        this.fault(`${caller.sae} was issued ${ids.join()} by ${master} and is refused: ${code}`)
+      }
+      return
+    }
+    answer.keys.forEach((k, i) => { this.take(k, ids[i]!, caller, master) })
+  }
+
+  private take (k: GotKey, id: string, caller: Party, master: string): void {
+    const g = this.given.get(id)
+    if (k.id !== id) this.fault(`asked for ${id}, got ${k.id}`)
+    if (g === undefined) { this.fault(`a key for ${id}, which was never given`); return }
+    if (k.key !== g.key) this.fault(`key ${id} has other bytes at ${caller.sae}`)
+    if (g.master.sae !== master || !g.slaves.some((s) => s.sae === caller.sae)) this.fault(`key ${id} of ${g.master.sae} went to ${caller.sae} who named ${master}`)
+    if (g.fetched.has(caller.sae) && !g.mayComeAgain) this.fault(`key ${id} was fetched twice by ${caller.sae}`)
+    g.fetched.add(caller.sae)
+    g.unanswered.delete(caller.sae)
+    this.fetched++
+  }
+
+  hasUnanswered (ids: readonly string[], caller: Party): boolean { return ids.some((id) => this.given.get(id)?.unanswered.has(caller.sae) === true) }
+
+  /** The slave has a right to it now. */
+  private isDue (id: string, caller: Party, master: string): boolean {
+    const g = this.given.get(id)
+    return g !== undefined && g.isOwed && g.master.sae === master && g.slaves.some((s) => s.sae === caller.sae) && !g.fetched.has(caller.sae) && this.nowMs() - g.atMs < this.fetchTtlMs() - 1_000
+  }
+
+  private refused (code: string): void { this.refusals.set(code, (this.refusals.get(code) ?? 0) + 1) }
+}

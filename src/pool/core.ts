@@ -1,0 +1,132 @@
+import { timingSafeEqual } from 'node:crypto'
+import type { BlockHandle } from '../device/native.js'
+import { KmeError } from '../kernel/errors.js'
+import type { MessageName, Body } from '../peer/messages.js'
+import type { PeerChannel } from '../peer/ports.js'
+import type { KvWriter } from '../store/kv.js'
+import type { PoolDeps } from './ports.js'
+import {
+  accountKey, blockKey, encodeRow, framesKey, getRow, metaKey, newAccount, newMeta, outboxKey, putRow, tableOf, decodeRow,
+  type AccountRow, type BlockRow, type FrameRef, type MetaRow,
+} from './rows.js'
+
+export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && timingSafeEqual(a, b)
+
+type Sequenced = { [N in MessageName]: Body<N> extends { seq: number } ? N : never }[MessageName]
+
+/**
+ * The state that the parts of one pool share: its rows in memory, one transaction helper, the way to the peer.
+ * Rows in memory and in the store change together, in `commit`; if that fails the process must end (`fatal`),
+ * because memory would be ahead of the disk.
+ */
+export class PoolCore {
+  readonly meta: MetaRow
+  readonly account: AccountRow
+  readonly blocks = new Map<number, BlockRow>()
+  channel: PeerChannel | undefined
+  /** True between the end of a resynchronisation and the loss of the channel. */
+  ready = false
+  /** Everything up to this number of the outbox is done with. */
+  private acknowledged = 0
+  private stuckSinceMs: number | undefined
+  private deferred: (() => void)[] | undefined
+
+  constructor (readonly deps: PoolDeps) {
+    this.meta = getRow<MetaRow>(deps.kv, metaKey(deps.remote)) ?? newMeta()
+    this.account = getRow<AccountRow>(deps.kv, accountKey(deps.remote)) ?? newAccount()
+    this.acknowledged = this.meta.lastSent
+    for (const { seq } of this.outbox(0)) { this.acknowledged = seq - 1; break }
+    for (const { value } of deps.kv.range(tableOf('block', deps.remote))) {
+      const row = decodeRow<BlockRow>(value)
+      this.blocks.set(row.number, row)
+    }
+  }
+
+  get pool (): string { return this.deps.remote }
+  /** The KME with the lower ID numbers and proposes the blocks. */
+  get proposer (): boolean { return this.deps.self < this.deps.remote }
+
+  /** One atomic step: `fn` changes rows in memory and in the store. Meta and account are written with it. */
+  commit<T> (fn: (tx: KvWriter) => T): T {
+    const deferred: (() => void)[] = this.deferred = []
+    try {
+      const result = this.deps.kv.transact((tx) => {
+        const result = fn(tx)
+        putRow(tx, metaKey(this.pool), this.meta)
+        putRow(tx, accountKey(this.pool), this.account)
+        return result
+      })
+      this.deferred = undefined
+      for (const then of deferred) this.durable(then)
+      return result
+    } catch (error) {
+      this.deferred = undefined
+      // A peer's message that does not fit is found before any row is changed: it ends the connection, not the process.
+      if (!(error instanceof KmeError && error.code === 'PROTOCOL')) this.deps.fatal(error)
+      throw error
+    }
+  }
+
+  /** Runs `then` when everything committed so far is on disk; asked inside a commit, that commit too. */
+  durable (then: () => void): void {
+    if (this.deferred !== undefined) { this.deferred.push(then); return }
+    this.deps.kv.flushed().then(then).catch((error: unknown) => { this.deps.fatal(error) })
+  }
+
+  putBlock (tx: KvWriter, block: BlockRow): void {
+    this.blocks.set(block.number, block)
+    tx.put(blockKey(this.pool, block.number), encodeRow(block))
+  }
+
+  framesOf (number: number): FrameRef[] {
+    return getRow<FrameRef[]>(this.deps.kv, framesKey(this.pool, number)) ?? []
+  }
+
+  send<N extends MessageName> (name: N, body: Body<N>): boolean {
+    return this.channel?.send(name, body) === 'sent'
+  }
+
+  /** Queues a message in the transaction of its effect. It is sent when durable and resent until it is acknowledged. */
+  enqueue<N extends Sequenced> (tx: KvWriter, name: N, body: Omit<Body<N>, 'seq' | 'first'>): void {
+    const seq = ++this.meta.lastSent
+    const whole = { ...body, seq, first: false } as Body<N>
+    tx.put(outboxKey(this.pool, seq), encodeRow({ name, body: whole }))
+    if (this.stuckSinceMs === undefined) this.stuckSinceMs = this.deps.clock.monoMs()
+    this.durable(() => { if (this.ready) this.sendSequenced({ name, body: whole, seq }) })
+  }
+
+  /** Sends one entry of the outbox; false when the channel did not take it. */
+  sendSequenced ({ name, body, seq }: { name: MessageName, body: object, seq: number }): boolean {
+    return this.channel?.send(name, { ...body, first: seq <= this.acknowledged + 1 }) === 'sent'
+  }
+
+  get outboxEmpty (): boolean { return this.acknowledged >= this.meta.lastSent }
+
+  /** How long the outbox has had entries without any acknowledgement. */
+  outboxStuckMs (): number { return this.stuckSinceMs === undefined ? 0 : this.deps.clock.monoMs() - this.stuckSinceMs }
+
+  /** Our outbox in order, for resending; entries up to `processed` are done with. */
+  * outbox (processed: number): Iterable<{ name: MessageName, body: object, seq: number }> {
+    for (const { key, value } of this.deps.kv.range({ start: outboxKey(this.pool, processed + 1), end: tableOf('outbox', this.pool).end })) {
+      const { name, body } = decodeRow<{ name: MessageName, body: object }>(value)
+      yield { name, body, seq: key[2] as number }
+    }
+  }
+
+  dropOutbox (tx: KvWriter, upTo: number): void {
+    this.acknowledged = Math.max(this.acknowledged, upTo)
+    this.stuckSinceMs = upTo >= this.meta.lastSent ? undefined : this.deps.clock.monoMs()
+    for (const key of this.deps.kv.keys({ start: outboxKey(this.pool, 0), end: outboxKey(this.pool, upTo + 1) })) tx.remove(key)
+  }
+
+  protocol (what: string): KmeError { return new KmeError('PROTOCOL', `${this.deps.remote}: ${what}`) }
+
+  security (event: string, detail: string): void { this.deps.emit({ type: 'security', event, detail }) }
+
+  /** Bytes that are sure never to have been named, by cause. */
+  burn (cause: string, bytes: number): void {
+    if (bytes > 0) this.account.burned[cause] = (this.account.burned[cause] ?? 0) + bytes
+  }
+
+  release (handle: BlockHandle | undefined): void { if (handle !== undefined) this.deps.vault.dropBlock(handle) }
+}
