@@ -2,7 +2,6 @@ import { url as inspectorUrl } from 'node:inspector'
 import type { MainModule } from './cli/commands/serve.js'
 import { exitCodes } from './cli/exit-codes.js'
 import type { Config } from './config/schema.js'
-import { checkRandomSource } from './crypto/health.js'
 import { environmentVariables } from './kernel/environment.js'
 import { KmeError, type KmeErrorCode } from './kernel/errors.js'
 import type { LogLevel } from './kernel/log.js'
@@ -24,7 +23,6 @@ interface Ending { readonly code: number, readonly again: boolean }
  */
 export const run: MainModule['run'] = async ({ config, version }) => {
   refuseInspector({ execArgv: process.execArgv, nodeOptions: environmentVariables('NODE_OPTIONS')['NODE_OPTIONS'] ?? '', url: inspectorUrl() })
-  checkRandomSource(systemRandom)
   const destination = openLogDestination(config.logging.destination)
   const logs = createPinoLog({
     clock: systemClock, kme: config.kme.id, level: config.logging.level as LogLevel, levels: config.logging.levels as Record<string, LogLevel>, destination: destination.stream,

@@ -50,8 +50,9 @@ export const callOwners: Readonly<Record<string, Readonly<Record<string, string>
   'new Date()': {},
   'Math.random': {},
   setTimeout: { 'src/kernel/system-clock.ts': 'the clock' },
-  setInterval: {},
+  setInterval: { 'src/kernel/system-clock.ts': 'keeps the process alive' },
   setImmediate: {
+    'src/kernel/system-clock.ts': 'the port itself',
     'sim/clock.ts': 'lets promises settle between simulated timers',
     'sim/device/': 'answers a command before it stops',
     'src/device/ring-source.ts': 'one drain per turn of the event loop',

@@ -128,5 +128,11 @@ export class PoolCore {
     if (bytes > 0) this.account.burned[cause] = (this.account.burned[cause] ?? 0) + bytes
   }
 
+  /** Books delivered bytes elsewhere: an answer that was aborted. */
+  rebook (cause: string, bytes: number): void {
+    this.account.delivered -= bytes
+    this.burn(cause, bytes)
+  }
+
   release (handle: BlockHandle | undefined): void { if (handle !== undefined) this.deps.vault.dropBlock(handle) }
 }

@@ -170,7 +170,7 @@ export class EncKeys {
     this.recent.delete(delivery)
     const { request } = d
     const bytes = request.number * (request.sizeBits >>> 3)
-    d.pool.lane.rebook('aborted', bytes)
+    d.pool.core.rebook('aborted', bytes)
     this.deps.audit.record({
       kind: 'aborted', caller: request.caller, other: request.slave, association: d.association, block: d.block, place: d.place,
       sizeBytes: request.sizeBits >>> 3, number: request.number,

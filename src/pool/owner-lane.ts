@@ -1,7 +1,9 @@
 import { CUT_INSUFFICIENT, CUT_NO_ROOM, type LaneHandle } from '../device/native.js'
 import type { Body } from '../peer/messages.js'
 import type { PoolCore } from './core.js'
+import { CutBooks } from './cut-books.js'
 import type { Erasure } from './erasure.js'
+import { LastFifth } from './last-fifth.js'
 import { Rate } from './rate.js'
 import { usableBytes, type BlockRow } from './rows.js'
 import type { BlockViews } from './views.js'
@@ -11,7 +13,6 @@ const OPENING_MAX = 256
 /** At most this many blocks are leased at once: it bounds what the lane pins in the arena. */
 const LEASED_BLOCKS_MAX = 8
 const CLOSE_BATCH = 32
-const FREE_EVERY = 16
 
 interface Stretch { readonly block: BlockRow, readonly from: number, readonly to: number, readonly last: boolean }
 
@@ -32,13 +33,8 @@ export class OwnerLane {
   private readonly finished: BlockRow[] = []
   private leasing = false
   readonly used: Rate
-  /** Bytes cut since the account was written. */
-  private cutBytes = 0
-  private skippedBytes = 0
-  private paddedBytes = 0
-  private fullest = 0
-  private wasShort = false
-  private freeIn = 0
+  private readonly books: CutBooks
+  private readonly lastFifth: LastFifth
   spending = false
   /** Blocks opened, decayed by the pool's tick: what this side uses. */
   openedLately = 0
@@ -52,6 +48,8 @@ export class OwnerLane {
   ) {
     this.handle = core.deps.vault.createLane()
     this.used = new Rate(core.deps.clock)
+    this.books = new CutBooks(core)
+    this.lastFifth = new LastFifth(() => this.freeBytes(core.ready || alone))
   }
 
   // --- stock ------------------------------------------------------------------------------------------
@@ -231,9 +229,7 @@ export class OwnerLane {
       return length
     }
     const unit = sizeBytes + 7 & ~7
-    this.cutBytes += count * sizeBytes
-    this.paddedBytes += count * (unit - sizeBytes)
-    this.skippedBytes += taken[2]!
+    this.books.add(count, sizeBytes, unit, taken[2]!)
     this.used.add(count * unit)
     this.trim()
     this.lease()
@@ -243,30 +239,11 @@ export class OwnerLane {
   /** Runs `then` after the next lease arrives. The caller bounds the time it waits. */
   afterLease (then: () => void): void { this.waiters.push(then) }
 
-  /** Whether taking `bytes` reaches into the last fifth of what the lane had at its fullest. */
-  shortAfter (bytes: number): boolean {
-    if (--this.freeIn > 0) return this.wasShort // Counting the lane is not free: once in 16 requests.
-    this.freeIn = FREE_EVERY
-    const free = this.freeBytes(this.core.ready || this.alone)
-    this.fullest = Math.max(free, this.fullest * 0.999)
-    return this.wasShort = free - bytes < this.fullest / 5
-  }
+  /** Whether taking `bytes` reaches into the last fifth of the lane. */
+  shortAfter (bytes: number): boolean { return this.lastFifth.reachedBy(bytes) }
 
-  /** Books delivered bytes elsewhere: an answer that was aborted. */
-  rebook (cause: string, bytes: number): void {
-    this.core.account.delivered -= bytes
-    this.core.burn(cause, bytes)
-  }
-
-  /** Moves what was cut since the last time from 'leased' to its accounts. Called inside a commit. */
-  bookCuts (): void {
-    const { account } = this.core
-    account.delivered += this.cutBytes
-    this.core.burn('padding', this.paddedBytes)
-    this.core.burn('tail', this.skippedBytes)
-    account.leased -= this.cutBytes + this.paddedBytes + this.skippedBytes
-    this.cutBytes = this.paddedBytes = this.skippedBytes = 0
-  }
+  /** Moves what was cut since the last time to its accounts. Called inside a commit. */
+  bookCuts (): void { this.books.book() }
 
   // --- ends of blocks ------------------------------------------------------------------------------------------
 

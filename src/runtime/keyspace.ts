@@ -180,6 +180,7 @@ export class Keyspace implements StorePort {
     })
     this.every(SWEEP_MS, () => {
       this.now.audit.trim()
+      this.now.store.keys.retire() // The hour's key takes no more records; those that hold none are erased.
       this.now.store.keys.sweep().catch((error: unknown) => { this.fail(error) })
     })
     this.every(SPACE_MS, () => { this.checkSpace() })

@@ -7,6 +7,7 @@ import type { OperatorAudit, Role } from '../admin/port.js'
 import { adminRoutes } from '../admin/routes.js'
 import { AdminServer } from '../admin/server.js'
 import type { Config } from '../config/schema.js'
+import { checkRandomSource } from '../crypto/health.js'
 import type { HttpCounters } from '../http/counters.js'
 import type { Log } from '../kernel/log.js'
 import type { Random } from '../kernel/random.js'
@@ -58,8 +59,9 @@ export class Kme {
   private httpCounters: HttpCounters | undefined
   private stopWatching: Cancel = () => {}
 
-  /** @throws KmeError `CERTIFICATE_INVALID`, `ADDON_MISSING`, `MEMORY_NOT_LOCKED`. */
+  /** @throws KmeError `CERTIFICATE_INVALID`, `ADDON_MISSING`, `MEMORY_NOT_LOCKED`, `RANDOM_FAILED`. */
   static async make (options: KmeOptions): Promise<Kme> {
+    checkRandomSource(options.random)
     return new Kme(options, await openTrustStores(options.config, options.clock))
   }
 
