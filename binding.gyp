@@ -16,5 +16,10 @@
       "target_name": "glibc_shim",
       "sources": ["native/glibc/shim.cc"],
     },
+    {
+      # Load for measurements (bench/, tests): its TLS is the OpenSSL that Node carries.
+      "target_name": "loadgen",
+      "sources": ["native/bench/client_tls.cc", "native/bench/connection.cc", "native/bench/slice.cc", "native/bench/loadgen.cc"],
+    },
   ],
 }
