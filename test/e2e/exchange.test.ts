@@ -1,0 +1,128 @@
+import { readFileSync } from 'node:fs'
+import t, { type Test } from 'tap'
+import { leafPaths } from '../../src/crypto/pki-files.js'
+import { qkme } from '../cli/world.js'
+import { idsOf, keysOf, type Reply } from './sae.js'
+import { startWorld } from './world.js'
+
+const SENTENCE = 'one or more keys specified are not found on KME'
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
+
+const world = await startWorld(t)
+const a1 = world.sae('sae-a-1', 'a'), a2 = world.sae('sae-a-2', 'a'), b1 = world.sae('sae-b-1', 'b'), b2 = world.sae('sae-b-2', 'b')
+const bytesOf = (key: string): number => Buffer.from(key, 'base64').length
+const notFound = (t: Test, reply: Reply): void => {
+  t.equal(reply.status, 400)
+  t.equal(reply.json().message, SENTENCE)
+}
+
+t.test('status, keys to the master, the same keys to the slave, in both directions and once', async (t) => {
+  for (const [master, slave, target] of [[a1, b1, 'kme-b'], [b2, a2, 'kme-a']] as const) {
+    const status = await master.status(slave.id)
+    t.match(status.json(), { target_KME_ID: target, master_SAE_ID: master.id, slave_SAE_ID: slave.id, key_size: 256, max_key_per_request: 128 })
+    t.ok(status.json().stored_key_count > 100)
+    t.equal(status.headers['cache-control'], 'no-store')
+    for (const ask of [{}, {}, { number: 3 }, { number: 5, size: 1024 }]) {
+      const keys = keysOf(await master.enc(slave.id, ask))
+      t.equal(keys.length, ask.number ?? 1)
+      t.ok(keys.every(({ id, key }) => uuid.test(id) && bytesOf(key) === (ask.size ?? 256) / 8))
+      t.same(keysOf(await slave.dec(master.id, idsOf(keys))), keys, 'the same bytes under the same IDs, in the order of the request')
+      notFound(t, await slave.dec(master.id, idsOf(keys)))
+    }
+  }
+})
+
+t.test('every size from the smallest to the largest, and 128 keys at once', async (t) => {
+  for (const size of [64, 72, 80, 128, 192, 256, 264, 520, 2_048, 4_104, 8_184, 8_192]) {
+    const keys = keysOf(await a1.enc(b1.id, { size, number: 2 }))
+    t.ok(keys.every(({ key }) => bytesOf(key) === size / 8), `${size} bits`)
+    t.same(keysOf(await b1.dec(a1.id, idsOf(keys))), keys)
+  }
+  const many = keysOf(await a2.enc(b2.id, { number: 128 }))
+  t.equal(new Set(many.map(({ key }) => key)).size, 128)
+  t.same(keysOf(await b2.dec(a2.id, idsOf(many))), many)
+  t.equal((await a1.enc(b1.id, { number: 129 })).status, 400)
+  t.match((await a1.post(b1.id, { size: 100 })).json(), { message: 'size shall be a multiple of 8' })
+})
+
+t.test('one bad ID fails the whole request and consumes nothing', async (t) => {
+  const keys = keysOf(await a1.enc(b1.id, { number: 2 }))
+  notFound(t, await b1.dec(a1.id, [...idsOf(keys), '550e8400-e29b-41d4-a716-446655440000']))
+  t.same(keysOf(await b1.dec(a1.id, idsOf(keys))), keys)
+})
+
+t.test('two slaves at the other KME: both get the key, each once, in either order', async (t) => {
+  for (const [first, second] of [[b1, b2], [b2, b1]] as const) {
+    const keys = keysOf(await a1.post('sae-b-1', { number: 4, additional_slave_SAE_IDs: ['sae-b-2'] }))
+    for (const slave of [first, second]) {
+      t.same(keysOf(await slave.dec(a1.id, idsOf(keys))), keys, slave.id)
+      notFound(t, await slave.dec(a1.id, idsOf(keys)))
+    }
+  }
+})
+
+t.test('two SAEs of one KME: a local pool that says that it is not from QKD', async (t) => {
+  t.match((await a1.status(a2.id)).json(), { source_KME_ID: 'kme-a', target_KME_ID: 'kme-a' })
+  const reply = await a1.enc(a2.id, { number: 2 })
+  t.match(reply.json().keys[0].key_extension, { qkme_source: 'local-random' })
+  const keys = keysOf(reply)
+  t.same(keysOf(await a2.dec(a1.id, idsOf(keys))), keys)
+  notFound(t, await a2.dec(a1.id, idsOf(keys)))
+})
+
+t.test('a key is only for whom it was made', async (t) => {
+  const keys = keysOf(await a1.enc(b1.id, { number: 1 }))
+  for (const [caller, master] of [[b2, a1], [a1, a1], [a2, a1], [a1, b1]] as const) {
+    const reply = await caller.dec(master.id, idsOf(keys))
+    t.equal(reply.status, 401, `${caller.id} asks`)
+    t.equal(reply.text, '')
+  }
+  notFound(t, await b1.dec(a2.id, idsOf(keys)))
+  const forged = await b2.call('GET', `/api/v1/keys/${a1.id}/dec_keys?key_ID=${keys[0]!.id}`, undefined, { headers: { 'x-forwarded-client-cert': 'CN=sae-b-1', 'x-sae-id': 'sae-b-1', 'x-ssl-client-s-dn': 'CN=sae-b-1', 'x-original-url': '/' } })
+  t.equal(forged.status, 401, 'a header names nobody')
+  t.same(keysOf(await b1.dec(a1.id, idsOf(keys))), keys)
+  t.match((await a1.enc('sae-nobody')).json(), { details: [{ slave_SAE_ID: 'unknown' }] })
+})
+
+t.test('who is not an SAE of this KME gets nothing', async (t) => {
+  const stranger = await world.issue({ profile: 'sae', id: 'sae-x' })
+  const expired = await world.issue({ profile: 'sae', id: 'sae-a-9', notBeforeMs: Date.parse('2020-01-01'), days: 10 })
+  const refused = async (name: string, files: Parameters<typeof world.sae>[2]): Promise<void> => {
+    const outcome = await world.sae('sae-a-1', 'a', files).status('sae-b-1').then((reply) => reply.status, (error: Error) => error)
+    t.ok(outcome === 401 || outcome instanceof Error, `${name}: ${String(outcome)}`)
+  }
+  t.equal((await world.sae('sae-x', 'a', stranger).status('sae-b-1')).status, 401, 'a certificate of the right CA, not registered')
+  await refused('no certificate', {})
+  await refused('expired', expired)
+  await refused('a KME\'s certificate at the door for SAEs', leafPaths(world.pki.folder, 'kme', 'kme-b', 'peer'))
+  await refused('a certificate of another CA', await world.issue({ profile: 'operator', id: 'sae-a-1' }))
+  const atPeers = world.sae('sae-a-1', 'a')
+  await t.rejects(atPeers.call('GET', '/', undefined, { port: world.kmes.a.peerPort, agent: false, ...tlsOf('sae-a-1') }), 'an SAE\'s certificate at the door for KMEs')
+})
+
+const tlsOf = (sae: string) => {
+  const files = leafPaths(world.pki.folder, 'sae', sae, 'client')
+  return { cert: readFileSync(files.certificate), key: readFileSync(files.key), ca: readFileSync(world.file('pki/kme-ca.crt')) }
+}
+
+t.test('the command line against the running KME', async (t) => {
+  const at = ['--config', world.kmes.a.configFile, '--json']
+  const status = await qkme(world.folder, ['status', ...at])
+  t.match(status.json(), { health: { ready: true }, status: { kme: 'kme-a', state: 'working' }, peers: [{ id: 'kme-b', state: 'ready' }], links: [{ state: 'up' }] })
+  t.match((await qkme(world.folder, ['sae', 'list', ...at])).json().map((sae: { id: string }) => sae.id), ['sae-a-1', 'sae-a-2'])
+  t.equal((await qkme(world.folder, ['sae', 'suspend', 'sae-a-2', ...at])).code, 0)
+  t.equal((await a2.status(b1.id)).status, 401, 'suspended')
+  t.equal((await a1.status(b1.id)).status, 200)
+  t.equal((await qkme(world.folder, ['sae', 'resume', 'sae-a-2', ...at])).code, 0)
+  t.equal((await a2.status(b1.id)).status, 200, 'resumed')
+  const files = (sae: string) => leafPaths(world.pki.folder, 'sae', sae, 'client')
+  const doctor = await qkme(world.folder, [
+    'doctor', '--json', '--url', `https://localhost:${world.kmes.a.restPort}`, '--cert', files('sae-a-1').certificate, '--key', files('sae-a-1').key,
+    '--ca', world.file('pki/kme-ca.crt'), '--kme', 'kme-a', '--slave', 'sae-b-1', '--exchange',
+    '--slave-url', `https://localhost:${world.kmes.b.restPort}`, '--slave-cert', files('sae-b-1').certificate, '--slave-key', files('sae-b-1').key,
+  ])
+  t.match(doctor.json(), { ok: true }, doctor.out)
+  const account = await qkme(world.folder, ['account', ...at])
+  t.equal(account.code, 0)
+  t.match(account.json(), { differenceBits: 0 })
+})
