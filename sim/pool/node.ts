@@ -10,6 +10,7 @@ import { defaultPeerLimits } from '../../src/peer/limits.js'
 import { createPeerManager, type PeerManager } from '../../src/peer/manager.js'
 import type { PeerHandler } from '../../src/peer/ports.js'
 import { keepConnected } from '../../src/peer/redial.js'
+import { ExtensionRegistry } from '../../src/pool/extensions.js'
 import { PoolKeyService } from '../../src/pool/key-service.js'
 import { LocalPool } from '../../src/pool/local-pool.js'
 import { Pool } from '../../src/pool/pool.js'
@@ -119,14 +120,25 @@ export class SimNode {
     const start = (this.starts.at(-1)?.number ?? 0) + 1
     const me = { number: start, nonce: o.random.bytes(16) }
     this.starts = [...this.starts.slice(-STARTS_KEPT), me]
-    this.saveStore(kv)
-    const process = this.build(kv, start, me.nonce)
-    this.process = process
-    if (reason !== '') process.pool.disown(reason)
-    if (reason !== '' || this.hasLostLocalPool) process.local.disown(reason)
-    this.hasLostLocalPool = false
     this.forgetKnownFrames(kv)
-    this.drain()
+    let process: Process
+    try {
+      this.saveStore(kv)
+      process = this.build(kv, start, me.nonce)
+    } catch (error) { // A disk that fails within the start: whoever starts processes tries again.
+      if (!(error instanceof KmeError)) throw error
+      this.disk.kill()
+      this.rolledBack = reason
+      return
+    }
+    this.process = process
+    this.inProcess(process, () => {
+      if (reason !== '') process.pool.disown(reason)
+      if (reason !== '' || this.hasLostLocalPool) process.local.disown(reason)
+      this.hasLostLocalPool = false
+      this.drain()
+    })
+    if (!process.alive) this.rolledBack = reason
     kv.flushed().then(() => { if (process.alive) this.connect(process) }).catch(() => {})
     await Promise.resolve()
   }
@@ -167,10 +179,10 @@ export class SimNode {
       pool: (kme) => kme === o.peer ? pool : kme === o.id ? local : undefined, pools: () => [pool, local],
       policy: { whereIs: (s) => o.saes.includes(s) ? o.id : o.peerSaes.includes(s) ? o.peer : undefined, allowed: () => true, confidentialNames: false },
       sizes: { defaultBits: 256, minBits: 64, maxBits: 8192, maxPerRequest: 128, maxKeyCount: 100_000, maxSaeIds: 16, leaseWaitMs: 50, foreignIdsPerS: 64 },
-      localSource: 'random',
+      extensions: new ExtensionRegistry(), localSource: 'random',
       audit: { record: (e) => this.audit.push(e), recordIn: (_tx, e) => this.audit.push(e), healthy: () => true }, accepting: () => process.alive,
     })
-    const { dialler, listen } = o.network.node(o.id)
+    const { dialler, listen } = this.sockets(process)
     const manager = createPeerManager({
       self: o.id, peers: [{ id: o.peer, url: `wss://${o.peer}` }], handlerFor: () => this.guarded(process, pool), vault, clock, random: o.random, log: quietLog,
       limits: defaultPeerLimits, dialler, listen,
@@ -186,6 +198,22 @@ export class SimNode {
     }
     tick()
     return Object.assign(process, { pool, local, service, manager, sealer: keys.sealer('').sealer }) as unknown as Process
+  }
+
+  /** The network as this process has it: a dial that is under way when it dies leads nowhere. */
+  private sockets (process: Process): ReturnType<SimNetwork['node']> {
+    const { dialler, listen } = this.o.network.node(this.o.id)
+    return {
+      listen,
+      dialler: {
+        reload: () => { dialler.reload() },
+        dial: (peer, on) => {
+          const cancel = dialler.dial(peer, on)
+          process.timers.push(cancel)
+          return cancel
+        },
+      },
+    }
   }
 
   private connect (process: Process): void {
@@ -278,15 +306,16 @@ export class SimNode {
   /** Drains, says bye, waits, ends. */
   async stop (timeoutMs = 1_000): Promise<void> {
     const process = this.running
-    const done = Promise.all([process.pool.stop(timeoutMs), process.local.stop()])
+    const done = Promise.all([process.pool.stop(timeoutMs), process.local.stop()]).catch((error: unknown) => { this.fatal(process, error) })
     for (let i = 0; i < 100; i++) {
       const finished = await Promise.race([done.then(() => true), this.o.clock.advanceAsync(20).then(() => false)])
       if (finished) break
     }
-    if (!process.alive) return
-    this.saveStore(process.kv)
-    this.end(process)
-    this.disk.kill()
+    this.inProcess(process, () => {
+      this.saveStore(process.kv)
+      this.end(process)
+      this.disk.kill()
+    })
   }
 
   // --- device and SAEs ---------------------------------------------------------------------------------------------

@@ -148,14 +148,14 @@ export class EncKeys {
     return pool.lane.shortAfter(bytes)
   }
 
+  /** What the mandatory extensions demand and this lane's front does not have. Optional ones are not refused for. */
   private unmet (request: EncKeysRequest, pool: KeyPool): Refusal | undefined {
-    for (const { name, value, mandatory } of request.extensions) {
-      if (!mandatory) continue
-      if (name === 'qkme_route' && value !== 'direct') return refusals.unmet(name)
-      if (name === 'qkme_route' && pool.kind === 'local') return refusals.unmet(name)
-      if (name === 'qkme_max_age_ms' && pool.core.deps.ageMs() - pool.lane.oldestBornMs() > (value as number)) return refusals.unmet(name)
-    }
-    return undefined
+    const mandatory = request.extensions.filter((e) => e.mandatory)
+    const demand = this.deps.extensions.constraint(mandatory)
+    const route = pool.kind === 'direct' ? 'direct' : undefined
+    const ageMs = pool.core.deps.ageMs() - pool.lane.oldestBornMs()
+    const met = demand !== undefined && (demand.route === undefined || demand.route === route) && (demand.maxAgeMs === undefined || ageMs <= demand.maxAgeMs)
+    return met ? undefined : refusals.unmet(mandatory.map((e) => e.name).join(', '))
   }
 
   private remember (delivery: number, request: EncKeysRequest, pool: KeyPool, association: number): void {

@@ -2,6 +2,7 @@ import type { NativeVault } from '../device/native.js'
 import type { KmeId, SaeId } from '../kernel/ids.js'
 import type { Clock } from '../kernel/time.js'
 import type { Kv, KvWriter } from '../store/kv.js'
+import type { ExtensionRegistry } from './extensions.js'
 import type { KeyPool } from './key-pool.js'
 
 /** One request in the audit trail (design 5). Numbers only: names are mapped by the sink. */
@@ -50,6 +51,7 @@ export interface ServiceDeps {
   readonly pools: () => Iterable<KeyPool>
   readonly policy: SaePolicy
   readonly sizes: KeySizes
+  readonly extensions: ExtensionRegistry
   /** What `key_extension` calls the source of a local pool's keys. */
   readonly localSource: string
   readonly audit: AuditSink

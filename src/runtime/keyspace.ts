@@ -5,6 +5,7 @@ import type { KmeId } from '../kernel/ids.js'
 import type { Log } from '../kernel/log.js'
 import type { Random } from '../kernel/random.js'
 import type { Cancel, Clock } from '../kernel/time.js'
+import { ExtensionRegistry } from '../pool/extensions.js'
 import { PoolKeyService } from '../pool/key-service.js'
 import { LocalPool } from '../pool/local-pool.js'
 import { Pool } from '../pool/pool.js'
@@ -116,7 +117,7 @@ export class Keyspace implements StorePort {
         maxPerRequest: config.pools.maxKeyPerRequest, maxKeyCount: config.pools.maxKeyCount, maxSaeIds: config.pools.maxSaeIdCount,
         leaseWaitMs: config.pools.leaseWaitMs, foreignIdsPerS: config.rateLimits.foreignIdsPerS,
       },
-      localSource: config.localPool.sourceName, audit, accepting: () => this.accepting && !this.isFull,
+      extensions: new ExtensionRegistry(), localSource: config.localPool.sourceName, audit, accepting: () => this.accepting && !this.isFull,
     })
     return { store, audit, directory, pools, local, service }
   }
