@@ -40,7 +40,7 @@ export const drawMix = (random: SimRandom, restores: boolean): Mix => {
       runwayMs: random.pick([1_000, 60_000]), leaseMinBytes: random.pick([64, 1_024]), missingFrameMs: random.pick([3_000, 30_000]),
       epochBlocksMax: random.pick([4, 2 ** 30, 2 ** 30]),
     },
-    flushMs: random.pick([0, 3, 3, 20]), delayMs: random.pick([0, 2, 20]), jitterMs: random.pick([0, 3, 40]),
+    flushMs: random.pick([0, 3, 3, 20]), delayMs: random.pick([1, 2, 20]), jitterMs: random.pick([0, 3, 40]),
     wallAheadMs: random.pick([0, 3_600_000, -3_600_000]), wallDriftPpm: random.pick([0, 200, -5_000]),
     shortFrames: random.chance(0.3), downMs: random.pick([500, 5_000, 40_000]),
   }

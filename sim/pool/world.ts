@@ -130,6 +130,7 @@ export class World {
       this.check()
     }
     if (this.ledger.violations.length > 0) return
+    for (const node of this.nodes) if (node.process === undefined) { this.ledger.fault(`${node.o.id} does not stay up`); return }
     checkAgreement(this.nodes, (what) => { this.ledger.fault(what) })
     for (const node of this.nodes) checkBalance(node, (what) => { this.ledger.fault(what) })
     for (const [master, slave] of [['a1', 'b1'], ['b1', 'a1']] as const) if (this.ledger.violations.length === 0) await this.exchange(master, slave)
@@ -139,6 +140,7 @@ export class World {
   async exchange (master: string, slave: string): Promise<void> {
     let first: Answer | undefined, second: Answer | undefined
     for (let attempt = 0; attempt < 8 && (first === undefined || 'refusal' in first); attempt++) {
+      this.frames(16) // A new ID epoch may be wanted.
       this.ask(master, [slave], 1, 256, (answer) => { first = answer })
       await this.wait(4_000)
     }

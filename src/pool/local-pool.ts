@@ -111,7 +111,7 @@ export class LocalPool implements KeyPool {
       lane.bookCuts()
       core.burn('void', core.account.leased)
       core.account.leased = 0
-      for (const block of [...core.blocks.values()]) this.erasure.block(tx, block, Math.max(0, usableBytes(block) - block.spent), 'void')
+      for (const block of [...core.blocks.values()]) this.erasure.block(tx, block, block.state === 'closed' ? 0 : usableBytes(block) - block.spent, 'void')
       this.associations.clear(tx)
       this.epochs.clear(tx)
       core.meta.generation = core.meta.highestEpoch + 1

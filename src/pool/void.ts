@@ -18,7 +18,8 @@ export class VoidPool {
       core.burn('void', core.account.leased)
       core.account.leased = 0
       for (const block of [...core.blocks.values()]) {
-        const booked = block.owner === 'mine' ? block.spent : pool.claims.claimedBytes(block.number)
+        // Of an own closed block everything is booked: it stays for local slaves only.
+        const booked = block.owner === 'theirs' ? pool.claims.claimedBytes(block.number) : block.state === 'closed' ? usableBytes(block) : block.spent
         pool.erasure.block(tx, block, Math.max(0, usableBytes(block) - booked), 'void')
         pool.claims.forget(block.number)
       }
