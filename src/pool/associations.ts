@@ -5,7 +5,9 @@ import { SLAVES_MAX } from './claims.js'
 import type { PoolCore } from './core.js'
 import { associationKey, decodeRow, putRow, tableOf, type AssociationRow, type Direction } from './rows.js'
 
-const nameOf = (master: SaeId, slaves: readonly SaeId[], local: readonly SaeId[]): string => JSON.stringify([master, [...slaves].sort(), [...local].sort()])
+const sorted = (saes: readonly SaeId[]): string => saes.length === 0 ? '' : saes.length === 1 ? saes[0]! : [...saes].sort().join('\n')
+/** SAE IDs hold no control characters, so that this is unambiguous; made on each request, so it must be cheap. */
+const nameOf = (master: SaeId, slaves: readonly SaeId[], local: readonly SaeId[]): string => `${master}\t${sorted(slaves)}\t${sorted(local)}`
 const idOf = (generation: number, number: number): number => generation * 0x10000 + number
 
 /** A refusal of the other KME is believed for so long before the same number is offered again. */

@@ -77,7 +77,7 @@ export class OwnerLane {
   /** Lane index of the block that is being spent, or of the next. */
   get cursorIndex (): number { return this.leased[0]?.block.index ?? this.opened[0]?.index ?? this.core.meta.horizonMine + 1 }
   get unopenedCount (): number { return this.unopened.length }
-  oldestBornMs (): number { return this.opened[0]?.bornMs ?? this.unopened[0]?.bornMs ?? this.core.deps.ageMs() }
+  oldestBornMs (): number { return this.leased[0]?.block.bornMs ?? this.opened[0]?.bornMs ?? this.unopened[0]?.bornMs ?? this.core.deps.ageMs() }
 
   /** Gives away up to `count` blocks wholly above the horizon, youngest first. */
   takeForGrant (count: number): BlockRow[] { return this.unopened.splice(Math.max(0, this.unopened.length - count)) }
