@@ -49,7 +49,7 @@ t.test('names are stable over a restart of the process with its state file', asy
   for (let run = 0; run < 3; run++) {
     const size = a.frames.size
     // Fresh random bytes each run (no seed): a name used twice would quarantine.
-    const device = new DeviceProcess(t, dir, ['--ring-a', ringA, '--ring-b', ringB, '--rate', '8M', '--state', state])
+    const device = new DeviceProcess(t, dir, ['--ring-a', ringA, '--ring-b', ringB, '--rate', '20M', '--state', state])
     await device.attached()
     await until(() => a.frames.size > size + 40 && b.frames.size > size + 40, 'frames')
     device.child.kill(run === 1 ? 'SIGTERM' : 'SIGKILL')

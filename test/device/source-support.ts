@@ -111,8 +111,8 @@ export class DeviceProcess {
 /** Two ends and the devices between them. */
 export const world = async (t: Test, args: readonly string[] = []) => {
   const dir = folder(t), parts = bench(), ringA = join(dir, 'a'), ringB = join(dir, 'b')
-  const a = new Listener(t, parts, { path: ringA, slots: 256 }).start(), b = new Listener(t, parts, { path: ringB, slots: 256 }).start()
-  const device = new DeviceProcess(t, dir, ['--ring-a', ringA, '--ring-b', ringB, '--rate', '8M', '--seed', 'test', ...args])
+  const a = new Listener(t, parts, { path: ringA, slots: 256 }, { stalledMs: 1_000 }).start(), b = new Listener(t, parts, { path: ringB, slots: 256 }, { stalledMs: 1_000 }).start()
+  const device = new DeviceProcess(t, dir, ['--ring-a', ringA, '--ring-b', ringB, '--rate', '20M', '--seed', 'test', ...args])
   await device.attached()
   await until(() => a.frames.size > 20 && b.frames.size > 20, 'frames')
   return { dir, parts, ringA, ringB, a, b, device }
