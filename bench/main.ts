@@ -1,0 +1,46 @@
+/** `npm run bench`: the figures of docs/performance.md, measured on this machine, in one table and one JSON file. */
+import { writeFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { line, type Figure } from './figures.js'
+import { coreCount, loadAverage } from './process.js'
+import { rows } from './rows.js'
+import { BenchSite } from './site.js'
+
+interface Options { readonly json?: string, readonly only?: readonly string[], readonly pairs: string, readonly quick?: boolean }
+
+const say = (text: string): void => { process.stdout.write(`${text}\n`) }
+
+const run = async (options: Options): Promise<void> => {
+  const pairs = options.quick === true ? 3 : Number(options.pairs), sliceMs = options.quick === true ? 300 : 1_000
+  const unknown = (options.only ?? []).filter((name) => rows[name] === undefined)
+  if (unknown.length > 0 || !Number.isInteger(pairs) || pairs < 1) throw new Error(`--only takes ${Object.keys(rows).join(', ')}; --pairs a whole number`)
+  if (coreCount() < 2) throw new Error('server and load need a core each')
+  const figures: Figure[] = []
+  let site: BenchSite | undefined, failed = false
+  say(`load average ${loadAverage()}, ${pairs} pairs of ${sliceMs} ms`)
+  try {
+    for (const name of options.only ?? Object.keys(rows)) {
+      const row = rows[name]!
+      try {
+        if (row.needs === 'site') site ??= await BenchSite.start()
+        else { await site?.stop(); site = undefined }
+        const found = await row.run({ site: site!, pairs, sliceMs })
+        figures.push(found)
+        say(line(found))
+      } catch (error) {
+        failed = true
+        say(`${name}: not measured: ${error instanceof Error ? error.message : String(error)}`)
+      }
+    }
+  } finally { await site?.stop() }
+  say(`load average ${loadAverage()}`)
+  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(figures, undefined, 1)}\n`)
+  if (failed) process.exitCode = 1
+}
+
+await new Command('bench').description('Measures this build against a bare server on this machine.')
+  .option('--json <file>', 'write the figures as JSON')
+  .option('--only <names...>', `rows to measure: ${Object.keys(rows).join(', ')}`)
+  .option('--pairs <n>', 'pairs of slices per row', '9')
+  .option('--quick', 'three short slices: shows that it works, tells no figures')
+  .action(run).parseAsync()
