@@ -46,6 +46,8 @@ export type ClaimResult = 'fresh' | 'taken' | 'overlap'
  */
 export class Claims {
   private readonly cache = new Map<number, BlockClaims>()
+  /** Blocks with a claim that is not answered yet: neither their claims leave memory nor the blocks the store. */
+  private readonly held = new Map<number, number>()
   constructor (private readonly core: PoolCore, private readonly blocksMax = 256) {}
 
   /** Whether slave number `slave` may still fetch; changes nothing. */
@@ -60,8 +62,10 @@ export class Claims {
     return 'fresh'
   }
 
+  /** Sets the claim in memory and holds the block until `letGo`. */
   take (block: BlockRow, place: number, length: number, association: number, slave: number): void {
     const claims = this.of(block)
+    this.held.set(block.number, (this.held.get(block.number) ?? 0) + 1)
     const before = claims.claimedBytes
     claims.set(place, length, association, 1 << slave)
     if (block.owner === 'theirs' && claims.claimedBytes > before) {
@@ -70,6 +74,15 @@ export class Claims {
       this.core.burn('padding', units - length)
     }
   }
+
+  /** The claim is answered, or will never be. */
+  letGo (number: number): void {
+    const left = (this.held.get(number) ?? 1) - 1
+    if (left > 0) this.held.set(number, left)
+    else this.held.delete(number)
+  }
+
+  isHeld (number: number): boolean { return this.held.has(number) }
 
   write (tx: KvWriter, block: number, place: number): void {
     const claims = this.cache.get(block)
@@ -102,7 +115,16 @@ export class Claims {
       claims.set(key[3] as number, view.getUint16(0, true), view.getUint16(2, true), view.getUint32(4, true))
     }
     this.cache.set(block.number, claims)
-    if (this.cache.size > this.blocksMax) for (const oldest of this.cache.keys()) { this.cache.delete(oldest); break }
+    this.evict(block.number)
     return claims
+  }
+
+  private evict (keep: number): void {
+    if (this.cache.size <= this.blocksMax) return
+    for (const number of this.cache.keys()) {
+      if (number === keep || this.held.has(number)) continue
+      this.cache.delete(number)
+      return
+    }
   }
 }

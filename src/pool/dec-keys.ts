@@ -188,7 +188,7 @@ export class DecKeys {
       this.deps.security('integrity.record', error instanceof Error ? error.message : 'unknown')
       reply.refuse(refusals.busy) // The claim is durable: a failed answer counts as delivered.
     } finally {
-      for (const p of places) p.pool.views.leave(p.block.number)
+      for (const p of places) { p.pool.views.leave(p.block.number); p.pool.claims.letGo(p.block.number) }
     }
     for (const p of places) if (p.block.state === 'closed') p.pool.claimed(p.block.number)
   }

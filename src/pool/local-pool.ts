@@ -139,7 +139,7 @@ export class LocalPool implements KeyPool {
   claimed (number: number): void {
     const { core } = this
     const block = core.blocks.get(number)
-    if (block?.state === 'closed' && this.claims.claimedBytes(number) >= block.spent) core.commit((tx) => { this.erasure.block(tx, block, 0, 'spent') })
+    if (block?.state === 'closed' && !this.claims.isHeld(number) && this.claims.claimedBytes(number) >= block.spent) core.commit((tx) => { this.erasure.block(tx, block, 0, 'spent') })
   }
 
   tick (): void {

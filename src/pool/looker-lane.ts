@@ -9,7 +9,7 @@ import { usableBytes, type BlockRow } from './rows.js'
  * names. It never cuts (design 3.5, 3.8, 3.9).
  */
 export class LookerLane {
-  constructor (private readonly core: PoolCore, private readonly erasure: Erasure, private readonly claimedBytes: (block: number) => number) {}
+  constructor (private readonly core: PoolCore, private readonly erasure: Erasure, private readonly claimedBytes: (block: number) => number, private readonly isHeld: (block: number) => boolean) {}
 
   /** The owner opens blocks: stored and flushed before the acknowledgement. An opening that cannot be is refused by number. */
   onHorizon (body: Body<'horizon'>): void {
@@ -66,7 +66,7 @@ export class LookerLane {
 
   /** Done when everything that the owner may have named is delivered. */
   eraseIfDone (tx: KvWriter, block: BlockRow): void {
-    if (block.state !== 'closed' || block.owner !== 'theirs') return
+    if (block.state !== 'closed' || block.owner !== 'theirs' || this.isHeld(block.number)) return
     const claimed = this.claimedBytes(block.number)
     if (claimed < block.spent) return
     this.erasure.block(tx, block, usableBytes(block) - claimed, 'unclaimed')

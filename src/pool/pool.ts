@@ -67,7 +67,7 @@ export class Pool implements PeerHandler, KeyPool {
     this.pads = new Pads(core, this.views, this.erasure)
     this.associations = new Associations(core, false, () => { this.startNumbersAgain() })
     this.lane = new OwnerLane(core, this.views, this.erasure, false, (block) => this.keepForLocal(block))
-    this.looker = new LookerLane(core, this.erasure, (number) => this.claims.claimedBytes(number))
+    this.looker = new LookerLane(core, this.erasure, (number) => this.claims.claimedBytes(number), (number) => this.claims.isHeld(number))
     this.grants = new Grants(core, this.lane, (block) => { this.lane.add(block) })
     this.greeting = new Greeting(core, this.epochs)
     this.sharing = new Sharing(core)
