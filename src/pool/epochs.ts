@@ -8,6 +8,7 @@ import type { BlockViews } from './views.js'
 
 const SEED_BYTES = 64
 export const EPOCHS_MAX = 4
+const ANNOUNCE_MS = 2_000
 
 /**
  * ID epochs (design 4): the keys that make and open key IDs, from 64 bytes of a block of purpose 'id' which both sides
@@ -16,6 +17,7 @@ export const EPOCHS_MAX = 4
 export class Epochs {
   private readonly rows = new Map<number, EpochRow>()
   private wanted = 0
+  private announcedMs = -Infinity
   private readonly handles = new Map<number, KeyHandle>()
 
   constructor (private readonly core: PoolCore, private readonly erasure: Erasure) {
@@ -72,6 +74,14 @@ export class Epochs {
   /** Announces again what the other side has not acknowledged. */
   resend (): void { if (this.core.proposer) for (const row of this.rows.values()) if (!row.active) this.announce(row) }
 
+  /** The other side takes a new epoch when it has room for its keys. */
+  tick (): void {
+    const now = this.core.deps.clock.monoMs()
+    if (now - this.announcedMs < ANNOUNCE_MS) return
+    this.announcedMs = now
+    this.resend()
+  }
+
   private announce (row: EpochRow): void { this.core.send('idEpoch', { epoch: row.epoch, block: row.block, check: row.check }) }
 
   onIdEpoch (body: Body<'idEpoch'>, views: BlockViews): void {
@@ -79,7 +89,8 @@ export class Epochs {
     let row = this.rows.get(body.epoch)
     if (row === undefined) {
       const block = core.blocks.get(body.block)
-      if (block === undefined || block.purpose !== 'id' || this.rows.size >= EPOCHS_MAX) throw core.protocol(`ID epoch ${body.epoch} from block ${body.block}, which is not here`)
+      if (block === undefined || block.purpose !== 'id') throw core.protocol(`ID epoch ${body.epoch} from block ${body.block}, which is not here`)
+      if (this.rows.size >= EPOCHS_MAX) return // Not yet: blocks of an older epoch are still here. It is announced again.
       if (block.state === 'accepted') {
         block.state = 'usable' // The epoch says that the proposer has our confirmation. Erased at once, so its row needs no writing.
         this.erasure.bookConfirmed(block)

@@ -295,6 +295,7 @@ export class Pool implements PeerHandler, KeyPool {
     if (core.ready) {
       this.lastReadyMs = core.deps.clock.monoMs()
       if (core.proposer) { this.agreement.propose(); this.agreement.retry() } else this.agreement.giveUp()
+      this.epochs.tick()
       this.startup.tick()
       this.resendIfStuck()
       if (this.lane.spending) this.grants.askIfDry()
