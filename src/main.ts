@@ -48,7 +48,7 @@ const live = async (config: Config, version: string, logs: LogRoot, destination:
   const stopFatal = installFatal(process, {
     wipe: () => { kme.keyspace.vault.zeroize() }, flush: () => { logs.flush(); destination.flush() }, exit: (code) => { process.exit(code) },
   }, log, exitCodes.failed.code)
-  log.info('KME starts', { kme: config.kme.id, version, pid: process.pid })
+  log.info('KME starts', { version, pid: process.pid })
   const letGo = stayAlive()
   kme.start()
   const end = await kme.supervisor.ended

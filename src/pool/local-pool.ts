@@ -47,7 +47,7 @@ export class LocalPool implements KeyPool {
   private start (): void {
     const { core, lane } = this
     const opened = [...core.blocks.values()].filter((b) => b.state === 'open')
-    lane.closeAllOpened(opened)
+    lane.goOn(opened)
     if (this.epochs.current === undefined) this.epochs.foundAlone()
     lane.spending = true
     for (const b of core.blocks.values()) if (b.state === 'usable') lane.add(b)

@@ -344,6 +344,17 @@ export class OwnerLane {
     else core.commit(() => {})
   }
 
+  /** A pool with itself goes on behind what was leased: nobody else counts on a horizon, and what is spent is on disk. */
+  goOn (blocks: readonly BlockRow[]): void {
+    const { core } = this
+    core.burn('crash', core.account.leased)
+    core.account.leased = 0
+    core.commit(() => {})
+    const done = blocks.filter((b) => b.spent >= usableBytes(b))
+    if (done.length > 0) this.close(done, 'spent')
+    this.opened.push(...blocks.filter((b) => b.spent < usableBytes(b)).sort((a, b) => a.index - b.index))
+  }
+
   /** After a clean stop: the first block goes on at the cursor, the ones before it are closed. */
   resume (blocks: readonly BlockRow[], cursor: { index: number, offset: number }): void {
     const { core } = this

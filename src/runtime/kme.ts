@@ -69,7 +69,7 @@ export class Kme {
     const { config, clock, random, logs } = o
     this.log = logs.log('runtime')
     this.alerts = new AlertList(clock)
-    this.alerts.onEdge((view) => { this.log.warn(view.active ? 'alert begins' : 'alert ends', { alert: view.id, subject: view.subject, severity: view.severity, message: view.message }) })
+    this.alerts.onEdge((view) => { this.log.warn(view.active ? 'alert begins' : 'alert ends', { alert: view.id, subject: view.subject, severity: view.severity, text: view.message }) })
     this.sessions = new SessionRegistry({
       clock, alert: (edge) => { this.alert(edge) },
       security: (edge) => { logs.log('session').security({ category: 'authorisation', severity: edge.severity, event: edge.event, subject: edge.subject, outcome: 'detected', fields: { detail: edge.detail } }) },
