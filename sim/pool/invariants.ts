@@ -10,6 +10,8 @@ export class PadWatch {
   private readonly seen = new Set<string>()
   constructor (private readonly fault: Fault) {}
 
+  clear (): void { this.seen.clear() }
+
   /** @param version Of the frame format. */
   frame (from: string, bytes: Uint8Array, version: number): void {
     const { header } = parseFrame(bytes, version)

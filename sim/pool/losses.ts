@@ -49,6 +49,7 @@ export class Losses {
     this.world.note(`new store at ${node.o.id}`)
     node.kill()
     node.replaceDisk()
+    this.world.forgetPads()
     this.copies[home] = undefined
     this.world.ledger.forgave(home)
     this.world.doubt()

@@ -1,4 +1,5 @@
 import { FRAME_VERSION } from '../../src/peer/frame.js'
+import { EPOCHS_MAX } from '../../src/pool/epochs.js'
 import type { PoolLimits } from '../../src/pool/ports.js'
 import { SimClock } from '../clock.js'
 import { SimNetwork } from '../network.js'
@@ -25,6 +26,7 @@ export class World {
   readonly log: string[] = []
   /** False while a copy of a store is about: then two nodes may believe different things. */
   isWhole = true
+  private readonly pads: PadWatch
   private nextFrame = 0
   private readyCounts: readonly [number, number] | undefined
 
@@ -33,7 +35,7 @@ export class World {
     const fetchTtlMs = o.limits.fetchTtlMs ?? 60_000
     this.ledger = new Ledger(() => this.clock.now(), () => fetchTtlMs)
     this.network = new SimNetwork({ clock: this.clock, random: this.random.fork(), faults: { delayMs: o.delayMs, jitterMs: o.jitterMs } })
-    const pads = new PadWatch((what) => { if (this.isWhole) this.ledger.fault(what) })
+    const pads = this.pads = new PadWatch((what) => { if (this.isWhole) this.ledger.fault(what) })
     this.network.tap = (from, _to, bytes) => { pads.frame(from, bytes, FRAME_VERSION); return [bytes] }
     this.nodes = [this.node(0, o.limits), this.node(1, o.limits)]
   }
@@ -86,6 +88,9 @@ export class World {
   }
 
   // --- doubt ------------------------------------------------------------------------------------------------------------
+
+  /** A store begins anew: numbers may come again, with other bytes. */
+  forgetPads (): void { this.pads.clear() }
 
   private readies (): [number, number] {
     const of = (node: SimNode): number => node.events.reduce((n, e) => n + (e.type === 'pool.ready' ? 1 : 0), 0)
@@ -144,6 +149,8 @@ export class World {
       this.ask(master, [slave], 1, 256, (answer) => { first = answer })
       await this.wait(4_000)
     }
+    // Four live ID epochs are the bound: association numbers that were used up so often wait (design 4).
+    if (first !== undefined && 'refusal' in first && first.refusal.code === 'NO_KEYS' && this.nodes.some((n) => n.pool.epochs.live().length >= EPOCHS_MAX)) return
     if (first === undefined || 'refusal' in first) { this.ledger.fault(`no key for ${master}: ${JSON.stringify(first)}`); return }
     this.fetch(slave, master, [first.keys[0]!.id], (answer) => { second = answer })
     await this.wait(1_000)
