@@ -5,16 +5,23 @@ import { claimKey, tableOf, usableBytes, type BlockRow } from './rows.js'
 /** Local slaves of one association, at most: the bits of a claim's mask. */
 export const SLAVES_MAX = 32
 const UNIT = 8
+/** Of a claim in the store: length u16, association u16, mask of the slaves that have it u32, slaves that may have it u16. */
+const ROW_BYTES = 10
 
 /**
  * What was delivered of one block to slaves here: per unit of 8 bytes the place (+1) of the claim that covers it, and at
  * each claim's first unit its length, association and the slaves that have it. 11 bytes per unit, at most 88 KiB.
+ * `claimedBytes` counts what is written, so that stock and accounts in the store always agree.
  */
 class BlockClaims {
   readonly covered: Uint16Array
   readonly lengths: Uint16Array
   readonly associations: Uint16Array
   readonly masks: Uint32Array
+  /** Places of claims that are set and not written. */
+  readonly unwritten = new Set<number>()
+  /** Places of claims that some slave may still use, with the number of slaves that may. */
+  readonly partial = new Map<number, number>()
   claimedBytes = 0
 
   constructor (block: BlockRow) {
@@ -25,17 +32,29 @@ class BlockClaims {
     this.masks = new Uint32Array(units)
   }
 
-  set (place: number, length: number, association: number, mask: number): void {
+  /** `slaves`: how many may fetch these bytes. */
+  set (place: number, length: number, association: number, mask: number, slaves: number): void {
     if (this.masks[place] === 0) {
-      const end = place + Math.ceil(length / UNIT)
-      this.covered.fill(place + 1, place, end)
-      this.claimedBytes += (end - place) * UNIT
+      this.covered.fill(place + 1, place, place + units(length))
+      this.unwritten.add(place)
     }
     this.lengths[place] = length
     this.associations[place] = association
     this.masks[place]! |= mask
+    if (this.masks[place]! >>> 0 === 2 ** slaves - 1) this.partial.delete(place)
+    else this.partial.set(place, slaves)
+  }
+
+  /** The claim goes to the store. @returns bytes (whole units) that are claimed by it for the first time. */
+  count (place: number): number {
+    if (!this.unwritten.delete(place)) return 0
+    const bytes = units(this.lengths[place]!) * UNIT
+    this.claimedBytes += bytes
+    return bytes
   }
 }
+
+const units = (length: number): number => Math.ceil(length / UNIT)
 
 export type ClaimResult = 'fresh' | 'taken' | 'overlap'
 
@@ -63,16 +82,9 @@ export class Claims {
   }
 
   /** Sets the claim in memory and holds the block until `letGo`. */
-  take (block: BlockRow, place: number, length: number, association: number, slave: number): void {
-    const claims = this.of(block)
+  take (block: BlockRow, place: number, length: number, association: number, slave: number, slaves: number): void {
     this.held.set(block.number, (this.held.get(block.number) ?? 0) + 1)
-    const before = claims.claimedBytes
-    claims.set(place, length, association, 1 << slave)
-    if (block.owner === 'theirs' && claims.claimedBytes > before) {
-      const units = claims.claimedBytes - before
-      this.core.account.delivered += length
-      this.core.burn('padding', units - length)
-    }
+    this.of(block).set(place, length, association, 1 << slave, slaves)
   }
 
   /** The claim is answered, or will never be. */
@@ -82,20 +94,35 @@ export class Claims {
     else this.held.delete(number)
   }
 
-  isHeld (number: number): boolean { return this.held.has(number) }
-
-  write (tx: KvWriter, block: number, place: number): void {
-    const claims = this.cache.get(block)
-    if (claims === undefined) return
-    const value = new Uint8Array(8)
-    const view = new DataView(value.buffer)
-    view.setUint16(0, claims.lengths[place]!, true)
-    view.setUint16(2, claims.associations[place]!, true)
-    view.setUint32(4, claims.masks[place]!, true)
-    tx.put(claimKey(this.core.pool, block, place), value)
+  /** Whether the block must stay: a claim is not answered yet, or of several slaves of a key not all have fetched it. */
+  isHeld (number: number): boolean {
+    if (this.held.has(number)) return true
+    const block = this.core.blocks.get(number)
+    return block !== undefined && this.of(block).partial.size > 0
   }
 
-  /** Bytes (whole units) of the block that at least one slave has. */
+  /**
+   * Stores the claim and books it, in one transaction: the caller writes the account row in it, too. Booked any earlier, a
+   * crash could find the bytes both delivered and in stock.
+   */
+  write (tx: KvWriter, number: number, place: number): void {
+    const claims = this.cache.get(number)
+    if (claims === undefined) return
+    const value = new Uint8Array(ROW_BYTES)
+    const view = new DataView(value.buffer)
+    const length = claims.lengths[place]!, mask = claims.masks[place]!
+    view.setUint16(0, length, true)
+    view.setUint16(2, claims.associations[place]!, true)
+    view.setUint32(4, mask, true)
+    view.setUint16(8, claims.partial.get(place) ?? 32 - Math.clz32(mask), true)
+    tx.put(claimKey(this.core.pool, number, place), value)
+    const fresh = claims.count(place)
+    if (fresh === 0 || this.core.blocks.get(number)?.owner !== 'theirs') return
+    this.core.account.delivered += length
+    this.core.burn('padding', fresh - length)
+  }
+
+  /** Bytes (whole units) of the block that at least one slave has, as the store knows it. */
   claimedBytes (number: number): number {
     const block = this.core.blocks.get(number)
     return block === undefined ? 0 : this.of(block).claimedBytes
@@ -112,7 +139,9 @@ export class Claims {
     claims = new BlockClaims(block)
     for (const { key, value } of this.core.deps.kv.range(tableOf('claim', this.core.pool, block.number))) {
       const view = new DataView(value.buffer, value.byteOffset, value.byteLength)
-      claims.set(key[3] as number, view.getUint16(0, true), view.getUint16(2, true), view.getUint32(4, true))
+      const place = key[3] as number
+      claims.set(place, view.getUint16(0, true), view.getUint16(2, true), view.getUint32(4, true), view.getUint16(8, true))
+      claims.count(place)
     }
     this.cache.set(block.number, claims)
     this.evict(block.number)

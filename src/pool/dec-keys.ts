@@ -11,7 +11,7 @@ import type { ServiceDeps } from './service-ports.js'
 
 const WAITING_MAX = 4_096
 
-interface Place { readonly pool: KeyPool, readonly block: BlockRow, readonly place: number, readonly length: number, readonly association: AssociationRow, readonly slave: number }
+interface Place { readonly pool: KeyPool, readonly block: BlockRow, readonly place: number, readonly length: number, readonly association: AssociationRow, readonly slave: number, readonly slaves: number }
 interface Waiting { readonly request: DecKeysRequest, readonly reply: KeyReply, readonly places: Place[] }
 
 /**
@@ -35,7 +35,7 @@ export class DecKeys {
     if (this.waiting >= WAITING_MAX) { reply.refuse(refusals.busy); return }
     const places = this.resolve(request)
     if (!Array.isArray(places)) { reply.refuse(places); return }
-    for (const p of places) p.pool.claims.take(p.block, p.place, p.length, p.association.number, p.slave)
+    for (const p of places) p.pool.claims.take(p.block, p.place, p.length, p.association.number, p.slave, p.slaves)
     this.waiting++
     if (this.queue.push({ request, reply, places }) === 1) this.deps.soon(() => { this.flush() })
   }
@@ -106,7 +106,7 @@ export class DecKeys {
     if (block.epoch !== epoch || block.purpose !== 'app' || end > usableBytes(block)) return 'missing'
     const named = block.owner === 'mine' || block.state === 'closed' ? end <= block.spent : block.state === 'open'
     if (!named) return 'missing'
-    return { pool, block, place, length, association, slave }
+    return { pool, block, place, length, association, slave, slaves: slaves.length }
   }
 
   private checkClaims (places: Place[]): Place[] | Refusal {

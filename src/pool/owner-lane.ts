@@ -1,6 +1,7 @@
 import { CUT_INSUFFICIENT, CUT_NO_ROOM, type LaneHandle } from '../device/native.js'
 import type { Body } from '../peer/messages.js'
 import type { PoolCore } from './core.js'
+import { BlockEnds } from './block-ends.js'
 import { CutBooks } from './cut-books.js'
 import type { Erasure } from './erasure.js'
 import { LastFifth } from './last-fifth.js'
@@ -34,6 +35,7 @@ export class OwnerLane {
   private leasing = false
   readonly used: Rate
   private readonly books: CutBooks
+  private readonly ends: BlockEnds
   private readonly lastFifth: LastFifth
   spending = false
   /** Blocks opened, decayed by the pool's tick: what this side uses. */
@@ -42,13 +44,14 @@ export class OwnerLane {
   private readonly waiters: (() => void)[] = []
 
   constructor (
-    private readonly core: PoolCore, private readonly views: BlockViews, private readonly erasure: Erasure,
+    private readonly core: PoolCore, private readonly views: BlockViews, erasure: Erasure,
     /** A pool with itself has no looker: a block is below the horizon as soon as its index is on disk. */
-    private readonly alone: boolean, private readonly keepForLocal: (block: BlockRow) => boolean,
+    private readonly alone: boolean, keepForLocal: (block: BlockRow) => boolean,
   ) {
     this.handle = core.deps.vault.createLane()
     this.used = new Rate(core.deps.clock)
     this.books = new CutBooks(core)
+    this.ends = new BlockEnds(core, erasure, this.books, alone, keepForLocal)
     this.lastFifth = new LastFifth(() => this.freeBytes(core.ready || alone))
   }
 
@@ -253,24 +256,7 @@ export class OwnerLane {
     if (blocks.length > 0) this.close(blocks, 'spent')
   }
 
-  /** Nothing more is cut from these blocks. What was leased may have been named; the rest certainly was not. */
-  close (blocks: readonly BlockRow[], cause: string): void {
-    const { core } = this
-    core.commit((tx) => {
-      this.bookCuts()
-      for (let i = 0; i < blocks.length && !this.alone; i += 256) {
-        core.enqueue(tx, 'close', { blocks: blocks.slice(i, i + 256).map((b) => ({ number: b.number, spent: b.spent })) })
-      }
-      for (const block of blocks) {
-        if (this.keepForLocal(block)) {
-          block.state = 'closed'
-          block.closedMs = core.deps.ageMs()
-          core.burn(cause, usableBytes(block) - block.spent)
-          core.putBlock(tx, block)
-        } else this.erasure.block(tx, block, usableBytes(block) - block.spent, cause)
-      }
-    })
-  }
+  close (blocks: readonly BlockRow[], cause: string): void { this.ends.close(blocks, cause) }
 
   /** The owner's time rule: nothing is leased or cut from a block older than `key_ttl`, by either clock. */
   expire (): void {
@@ -309,15 +295,7 @@ export class OwnerLane {
     this.leased.length = 0
   }
 
-  /** Blocks that were never opened were certainly never named: erased on both sides. */
-  burnUnopened (blocks: readonly BlockRow[], cause: string): void {
-    if (blocks.length === 0) return
-    const { core } = this
-    core.commit((tx) => {
-      for (let i = 0; i < blocks.length && !this.alone; i += 256) core.enqueue(tx, 'burn', { blocks: blocks.slice(i, i + 256).map((b) => b.number), cause })
-      for (const block of blocks) this.erasure.block(tx, block, usableBytes(block), cause)
-    })
-  }
+  burnUnopened (blocks: readonly BlockRow[], cause: string): void { this.ends.burn(blocks, cause) }
 
   /** The other side burned a block that was never opened. */
   forget (number: number): void {
