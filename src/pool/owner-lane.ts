@@ -207,8 +207,19 @@ export class OwnerLane {
       const handle = this.views.enter(s.block)
       this.views.load(s.block.number, s.from, s.to)
       this.core.deps.vault.lanePush(this.handle, handle, s.from, s.to, s.last)
-      this.leased.push(s)
+      this.keep(s)
     }
+  }
+
+  /** The vault lengthens its last stretch when a lease continues it, and `laneTrim` counts stretches as the vault has them. */
+  private keep (s: Stretch): void {
+    const before = this.leased.at(-1)
+    if (before === undefined || before.block !== s.block || before.to !== s.from || before.last) {
+      this.leased.push(s)
+      return
+    }
+    this.leased[this.leased.length - 1] = { ...s, from: before.from }
+    this.views.leave(s.block.number) // One entry for one stretch.
   }
 
   private trim (): void {
