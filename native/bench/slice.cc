@@ -130,8 +130,10 @@ Result Generator::RunLoad(const Plan& plan) {
         ++scheduled;
       }
     }
-    // At a fixed rate the thread does not sleep: a wake-up would be in the latencies.
-    const int n = epoll_wait(epoll_, events, kEvents, open ? 0 : 10);
+    int64_t wait_ns = 10'000'000;
+    if (open) wait_ns = std::clamp<int64_t>(start_ns + static_cast<int64_t>(static_cast<double>(scheduled) * gap_ns) - now, 0, wait_ns);
+    const timespec timeout{0, static_cast<long>(wait_ns)};
+    const int n = epoll_pwait2(epoll_, events, kEvents, &timeout, nullptr);
     for (int i = 0; i < n; ++i) {
       const uint32_t index = events[i].data.u32;
       Connection* c = connections_[index].get();
