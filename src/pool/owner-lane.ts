@@ -58,7 +58,7 @@ export class OwnerLane {
   // --- stock ------------------------------------------------------------------------------------------
 
   add (block: BlockRow): void {
-    if (block.state !== 'usable' || block.owner !== 'mine' || this.unopened.includes(block)) return
+    if (block.state !== 'usable' || block.owner !== 'mine' || this.unopened.includes(block) || this.core.blocks.get(block.number) !== block) return
     // It was proposed, or granted, before our association numbers began again: its key IDs would name associations of the old space.
     if (block.epoch < this.core.meta.generation) { this.burnUnopened([block], 'epoch'); return }
     this.unopened.push(block)

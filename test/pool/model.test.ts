@@ -1,6 +1,7 @@
 import t from 'tap'
 import { describeFailure, runCampaign } from '../../sim/pool/campaign.js'
 
+t.setTimeout(180_000)
 for (const restores of [false, true]) {
   t.test(`two KMEs under random trouble${restores ? ', with restored, new and doubled stores' : ''}: no rule of design 5 breaks`, async (t) => {
     const run = { steps: 120, restores }

@@ -1,0 +1,15 @@
+import t from 'tap'
+import { runModel } from '../../sim/pool/model.js'
+import { mutants } from './mutants.js'
+
+t.setTimeout(120_000)
+// Each rule of the engine is there for a reason: without it the model finds a violation, in the run named here.
+for (const { rule, seed, restores, remove } of mutants) {
+  if (seed === 0) continue
+  t.test(`the model notices when a rule is removed: ${rule}`, async (t) => {
+    const restore = remove()
+    t.teardown(restore)
+    const { violations } = await runModel({ seed, steps: 120, restores })
+    t.not(violations.length, 0, `seed ${seed} notices`)
+  })
+}
