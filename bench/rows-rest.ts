@@ -57,7 +57,7 @@ export const encOne = encRow('enc_keys, one key', encPath, 'stock of the link')
 export const encOneLocal = encRow('enc_keys, one key, local pool', localPath, 'local pool')
 
 /** Fills a queue of IDs that SAE B may fetch. */
-const collectIds = async (site: BenchSite, ids: KeyIds, wanted: number): Promise<void> => {
+export const collectIds = async (site: BenchSite, ids: KeyIds, wanted: number): Promise<void> => {
   const load = site.load('a', 4)
   try {
     for (let i = 0; i < 100 && ids.size() < wanted; i++) {

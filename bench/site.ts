@@ -22,10 +22,8 @@ export interface SiteOptions {
   /** Registered at each KME besides the first two. */
   readonly moreSaes?: number
   readonly maxKeyCount?: number
-  /** Arguments of Node for KME A: a profile. */
-  readonly nodeA?: readonly string[]
-  /** No link: only the local pool serves. */
-  readonly aloneA?: boolean
+  /** Arguments of Node for both KMEs: a profile. */
+  readonly node?: readonly string[]
   readonly localStockBytes?: number
 }
 
@@ -91,9 +89,9 @@ export class BenchSite {
   private ring (name: SiteName): string { return join(this.folder, `${name}.ring`) }
 
   private async startServers (): Promise<void> {
-    const serve = (name: SiteName, core: number, node: readonly string[]): Part =>
-      Part.start(core, [...node, join(dist, 'src/cli/qkme.js'), 'serve', '--config', join(this.folder, `kme-${name}.yaml`)], join(this.folder, `${name}.log`))
-    this.kmes = { a: serve('a', SERVER_CORE, this.options.nodeA ?? []), b: serve('b', LOAD_CORE, []) }
+    const serve = (name: SiteName, core: number): Part =>
+      Part.start(core, [...this.options.node ?? [], join(dist, 'src/cli/qkme.js'), 'serve', '--config', join(this.folder, `kme-${name}.yaml`)], join(this.folder, `${name}.log`))
+    this.kmes = { a: serve('a', SERVER_CORE), b: serve('b', LOAD_CORE) }
     const door = ['server.crt', 'server.key'].map((file) => join(this.folder, 'pki/kme/kme-a', file))
     for (const [body, name] of [['key', 'bare'], ['status', 'bareStatus']] as const) {
       this.bares.push(Part.start(SERVER_CORE, [join(dist, 'bench/http-bare.js'), 'bare', `${this.ports[name]}`, ...door, join(this.folder, 'pki/sae-ca.crt'), body], join(this.folder, `${name}.log`)))
@@ -143,6 +141,18 @@ export class BenchSite {
     this.startDevice('max')
     await until(`stock of ${keys} keys`, timeoutMs, async () => (await this.storedKeys('a') ?? 0) >= keys ? true : undefined, () => `${this.tail('a')}\n${this.tail('b')}`)
     await this.stopDevice()
+    await this.settle()
+  }
+
+  /** Until the two KMEs have agreed on what the device left behind: the stock stands still. */
+  private async settle (): Promise<void> {
+    let before = -1, still = 0
+    await until('agreement on the stock', 60_000, async () => {
+      const now = await this.storedKeys('a') ?? 0
+      still = now === before ? still + 1 : 0
+      before = now
+      return still >= 6 ? true : undefined
+    })
   }
 
   startDevice (rate: string): void {
