@@ -102,13 +102,13 @@ export const exitWords = ({ code, signal }: ChildExit): string => {
 export const exitAdvice = (code: number | null, configFile: string): string => {
   switch (code) {
     case exitCodes.storeCorrupt.code:
-      return `Look what is damaged:    npx qkme store check --config ${configFile}\nOr begin anew without the stored keys:  npm start -- --reset`
+      return `Look what is damaged:    node dist/src/cli/qkme.js store check --config ${configFile}\nOr begin anew without the stored keys:  npm start -- --reset`
     case exitCodes.storeCopied.code: case exitCodes.masterKeyWrong.code: case exitCodes.masterKeyMissing.code: case exitCodes.storeNewer.code:
       return 'Put the right files back, or begin anew without the stored keys:  npm start -- --reset'
     case exitCodes.storeFull.code: return 'Free some space on this disk, or choose a folder on another one:  npm start -- --folder OTHER'
     case exitCodes.port.code: return 'Take free ports:  npm start -- --free-ports'
     case exitCodes.addon.code: return 'Build it:  npm rebuild'
-    case exitCodes.config.code: return `See every fault:  npx qkme config check --config ${configFile}`
+    case exitCodes.config.code: return `See every fault:  node dist/src/cli/qkme.js config check --config ${configFile}`
     default: return ''
   }
 }

@@ -28,7 +28,7 @@ export const hintLines = ({ folder, workingFolder, configs, master, slave }: Hin
   }
   const url = (config: Config, rest: string): string => `"https://localhost:${config.rest.port}/api/v1/keys/${rest}"`
   const a = `curl -s ${as('sae', master)}`, b = `curl -s ${as('sae', slave)}`
-  const sockets = [configs.a, configs.b].map((config) => `    npx qkme status --socket ${shellPath(workingFolder, config.admin.socketPath)}`)
+  const sockets = [configs.a, configs.b].map((config) => `    node dist/src/cli/qkme.js status --socket ${shellPath(workingFolder, config.admin.socketPath)}`)
   const { https } = configs.a.admin
   return [
     'The same with curl, from this folder:',

@@ -11,7 +11,7 @@ const rateOverMs = 4_000
 const readyStates: ReadonlySet<string> = new Set(['ready', 'low'])
 
 /** One look at a pool: what is in it, and whether a request for keys can succeed. */
-export interface Look extends Level { readonly isReady: boolean, readonly stockMaxKeys: number }
+export interface Look extends Level { readonly isReady: boolean, readonly fullKeys: number }
 
 /** Watches the pool of one KME with the other over its admin socket. */
 export class PoolWatch {
@@ -44,7 +44,7 @@ export class PoolWatch {
     const keyBits = this.config.pools.keySizeBits
     return {
       name: this.config.kme.id, state: pool.state, stockKeys: Math.floor(pool.stockBits / keyBits), goalKeys: this.readyKeys,
-      stockMaxKeys: Math.floor(pool.stockMaxBits / keyBits), bitsPerS: this.rate(pool.stockBits), isReady: health.ready && readyStates.has(pool.state),
+      fullKeys: this.config.pools.maxKeyCount, bitsPerS: this.rate(pool.stockBits), isReady: health.ready && readyStates.has(pool.state),
     }
   }
 

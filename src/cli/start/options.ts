@@ -53,7 +53,7 @@ export const parseStartOptions = (args: readonly string[], streams: Streams): St
     .option('--free-ports', 'take ports that are free instead', false)
     .option('--reset', 'delete the folder first (only one that npm start made)', false)
     .option('--once', 'stop after the first exchange of a key', false)
-    .addHelpText('after', '\nPorts are kept in the folder for the next start. Exit codes: npx qkme exit-codes.\n\nExamples:\n  npm start\n  npm start -- --rate 100M --folder /tmp/qkme\n  npm start -- --free-ports --once\n')
+    .addHelpText('after', '\nPorts are kept in the folder for the next start. Exit codes: node dist/src/cli/qkme.js exit-codes.\n\nExamples:\n  npm start\n  npm start -- --rate 100M --folder /tmp/qkme\n  npm start -- --free-ports --once\n')
     .configureHelp({ helpWidth: 80 })
     .configureOutput({ writeOut: streams.out, writeErr: streams.err })
     .showHelpAfterError('(see npm start -- --help)')

@@ -108,7 +108,7 @@ const waitReady = async ({ clock, screen }: World, watches: readonly PoolWatch[]
     if (stock > best) [best, bestMs] = [stock, clock.monoMs()]
     else if (!isTold && clock.monoMs() - bestMs > dryMs) {
       isTold = true
-      screen.warn(`no new key for ${dryMs / 1_000} seconds; see the logs, or ask a KME: npx qkme status --socket …`)
+      screen.warn(`no new key for ${dryMs / 1_000} seconds; see the logs, or ask a KME: node dist/src/cli/qkme.js status --socket …`)
     }
     await pause(clock, pollMs)
   }
@@ -121,7 +121,7 @@ const showLevels = async ({ clock, screen }: World, watches: readonly PoolWatch[
     const looks = (await Promise.all(watches.map((watch) => watch.look()))).filter((look): look is Look => look !== undefined)
     if (isOver()) return
     const now = looks.map(({ name, state }) => `${name} ${state}`).join()
-    if (screen.isTerminal || (states !== '' && now !== states)) screen.levels(looks.map((look) => ({ ...look, goalKeys: look.stockMaxKeys })))
+    if (screen.isTerminal || (states !== '' && now !== states)) screen.levels(looks.map((look) => ({ ...look, goalKeys: look.fullKeys })))
     states = now
     await pause(clock, livePollMs)
   }

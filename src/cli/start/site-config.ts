@@ -45,7 +45,7 @@ const configText = (site: SiteName, ports: PortPairs, rateBps: number): string =
     ca: pki/${ca}-ca.crt
     crlFiles: [pki/${ca}-ca.crl]`
   return `# kme-${site} of a trial network on one machine, written by npm start. Once you change this file, npm start leaves it alone.
-# Every setting is described in docs/configuration.md; check it with: npx qkme config check --config kme-${site}.yaml
+# Every setting is described in docs/configuration.md; check it with: node dist/src/cli/qkme.js config check --config kme-${site}.yaml
 
 kme:
   id: kme-${site}
