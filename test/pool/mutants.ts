@@ -26,7 +26,7 @@ const vaultPrototype = (): object => Object.getPrototypeOf(loadNative().createVa
 
 export const mutants: readonly Mutant[] = [
   {
-    rule: 'both sides strike a bye before it is used', restores: false, seed: 17,
+    rule: 'both sides strike a bye before it is used', restores: false, seed: 23,
     remove: () => both(
       patch(Startup.prototype, 'onResume', (f) => function (body) { const { meta } = this.core; const bye = meta.byeTheirs; f.call(this, body); this.core.commit(() => { meta.byeTheirs = bye }) }),
       patch(Startup.prototype, 'onResumeAck', (f) => function (body) { const { meta } = this.core; const { bye } = meta; f.call(this, body); this.core.commit(() => { meta.bye = bye }) }),
