@@ -23,6 +23,7 @@ import { makeRecordHeader, recordName, RECORD_KIND, recordStart } from '../../sr
 import type { SimClock } from '../clock.js'
 import type { SimNetwork } from '../network.js'
 import type { SimRandom } from '../random.js'
+import { framePayload } from './payload.js'
 import { SimDisk, type SimKv } from '../store.js'
 
 /** One key as an SAE got it. */
@@ -391,15 +392,3 @@ const replyTo = (then: (answer: Answer) => void): Parameters<PoolKeyService['enc
   },
   refuse: (refusal) => { then({ refusal }) },
 })
-
-/** Payload of a simulated frame: the same at both ends for the same seed. */
-export const framePayload = (seed: number, length: number): Uint8Array => {
-  const out = new Uint8Array(length)
-  let x = Math.imul(seed + 1, 0x9e3779b1) >>> 0
-  for (let i = 0; i < length; i++) {
-    x = Math.imul(x ^ x >>> 15, 0x2c1b3c6d) + 0x6d2b79f5 >>> 0
-    out[i] = x >>> 24
-  }
-  return out
-}
-
