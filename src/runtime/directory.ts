@@ -2,13 +2,17 @@ import type { Config } from '../config/schema.js'
 import type { KmeId, SaeId } from '../kernel/ids.js'
 import type { SaePolicy } from '../pool/service-ports.js'
 import { listSaes, saeGeneration } from '../store/saes.js'
-import type { Kv } from '../store/kv.js'
+import { prefixRange, type Kv } from '../store/kv.js'
 
 const ANY = '*'
+const SAES_PER_ROW = 512
+/** What a neighbour last announced, in rows of so many SAEs: JSON arrays. */
+const ANNOUNCED = 'announced'
 
 /**
  * Which KME serves which SAE, and who may share keys with whom. Sources in this order: the configuration, this KME's
  * registry, what neighbours announce. An SAE that two KMEs claim stays with the first, and an alarm is raised.
+ * Announcements are kept over restarts: keys that were handed out stay fetchable while the neighbour is away.
  */
 export class SaeDirectory implements SaePolicy {
   readonly confidentialNames: boolean
@@ -25,6 +29,7 @@ export class SaeDirectory implements SaePolicy {
     this.rules = config.policy.pairs.map((p) => ({ ...p }))
     for (const { id, kme } of config.saes) if (kme !== undefined && kme !== config.kme.id) this.pinned.set(id, kme)
     this.reload()
+    for (const { kme } of config.peers) this.take(kme, this.kept(kme))
   }
 
   /** Reads the registry again. */
@@ -41,8 +46,15 @@ export class SaeDirectory implements SaePolicy {
 
   ownSaes (): { generation: number, saes: readonly SaeId[] } { return { generation: this.generation, saes: [...this.own] } }
 
-  /** A neighbour said which SAEs it serves: replaces what it said before. */
+  /** A neighbour said which SAEs it serves: replaces what it said before. Called outside of transactions. */
   announced (kme: KmeId, saes: readonly SaeId[]): void {
+    const before = this.announcedBy.get(kme) ?? new Set()
+    const isNews = saes.length !== before.size || saes.some((sae) => !before.has(sae))
+    this.take(kme, saes)
+    if (isNews) this.keep(kme, saes)
+  }
+
+  private take (kme: KmeId, saes: readonly SaeId[]): void {
     for (const sae of this.announcedBy.get(kme) ?? []) if (this.remote.get(sae) === kme) this.remote.delete(sae)
     this.announcedBy.set(kme, new Set(saes))
     for (const sae of saes) {
@@ -50,6 +62,19 @@ export class SaeDirectory implements SaePolicy {
       if (known === undefined) this.remote.set(sae, kme)
       else if (known !== kme) this.onConflict(sae, known, kme)
     }
+  }
+
+  private keep (kme: KmeId, saes: readonly SaeId[]): void {
+    this.kv.transact((tx) => {
+      for (const key of [...this.kv.keys(prefixRange([ANNOUNCED, kme]))]) tx.remove(key)
+      for (let at = 0; at < saes.length; at += SAES_PER_ROW) {
+        tx.put([ANNOUNCED, kme, at / SAES_PER_ROW], new TextEncoder().encode(JSON.stringify(saes.slice(at, at + SAES_PER_ROW))))
+      }
+    })
+  }
+
+  private kept (kme: KmeId): SaeId[] {
+    return [...this.kv.range(prefixRange([ANNOUNCED, kme]))].flatMap(({ value }) => JSON.parse(Buffer.from(value).toString()) as SaeId[])
   }
 
   /** The first rule that fits decides, else the default. Decisions are kept: rules do not change while we run. */

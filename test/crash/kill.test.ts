@@ -2,7 +2,7 @@ import t from 'tap'
 import { campaign } from './campaign.js'
 
 t.test('killed at random moments under load: no key twice, equal IDs have equal bytes, what was promised is kept', async (t) => {
-  const result = await campaign(10, (line) => { t.comment(line) })
+  const result = await campaign(6, (line) => { t.comment(line) })
   t.same(result.faults.slice(0, 10), [])
   t.ok(result.keys > 200, `${result.keys} keys`)
   t.ok(result.fetched > 200, `${result.fetched} fetched`)

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { leafPaths } from '../../src/crypto/pki-files.js'
 import { qkme } from '../cli/world.js'
+import { eventually, pause } from './process.js'
 import { idsOf, keysOf, type Reply } from './sae.js'
 import { startWorld } from './world.js'
 
@@ -59,6 +60,21 @@ t.test('two slaves at the other KME: both get the key, each once, in either orde
       notFound(t, await slave.dec(a1.id, idsOf(keys)))
     }
   }
+})
+
+t.test('the second slave of a key gets it long after the first, when its block is used up', async (t) => {
+  const early = keysOf(await a1.post('sae-b-1', { number: 16, additional_slave_SAE_IDs: ['sae-b-2'] }))
+  keysOf(await b1.dec(a1.id, idsOf(early)))
+  const { cursor } = (await world.kmes.a.pool('kme-b'))!.lanes[0]!
+  await eventually('the block is used up', async () => {
+    await pause(250)
+    const reply = await a1.enc(b1.id, { number: 120, size: 8_192 })
+    if (reply.status === 200) keysOf(await b1.dec(a1.id, idsOf(keysOf(reply))))
+    return (await world.kmes.a.pool('kme-b'))!.lanes[0]!.cursor > cursor + 2 ? true : undefined
+  }, 30_000)
+  await pause(1_500)
+  t.same(keysOf(await b2.dec(a1.id, idsOf(early))), early)
+  notFound(t, await b2.dec(a1.id, idsOf(early)))
 })
 
 t.test('two SAEs of one KME: a local pool that says that it is not from QKD', async (t) => {
