@@ -19,14 +19,14 @@ const run = async (options: Options): Promise<void> => {
   let site: BenchSite | undefined, failed = false
   say(`load average ${loadAverage()}, ${pairs} pairs of ${sliceMs} ms`)
   try {
-    for (const name of options.only ?? Object.keys(rows)) {
+    for (const name of options.only ?? Object.keys(rows).filter((row) => rows[row]!.long !== true)) {
       const row = rows[name]!
       try {
         if (row.needs === 'site') site ??= await BenchSite.start()
         else { await site?.stop(); site = undefined }
-        const found = await row.run({ site: site!, pairs, sliceMs })
-        figures.push(found)
-        say(line(found))
+        const found = [await row.run({ site: site!, pairs, sliceMs })].flat()
+        figures.push(...found)
+        for (const figure of found) say(line(figure))
       } catch (error) {
         failed = true
         say(`${name}: not measured: ${error instanceof Error ? error.message : String(error)}`)
@@ -40,7 +40,7 @@ const run = async (options: Options): Promise<void> => {
 
 await new Command('bench').description('Measures this build against a bare server on this machine.')
   .option('--json <file>', 'write the figures as JSON')
-  .option('--only <names...>', `rows to measure: ${Object.keys(rows).join(', ')}`)
+  .option('--only <names...>', `rows to measure, by default all that take no many minutes: ${Object.keys(rows).map((name) => rows[name]!.long === true ? `${name} (long)` : name).join(', ')}`)
   .option('--pairs <n>', 'pairs of slices per row', '9')
   .option('--quick', 'three short slices: shows that it works, tells no figures')
   .action(run).parseAsync()

@@ -1,9 +1,11 @@
 /** Every row by its name, in the order of the table. */
 import type { Figure } from './figures.js'
+import { doorbell, ringLatency, ringRatio, ringThroughput } from './rows-ring.js'
+import { ingestUnderLoad, memory, much, neverReads } from './rows-site.js'
 import { decOne128, decOne32, encConnect, encMany, encOne, encOneLocal, halfLoad, status, type BenchContext } from './rows-rest.js'
 
-/** `site`: runs on the two KMEs that the rows share. `own`: starts what it needs; nothing else runs then. */
-interface RowEntry { readonly needs: 'site' | 'own', run (bench: BenchContext): Promise<Figure> }
+/** `site`: runs on the two KMEs that the rows share. `own`: starts what it needs; nothing else runs then. `long`: takes many minutes, only by name. */
+interface RowEntry { readonly needs: 'site' | 'own', readonly long?: boolean, run (bench: BenchContext): Promise<Figure | Figure[]> }
 
 export const rows: Readonly<Record<string, RowEntry>> = {
   enc: { needs: 'site', run: encOne },
@@ -14,4 +16,13 @@ export const rows: Readonly<Record<string, RowEntry>> = {
   status: { needs: 'site', run: status },
   connect: { needs: 'site', run: encConnect },
   p99: { needs: 'site', run: halfLoad },
+  ingest: { needs: 'site', run: ingestUnderLoad },
+  flood: { needs: 'site', run: neverReads },
+  ring: { needs: 'own', run: ringThroughput },
+  'ring-lmdb': { needs: 'own', run: ringRatio },
+  'ring-p99': { needs: 'own', run: ringLatency },
+  doorbell: { needs: 'own', run: doorbell },
+  'much-1M': { needs: 'own', long: true, run: much(1_000_000) },
+  much: { needs: 'own', long: true, run: much(10_000_000) },
+  memory: { needs: 'own', long: true, run: memory },
 }

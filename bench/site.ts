@@ -145,7 +145,7 @@ export class BenchSite {
   }
 
   /** Until the two KMEs have agreed on what the device left behind: the stock stands still. */
-  private async settle (): Promise<void> {
+  async settle (): Promise<void> {
     let before = -1, still = 0
     await until('agreement on the stock', 60_000, async () => {
       const now = await this.storedKeys('a') ?? 0
@@ -155,7 +155,16 @@ export class BenchSite {
     })
   }
 
-  startDevice (rate: string): void {
+  issueSae (id: string): Promise<unknown> { return issueCertificate(this.pki, { profile: 'sae', id }) }
+
+  /** A device at a rate, once its frames arrive. */
+  async deviceAt (rate: string): Promise<void> {
+    const before = await this.storedKeys('a') ?? 0
+    this.startDevice(rate)
+    await until('key from the device', 20_000, async () => (await this.storedKeys('a') ?? 0) > before ? true : undefined)
+  }
+
+  private startDevice (rate: string): void {
     this.device = Part.start(LOAD_CORE, [
       join(dist, 'sim/device/main.js'), '--ring-a', this.ring('a'), '--ring-b', this.ring('b'), '--link', '1', '--rate', rate,
       '--state', join(this.folder, 'device.json'),

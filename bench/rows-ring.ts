@@ -1,0 +1,56 @@
+/** Rows of the device side: ring to durable store, and the doorbell. The device is a process of its own on the load's core. */
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { median, ratioFigure, valueFigure, type Figure, type Pair } from './figures.js'
+import { Part } from './process.js'
+import { dist, LOAD_CORE, SERVER_CORE } from './site.js'
+
+/** Secret bits of the fastest link published. */
+const RECORD_LINK_BPS = 115.8e6
+const FRAME_BITS = 3_968 * 8
+
+interface Ring { readonly pairs: number, readonly sliceMs: number }
+interface Found { readonly pairs: readonly Pair[], readonly frames: number, readonly p50Ms: number, readonly p99Ms: number }
+
+/** @param cores  The sink's; the store has a thread of its own. */
+const measure = async (ring: Ring, what: 'store' | 'latency' | 'bell', rate: string, cores: string): Promise<Found> => {
+  const folder = mkdtempSync(join(tmpdir(), 'qkme-ring-')), socket = join(folder, 'ring')
+  const device = Part.start(LOAD_CORE, [join(dist, 'bench/ring-device.js'), socket, rate], join(folder, 'device.log'))
+  try {
+    const { stdout } = await promisify(execFile)('taskset', ['-c', cores, process.execPath, join(dist, 'bench/ring-sink.js'), folder, socket, what, `${ring.pairs}`, `${ring.sliceMs}`], { timeout: 120_000 })
+    return JSON.parse(stdout) as Found
+  } finally {
+    await device.stop()
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+const both = `${SERVER_CORE},${LOAD_CORE}`
+
+const gbit = ({ value, baseline }: Pair): Pair => ({ value: value / 1e9, baseline: baseline / 1e9 })
+
+export const ringThroughput = async (ring: Ring): Promise<Figure> => {
+  const { pairs } = await measure(ring, 'store', 'max', both)
+  const figures = pairs.map(gbit)
+  return valueFigure('ring to durable store', 'Gbit/s', figures.map((p) => p.value), { atLeast: 2.5 }, `device on one core, sink on both; LMDB alone ${median(figures.map((p) => p.baseline)).toFixed(2)}`)
+}
+
+export const ringRatio = async (ring: Ring): Promise<Figure> => {
+  const { pairs } = await measure(ring, 'store', 'max', both)
+  return ratioFigure('ring to durable store / LMDB', 'Gbit/s', pairs.map(gbit), 0.7, 'LMDB: the same records ready made, 256 a transaction, synced')
+}
+
+export const ringLatency = async (ring: Ring): Promise<Figure> => {
+  const found: Found[] = []
+  for (let i = 0; i < ring.pairs; i++) found.push(await measure({ ...ring, pairs: 1 }, 'latency', `${RECORD_LINK_BPS / FRAME_BITS}`, both))
+  return valueFigure('frame to durable, p99', 'ms', found.map((f) => f.p99Ms), { atMost: 5 }, `at 115.8 Mbit/s; p50 ${median(found.map((f) => f.p50Ms)).toFixed(2)} ms`)
+}
+
+export const doorbell = async (ring: Ring): Promise<Figure> => {
+  const found: Found[] = []
+  for (let i = 0; i < ring.pairs; i++) found.push(await measure(ring, 'bell', '50', `${SERVER_CORE}`))
+  return valueFigure('doorbell, idle consumer, p50', 'us', found.map((f) => f.p50Ms * 1_000), { atMost: 50 }, `from publication to the sealed frame in JavaScript, 50 frames/s; p99 ${Math.round(median(found.map((f) => f.p99Ms)) * 1_000)} us`)
+}
