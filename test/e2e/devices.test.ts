@@ -1,0 +1,106 @@
+import t from 'tap'
+import { Ledger } from '../crash/ledger.js'
+import { qkme } from '../cli/world.js'
+import { eventually } from './process.js'
+import { idsOf, keysOf } from './sae.js'
+import { startWorld } from './world.js'
+
+const QBER_ABORT = 0.08
+const world = await startWorld(t, { seed: 'devices', qberAbort: QBER_ABORT })
+const a = world.sae('sae-a-1', 'a'), b = world.sae('sae-b-1', 'b')
+const ledger = new Ledger()
+const sites = [world.kmes.a, world.kmes.b]
+
+const links = async (state: string): Promise<void> => {
+  await eventually(`link ${state}`, async () => {
+    const views = await Promise.all(sites.map((kme) => kme.link()))
+    return views.every((view) => view?.state === state && view.quarantineCause === null) ? true : undefined
+  }, 30_000, () => world.kmes.a.tail())
+}
+
+const ingested = async (): Promise<number> => {
+  const account = await world.kmes.a.account()
+  return account.pools.find(({ pool }) => pool === 'kme-b')!.bits['ingested']!
+}
+
+/** Keys in both directions go into the ledger: equal, and no 8 bytes twice. */
+const exchange = async (): Promise<void> => {
+  for (const [master, slave] of [[a, b], [b, a]] as const) {
+    const reply = await eventually('keys', async () => {
+      const reply = await master.enc(slave.id, { number: 128, size: 512 })
+      return reply.status === 200 ? reply : undefined
+    }, 30_000)
+    const keys = keysOf(reply)
+    ledger.cut(master.id, keys)
+    ledger.served(slave.id, idsOf(keys), keysOf(await slave.dec(master.id, idsOf(keys))))
+  }
+}
+
+/** Key from the device is taken again. Old stock is used up so that there is room for it. */
+const flows = async (): Promise<void> => {
+  const before = await ingested()
+  await eventually('key from the device', async () => {
+    await exchange()
+    return await ingested() > before + 2_000_000 ? true : undefined
+  }, 40_000)
+}
+
+t.test('a device process that restarts resends, and no bit comes twice', async (t) => {
+  await exchange()
+  for (const state of [true, false]) t.match(await world.tell({ cmd: 'restart', state }), { ok: true })
+  await flows()
+  for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+    await world.device.stop(signal)
+    world.device.start()
+    await flows()
+  }
+  await links('up')
+  t.same(ledger.faults, [])
+})
+
+t.test('the fibre is cut and comes back', async (t) => {
+  t.match(await world.tell({ cmd: 'cut' }), { ok: true })
+  await eventually('no key comes', async () => (await world.kmes.a.device())?.state === 'stalled' || (await world.kmes.a.link())?.state === 'down' ? true : undefined, 30_000)
+  await exchange()
+  t.match(await world.tell({ cmd: 'resume' }), { ok: true })
+  await links('up')
+  await flows()
+  t.same(ledger.faults, [])
+})
+
+t.test('an eavesdropper raises the error rate: quarantine until it falls', async (t) => {
+  t.match(await world.tell({ cmd: 'noise', qber: QBER_ABORT + 0.02 }), { ok: true })
+  await eventually('quarantine', async () => {
+    await exchange() // So that frames are taken, and their error rate read.
+    const views = await Promise.all(sites.map((kme) => kme.link()))
+    return views.every((view) => view?.state === 'quarantined' && view.quarantineCause === 'qber') ? true : undefined
+  }, 30_000)
+  t.match(await world.tell({ cmd: 'noise', qber: 0.02 }), { ok: true })
+  await eventually('healed', async () => (await world.kmes.a.link())?.quarantineCause === null ? true : undefined, 30_000)
+  await flows()
+  await links('up')
+  t.same(ledger.faults, [])
+})
+
+t.test('old bits under new names: quarantine until an operator releases the link', async (t) => {
+  t.match(await world.tell({ cmd: 'replay', blocks: 1 }), { ok: true })
+  await eventually('quarantine', async () => {
+    await exchange()
+    const views = await Promise.all(sites.map((kme) => kme.link()))
+    return views.every((view) => view?.state === 'quarantined' && view.quarantineCause === 'replay') ? true : undefined
+  }, 30_000)
+  const alerts = await world.kmes.a.admin.get('/v1/alerts') as { id: string, active: boolean }[]
+  t.ok(alerts.some(({ id, active }) => id === 'link.quarantined' && active))
+  const before = await ingested()
+  await exchange()
+  t.equal(await ingested(), before, 'nothing is taken from it')
+  for (const kme of sites) await kme.admin.post('/v1/links/1/release', {})
+  await flows()
+  await links('up')
+  t.same(ledger.faults, [])
+})
+
+t.test('afterwards every bit is accounted for', async (t) => {
+  for (const kme of sites) t.match((await qkme(world.folder, ['account', '--config', kme.configFile, '--json'])).json(), { differenceBits: 0 })
+  t.ok(ledger.keys > 1_000)
+})
