@@ -9,6 +9,8 @@ import type { BlockViews } from './views.js'
 
 const IN_FLIGHT_MAX = 64
 const RETRY_MS = 1_000
+/** An answer that did not come by then was lost where a queue was full: asked again. */
+const UNANSWERED_MS = 5_000
 const BLOCK_FRAMES_MAX = 16
 
 export interface NextBlock { readonly owner: 'mine' | 'theirs', readonly purpose: Purpose, readonly epoch: number, readonly framesMax: number }
@@ -25,6 +27,7 @@ export class Agreement {
   private readonly missing = new Set<number>()
   private latestProposedOrder = 0
   private mismatches = 0
+  private confirmedAgainMs = -Infinity
 
   constructor (
     private readonly core: PoolCore, private readonly pending: PendingFrames, private readonly views: BlockViews,
@@ -84,7 +87,7 @@ export class Agreement {
       frames: frames.map((f) => ({ link: f.link, block: Buffer.from(f.id, 'hex'), offset: f.offset, length: f.length })),
     }
     const now = core.deps.clock.monoMs()
-    this.flights.set(block.number, { answerTag: answerTag!, message, sinceMs: now, retryAtMs: Infinity })
+    this.flights.set(block.number, { answerTag: answerTag!, message, sinceMs: now, retryAtMs: now + UNANSWERED_MS })
     core.durable(() => { if (core.ready && this.flights.has(block.number)) core.send('propose', message) })
   }
 
@@ -93,11 +96,17 @@ export class Agreement {
     this.flights.clear()
     if (!this.core.proposer) {
       // The proposer may have stored our confirmation without our knowing: it answers 'stored', or proposes again.
-      for (const block of this.core.blocks.values()) if (block.state === 'accepted') this.core.send('confirm', { number: block.number, result: 'stored', tag: null, missing: [] })
+      this.confirmAgain()
       return
     }
     const open = [...this.core.blocks.values()].filter((b) => b.state === 'proposed').sort((a, b) => a.number - b.number)
     for (const block of open) this.launch(block, this.core.framesOf(block.number))
+  }
+
+  /** The other side: confirms again what the proposer has perhaps not heard, every few seconds. */
+  confirmAgain (): void {
+    this.confirmedAgainMs = this.core.deps.clock.monoMs()
+    for (const block of this.core.blocks.values()) if (block.state === 'accepted') this.core.send('confirm', { number: block.number, result: 'stored', tag: null, missing: [] })
   }
 
   onConfirm (body: Body<'confirm'>): void {
@@ -239,6 +248,7 @@ export class Agreement {
   giveUp (): void {
     const { core } = this
     if (core.proposer || !core.ready) return
+    if (core.deps.clock.monoMs() - this.confirmedAgainMs >= UNANSWERED_MS) this.confirmAgain()
     const frames = this.pending.passedOver(this.latestProposedOrder, core.deps.limits.missingFrameMs + core.deps.limits.blockCloseMs)
     if (frames.length > 0) core.commit((tx) => { this.burnPending(tx, frames, 'unmatched') })
   }

@@ -5,11 +5,11 @@ import { BlockEnds } from './block-ends.js'
 import { CutBooks } from './cut-books.js'
 import type { Erasure } from './erasure.js'
 import { LastFifth } from './last-fifth.js'
+import { OPEN_MESSAGE_MAX, Openings } from './openings.js'
 import { Rate } from './rate.js'
 import { usableBytes, type BlockRow } from './rows.js'
 import type { BlockViews } from './views.js'
 
-const OPEN_MESSAGE_MAX = 64
 const OPENING_MAX = 256
 /** At most this many blocks are leased at once: it bounds what the lane pins in the arena. */
 const LEASED_BLOCKS_MAX = 8
@@ -27,7 +27,7 @@ export class OwnerLane {
   /** Usable and not opened, by number. */
   private readonly unopened: BlockRow[] = []
   /** Opened, waiting for the looker's acknowledgement. */
-  private readonly opening = new Map<number, BlockRow>()
+  private readonly opening: Openings
   /** Below the horizon, by lane index; the first one is being leased. */
   private readonly opened: BlockRow[] = []
   private readonly leased: Stretch[] = []
@@ -51,6 +51,7 @@ export class OwnerLane {
     this.handle = core.deps.vault.createLane()
     this.used = new Rate(core.deps.clock)
     this.books = new CutBooks(core)
+    this.opening = new Openings(core)
     this.ends = new BlockEnds(core, erasure, this.books, alone, keepForLocal)
     this.lastFifth = new LastFifth(() => this.freeBytes(core.ready || alone))
   }
@@ -118,7 +119,7 @@ export class OwnerLane {
         core.putBlock(tx, block)
       }
     })
-    for (const block of blocks) this.opening.set(block.index, block)
+    this.opening.add(blocks)
     if (this.alone) {
       core.durable(() => { this.onHorizonAck({ lane: 0, from, index: from + blocks.length - 1, refused: [] }) })
       return
@@ -127,28 +128,14 @@ export class OwnerLane {
   }
 
   onHorizonAck (body: Body<'horizonAck'>): void {
-    const refused = new Set(body.refused)
-    const closed: BlockRow[] = []
-    for (const [index, block] of [...this.opening].sort((a, b) => a[0] - b[0])) {
-      if (index < body.from || index > body.index) continue
-      this.opening.delete(index)
-      if (refused.has(block.number)) closed.push(block)
-      else this.opened.push(block)
-    }
-    if (closed.length > 0) this.close(closed, 'refused')
+    const { opened, refused } = this.opening.acknowledged(body)
+    this.opened.push(...opened)
+    if (refused.length > 0) this.close(refused, 'refused')
     this.extend()
   }
 
-  /** After a reconnection: openings that were not acknowledged go out again. */
-  resend (): void {
-    const all = [...this.opening.values()].sort((a, b) => a.index - b.index)
-    while (all.length > 0) { // One message for each run of consecutive indices.
-      let run = 1
-      while (run < all.length && run < OPEN_MESSAGE_MAX && all[run]!.index === all[0]!.index + run) run++
-      const part = all.splice(0, run)
-      this.core.send('horizon', { lane: 0, from: part[0]!.index, blocks: part.map((b) => b.number) })
-    }
-  }
+  resendIfStuck (): void { if (!this.alone) this.opening.resendIfStuck() }
+  resend (): void { this.opening.resend() }
 
   // --- leases ------------------------------------------------------------------------------------------
 
@@ -372,7 +359,7 @@ export class OwnerLane {
     const [number, offset] = this.core.deps.vault.laneCursor(this.handle)
     const current = this.leased.find((s) => s.block.number === number)?.block
     if (current !== undefined) return { index: current.index, offset }
-    const next = this.opened[0] ?? [...this.opening.values()].sort((a, b) => a.index - b.index)[0]
+    const next = this.opened[0] ?? this.opening.first()
     return next === undefined ? { index: this.core.meta.horizonMine + 1, offset: 0 } : { index: next.index, offset: next.spent }
   }
 

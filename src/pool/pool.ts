@@ -241,17 +241,10 @@ export class Pool implements PeerHandler, KeyPool {
     const current = epochs.current
     const epoch = current?.epoch ?? 0
     for (const owner of ['mine', 'theirs'] as const) {
-      if (this.reserve(owner) < core.deps.limits.authReserveBytes) return { owner, purpose: 'auth', epoch, framesMax: AUTH_FRAMES }
+      if (this.pads.left(owner) < core.deps.limits.authReserveBytes) return { owner, purpose: 'auth', epoch, framesMax: AUTH_FRAMES }
     }
     if (current === undefined) return undefined
     return { owner: this.poorer(), purpose: 'app', epoch, framesMax: APP_FRAMES }
-  }
-
-  /** Bytes of a side's authentication lane, proposed ones counted. */
-  private reserve (owner: 'mine' | 'theirs'): number {
-    let bytes = this.pads.left(owner)
-    for (const b of this.core.blocks.values()) if (b.purpose === 'auth' && b.owner === owner && b.state === 'proposed') bytes += usableBytes(b)
-    return Math.min(bytes, Number.MAX_SAFE_INTEGER)
   }
 
   /** The side whose unopened stock is the smaller for its use; use counts blocks opened, and decays each tick. */
@@ -297,6 +290,7 @@ export class Pool implements PeerHandler, KeyPool {
       if (core.proposer) { this.agreement.propose(); this.agreement.retry() } else this.agreement.giveUp()
       this.epochs.tick()
       this.startup.tick()
+      this.lane.resendIfStuck()
       this.resendIfStuck()
       if (this.lane.spending) this.grants.askIfDry()
       if (!core.proposer && core.meta.generation > core.meta.highestEpoch) core.send('epochAsk', { epoch: core.meta.generation })
