@@ -94,7 +94,7 @@ const tick = setInterval(() => {}, 1_000)
 while (what === 'bell' ? latenciesMs.length === 0 : durableBytes === 0) await sleep(20)
 await sleep(500)
 latenciesMs.length = 0
-if (what !== 'store') await sleep(Number(sliceMs) * 3)
+if (what !== 'store') await sleep(Number(sliceMs))
 const found = what !== 'store' ? [] : await runPairs(Number(pairs), ours, plain)
 clearInterval(tick)
 latenciesMs.sort((a, b) => a - b)

@@ -41,10 +41,10 @@ export const neverReads = async ({ site, pairs, sliceMs }: BenchContext): Promis
     requests.push((await flooder.slice({ requests: [enc], mode: 'flood', requestsMax: FLOOD_REQUESTS, durationMs: sliceMs })).sent)
   }
   for (let i = 0; i < 3; i++) {
-    const before = a.memoryBytes(), stock = await site.storedKeys('a') ?? 0, flooder = site.load('a', 1)
+    const before = a.memoryBytes(), stock = await site.stockBytes(), flooder = site.load('a', 1)
     await flood(flooder)
     grownMib.push((a.memoryBytes() - before) / MIB)
-    fallenMib.push((stock - (await site.storedKeys('a') ?? 0)) * 32 / MIB)
+    fallenMib.push((stock - await site.stockBytes()) / MIB)
     flooder.close()
   }
   const found = await runPairs(pairs, async () => {

@@ -5,6 +5,8 @@ import { request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { PoolView } from '../src/admin/port.js'
+import { AdminClient } from '../src/cli/admin-client.js'
 import { createPki, issueCertificate } from '../src/crypto/pki.js'
 import { leafPaths } from '../src/crypto/pki-files.js'
 import { claimPort } from '../src/http/tls-app.js'
@@ -80,7 +82,7 @@ export class BenchSite {
       peers: [{ kme: `kme-${other}`, url: `wss://localhost:${this.peerPorts[other]}` }],
       links: [{ id: 1, peer: `kme-${other}`, ring: { path: this.ring(name), slots: 4_096 } }],
       policy: { default: 'allow' }, saes,
-      pools: { maxKeyCount: this.options.maxKeyCount ?? 2_000_000 },
+      pools: { maxKeyCount: this.options.maxKeyCount ?? 8_000_000 },
       localPool: { stockBytes: this.options.localStockBytes ?? 67_108_864 },
       store: { masterKey: { file: `${id}-master.key` } },
     }
@@ -133,6 +135,12 @@ export class BenchSite {
       sent.on('error', () => { resolve(undefined) })
       sent.end()
     })
+  }
+
+  /** Key that KME A holds with B, in both lanes, in bytes; what is leased counts as gone. */
+  async stockBytes (): Promise<number> {
+    const pools = await new AdminClient(join(this.folder, 'kme-a-state/admin.sock')).get('/v1/pools') as PoolView[]
+    return (pools.find(({ remote }) => remote === 'kme-b')?.stockBits ?? 0) / 8
   }
 
   /** Runs the device, on the load's core, until A can deliver so many keys; it is stopped again. */
