@@ -16,6 +16,7 @@ export class Network {
   readonly children: Child[] = []
   /** Resolves with the first that ends, whatever the reason. */
   readonly ended: Promise<ChildExit>
+  private isStopping = false
   private tellEnded!: (exit: ChildExit) => void
 
   constructor (private readonly prepared: Prepared, private readonly clock: Clock) {
@@ -27,7 +28,9 @@ export class Network {
     for (const site of sites) this.add(new Child({ name: `kme-${site}`, folder, env, args: [script('src/cli/qkme.js'), 'serve', '--config', configFile(folder, site)] }))
   }
 
+  /** Does nothing once the network is being stopped: what starts then would never be stopped. */
   startDevice (rateBps: number): void {
+    if (this.isStopping) return
     const { folder, env, configs } = this.prepared
     const ring = (site: 'a' | 'b'): string => configs[site].links.find(({ id }) => id === linkId)?.ring.path ?? join(folder, `kme-${site}-ring.sock`)
     this.add(new Child({
@@ -42,6 +45,7 @@ export class Network {
 
   /** The device first, so that nothing is under way when the KMEs close their books; then both KMEs at once, as each says goodbye to the other. */
   async stop (told: (exit: ChildExit) => void): Promise<ChildExit[]> {
+    this.isStopping = true
     const device = this.children.filter(({ name }) => name === 'device'), kmes = this.children.filter(({ name }) => name !== 'device')
     const end = async (child: Child, graceMs: number): Promise<ChildExit> => {
       if (child.exit !== undefined) return child.exit

@@ -70,6 +70,7 @@ const live = async (options: StartOptions, world: World, prepared: Prepared, net
   screen.begin('starting kme-a and kme-b')
   network.startKmes()
   await waitUp(world, watches, isOver)
+  if (isOver()) return
   for (const child of network.children) screen.done(`${child.name} runs (log: ${join(folder, `${child.name}.log`)})`)
   network.startDevice(options.rateBps)
   screen.done(`QKD devices of link 1 run at ${rateText(options.rateBps)} (log: ${join(folder, 'device.log')})`)
