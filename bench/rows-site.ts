@@ -20,7 +20,7 @@ export const ingestUnderLoad = async ({ site, pairs, sliceMs }: BenchContext): P
   const load = site.load('a', 32)
   const slice = async (): Promise<number> => requestsPerS(good(await load.slice({ requests: [enc], durationMs: sliceMs })))
   await site.fill(400_000)
-  await slice()
+  await load.slice({ requests: [enc], durationMs: sliceMs })
   const found = await runPairs(pairs, async () => {
     await site.deviceAt('115.8M')
     try { return await slice() } finally { await site.stopDevice(); await site.settle() }
@@ -35,7 +35,7 @@ export const neverReads = async ({ site, pairs, sliceMs }: BenchContext): Promis
   const other = site.load('a', 8, 'sae-a-2')
   const { a } = site.kmes!
   const calm = async (): Promise<number> => good(await other.slice({ requests: [enc], mode: 'open', ratePerS: OTHERS_PER_S, durationMs: sliceMs })).p99Us / 1_000
-  await calm()
+  await other.slice({ requests: [enc], durationMs: sliceMs })
   const grownMib: number[] = [], fallenMib: number[] = [], requests: number[] = []
   const flood = async (flooder: Load): Promise<void> => {
     requests.push((await flooder.slice({ requests: [enc], mode: 'flood', requestsMax: FLOOD_REQUESTS, durationMs: sliceMs })).sent)
@@ -89,7 +89,7 @@ export const much = (keys: number) => async ({ pairs, sliceMs }: BenchContext): 
     await associate(big)
     const loads = [big.load('a', 32), small.load('a', 32)] as const
     const slice = async (load: Load): Promise<number> => requestsPerS(good(await load.slice({ requests: [enc], durationMs: sliceMs })))
-    for (const load of loads) await slice(load)
+    for (const load of loads) await load.slice({ requests: [enc], durationMs: sliceMs })
     const found = await runPairs(pairs, () => slice(loads[0]), async () => { await small.fill(400_000); return slice(loads[1]) })
     return ratioFigure('10,000 SAEs and much stock', 'requests/s', found, 0.9, `${MASTERS * SLAVES_EACH} associations, ${keys} keys in the lane; baseline: 4 SAEs, a small stock`)
   } finally { await Promise.all(sites.map((site) => site.stop())) }
