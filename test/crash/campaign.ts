@@ -34,10 +34,17 @@ const strike = async (world: World): Promise<void> => {
   if (systemRandom.integer(2) === 0) await world.ready(1)
 }
 
+/** What both KMEs say of themselves, for a failure. */
+const evidence = async (world: World): Promise<string> => {
+  const views = await Promise.all([world.kmes.a, world.kmes.b].flatMap((kme) => ['health', 'pools', 'peers', 'links', 'account'].map(async (what) =>
+    `${kme.id} ${what} ${JSON.stringify(await kme.admin.get(`/v1/${what}`).catch(String))}`)))
+  return [...views, world.kmes.a.tail(), world.kmes.b.tail()].join('\n')
+}
+
 /** Runs `kills` kills. `tell` gets a line now and then. */
 export const campaign = async (kills: number, tell: (line: string) => void): Promise<CampaignResult> => {
   const startMs = systemClock.monoMs()
-  const world = await World.create({ rate: '20M', pools: { maxKeyCount: 1_000_000 }, logLevel: 'info' })
+  const world = await World.create({ rate: '20M', pools: { maxKeyCount: 200_000 } })
   try {
     await world.start()
     const ledger = new Ledger()
@@ -46,7 +53,10 @@ export const campaign = async (kills: number, tell: (line: string) => void): Pro
       .map(([site, n, other, m]) => new Pair(at(site, n), at(other, m), ledger, 20))
     const stillLives = async (): Promise<void> => {
       const before = pairs.map((pair) => pair.answers)
-      await eventually('every master gets keys again', () => pairs.every((pair, i) => pair.answers > before[i]!) ? true : undefined, 60_000, () => `${world.kmes.a.tail()}\n---\n${world.kmes.b.tail()}`)
+      const isAlive = (): true | undefined => pairs.every((pair, i) => pair.answers > before[i]!) ? true : undefined
+      await eventually('every master gets keys again', isAlive, 60_000).catch(async (cause: unknown) => {
+        throw new Error(`answers of each pair ${before.join(', ')} -> ${pairs.map((pair) => pair.answers).join(', ')}\n${await evidence(world)}`, { cause })
+      })
     }
     for (let i = 1; i <= kills; i++) {
       await strike(world)
