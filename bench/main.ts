@@ -17,6 +17,8 @@ const run = async (options: Options): Promise<void> => {
   if (coreCount() < 2) throw new Error('server and load need a core each')
   const figures: Figure[] = []
   let site: BenchSite | undefined, failed = false
+  // Processes of a bench that is interrupted must not stay behind.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { void Promise.resolve(site?.stop()).then(() => { process.exit(1) }) })
   say(`load average ${loadAverage()}, ${pairs} pairs of ${sliceMs} ms`)
   try {
     for (const name of options.only ?? Object.keys(rows).filter((row) => rows[row]!.long !== true)) {
