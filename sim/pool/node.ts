@@ -167,7 +167,7 @@ export class SimNode {
       self: o.id, remote, kv, clock, ageMs: () => this.ageMs(), random: o.random, vault, keys,
       incarnation: { storeId: this.storeId, number: start, nonce, known: (n, x) => this.starts.some((s) => s.number === n && Buffer.from(s.nonce).equals(x)) },
       limits: { ...defaultPoolLimits, ...o.limits }, soon: (fn) => { queueMicrotask(() => { this.inProcess(process, fn) }) },
-      emit: (e) => { if (e.type !== 'pool.stock') this.onEvent(e) },
+      disowned: '', emit: (e) => { if (e.type !== 'pool.stock') this.onEvent(e) },
       fatal: (error) => { this.fatal(process, error) },
       admit: (_m, slaves) => slaves.every((s) => o.saes.includes(s)) ? '' : 'unknown', ownSaes: () => ({ generation: 1, saes: o.saes }),
       announced: () => {}, auditHead: () => ({ records: this.audit.length, head: new Uint8Array(32) }),

@@ -81,6 +81,8 @@ export interface AdminPort {
   removeSae (id: SaeId): Promise<void>
   /** Asks for stock now instead of at the threshold. */
   replenish (pool: string): Promise<void>
+  /** Ends a suspension of a pool, after whatever caused it is understood. */
+  resumePool (pool: string): Promise<void>
   /** Ends a quarantine: the link is on probation afterwards. */
   releaseLink (link: string): Promise<void>
   /** Starts a part again that the supervisor has given up. */

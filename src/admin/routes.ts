@@ -105,6 +105,7 @@ const saeRoutes = ({ port }: RouteParts): Route[] => [
 
 const acts = ({ port, kmeId }: RouteParts): Route[] => [
   { method: 'POST', path: '/v1/pools/:id/replenish', role: 'operate', does: 'ask for stock now', run: act((id) => port.replenish(id)) },
+  { method: 'POST', path: '/v1/pools/:id/resume', role: 'operate', does: 'end a suspension', run: act((id) => port.resumePool(id)) },
   { method: 'POST', path: '/v1/links/:id/release', role: 'operate', does: 'end a quarantine, on probation', run: act((id) => port.releaseLink(id)) },
   { method: 'POST', path: '/v1/parts/:id/restart', role: 'operate', does: 'start a part that was given up', run: act((id) => port.restartPart(id)) },
   {

@@ -218,7 +218,7 @@ export class Agreement {
 
   private answerAgain (block: BlockRow, body: Body<'propose'>, frames: FrameRef[]): void {
     const { core } = this
-    if (block.state === 'proposed') throw core.protocol(`block ${body.number} is proposed by both sides`)
+    if (block.state !== 'accepted') throw core.protocol(`block ${body.number} is proposed again`)
     const m = this.canonical(block, frames, body.owner)
     const tag = this.withBytes(block, (handle) => core.deps.vault.verifyConfirmTag(handle, 1, m, body.tag) ? core.deps.vault.confirmTag(handle, 2, m) : undefined)
     if (tag === undefined) throw core.protocol(`block ${body.number} is proposed again with other content`)

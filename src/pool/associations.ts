@@ -13,6 +13,9 @@ const idOf = (generation: number, number: number): number => generation * 0x1000
 /** A refusal of the other KME is believed for so long before the same number is offered again. */
 const REFUSED_MS = 5_000
 const OFFERED_MS = 1_000
+const WAITING_MAX = 256
+/** Number spaces that a peer may use at a time: one for each live ID epoch, and the next. */
+const BASES_MAX = 8
 const NOT_ALLOWED = 'the slave SAE is not allowed at its KME'
 
 export type Opened = (row: AssociationRow | string) => void
@@ -42,7 +45,7 @@ export class Associations {
     if (direction !== 'out') return
     const name = nameOf(row.master, row.slaves, row.local)
     if (row.state !== 'removed') {
-      if (this.byName.get(name) !== row) this.perMaster.set(row.master, (this.perMaster.get(row.master) ?? 0) + 1)
+      if (!this.byName.has(name)) this.perMaster.set(row.master, (this.perMaster.get(row.master) ?? 0) + 1)
       this.byName.set(name, row)
     }
   }
@@ -86,13 +89,15 @@ export class Associations {
       row = this.create(master, [...slaves], [...local], generation)
     }
     const id = idOf(row.generation, row.number)
-    this.offerIfLost(row)
+    if (!this.alone && slaves.length > 0) this.offerIfLost(row)
     if (this.alone || slaves.length === 0) {
       const opened = row
       core.durable(() => { opened.state = 'open'; then(opened) })
       return
     }
-    this.waiting.set(id, [...this.waiting.get(id) ?? [], then])
+    const waiting = this.waiting.get(id) ?? []
+    if (waiting.length >= WAITING_MAX) { then('too many requests wait for this association'); return }
+    this.waiting.set(id, [...waiting, then])
   }
 
   /** An offer whose answer was lost, by a crash or a broken connection, is made again. */
@@ -127,9 +132,11 @@ export class Associations {
   private create (master: SaeId, slaves: SaeId[], local: SaeId[], generation: number): AssociationRow {
     const { core } = this
     return core.commit((tx) => {
-      const row: AssociationRow = { number: core.meta.nextAssociation++, generation, master, slaves, local, state: this.alone || slaves.length === 0 ? 'open' : 'offered' }
-      putRow(tx, associationKey(core.pool, 'out', generation, row.number), row)
-      if (row.state === 'offered') core.enqueue(tx, 'association', { number: row.number, epoch: generation, master, slaves, removed: false })
+      const row: AssociationRow = { number: core.meta.nextAssociation++, generation, master, slaves, local, state: 'offered' }
+      // One without another KME is open when its row is on disk (see `open`).
+      const lonely = this.alone || slaves.length === 0
+      putRow(tx, associationKey(core.pool, 'out', generation, row.number), lonely ? { ...row, state: 'open' } : row)
+      if (!lonely) core.enqueue(tx, 'association', { number: row.number, epoch: generation, master, slaves, removed: false })
       this.index('out', row)
       this.offeredMs.set(idOf(generation, row.number), core.deps.clock.monoMs())
       return row
@@ -142,6 +149,7 @@ export class Associations {
     let row = this.find('in', body.epoch, body.number)
     if (row !== undefined && (row.master !== body.master || row.slaves.join('\n') !== body.slaves.join('\n'))) throw core.protocol(`association ${body.number} is used again for other SAEs`)
     if (row === undefined || row.state === 'refused') {
+      if (!this.bases.in.has(body.epoch) && (this.bases.in.size >= BASES_MAX || body.epoch > core.meta.highestEpoch + 1)) throw core.protocol(`associations of ID epoch ${body.epoch}`)
       const reason = body.slaves.length > SLAVES_MAX ? 'too many slave SAEs' : core.deps.admit(body.master, body.slaves)
       row = { number: body.number, generation: body.epoch, master: body.master, slaves: [...body.slaves], local: [], state: reason === '' ? 'open' : 'refused' }
       this.index('in', row)

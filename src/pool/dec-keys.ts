@@ -64,6 +64,7 @@ export class DecKeys {
       }
     }
     if (missing || left > 0) return refusals.notFound
+    if (places.some((p) => p!.pool.core.meta.suspended !== '')) return refusals.blocked('SUSPENDED')
     return this.checkClaims(places as Place[])
   }
 

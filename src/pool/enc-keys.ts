@@ -106,6 +106,10 @@ export class EncKeys {
   }
 
   private deliver (request: EncKeysRequest, pool: KeyPool, association: AssociationRow, reply: KeyReply, mayWait: boolean): void {
+    // A request may have waited: what was true when it came is looked at again.
+    const blocked = this.deps.accepting() ? pool.blocked() : 'NO_KEYS'
+    if (blocked !== '') { reply.refuse(refusals.blocked(blocked)); return }
+    if (association.state !== 'open' || association.generation !== pool.core.meta.generation) { reply.refuse(refusals.noKeys); return }
     const unmet = request.extensions.length === 0 ? undefined : this.unmet(request, pool)
     if (unmet !== undefined) { reply.refuse(unmet); return }
     const sizeBytes = request.sizeBits >>> 3

@@ -24,7 +24,8 @@ export class Epochs {
     for (const { value } of core.deps.kv.range(tableOf('epoch', core.pool))) {
       const row = decodeRow<EpochRow>(value)
       this.rows.set(row.epoch, row)
-      this.handles.set(row.epoch, core.deps.keys.unwrap(row.wrapped))
+      // The keys of a store that lost its own may not open any more; its rows are only removed.
+      if (core.deps.disowned === '') this.handles.set(row.epoch, core.deps.keys.unwrap(row.wrapped))
     }
   }
 

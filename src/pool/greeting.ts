@@ -14,6 +14,10 @@ export type Verdict =
 
 const zero16 = new Uint8Array(16)
 
+/** Numbers only rise: one near the end of its range would stop the pool for good, so no peer may bring us there. */
+const plausible = (c: Column): boolean => c.highestBlock < 2 ** 31 && c.epochs.every((e) => e.epoch < 2 ** 31) &&
+  [c.incarnation, c.bye, c.grant, c.lastSent, c.voids, ...c.horizons.map((h) => h.index)].every((n) => n < 2 ** 48)
+
 /**
  * Hello (design 3, Start and stop; Copies): both columns, "mine" and "yours as I last knew it". Numbers only rise; the
  * greater always wins. A hello can stop or void a pool, never make anything spendable.
@@ -46,6 +50,7 @@ export class Greeting {
     const { incarnation } = core.deps
     const { meta } = core
     const { mine, yours } = hello
+    if (!plausible(mine) || (yours !== null && !plausible(yours))) return { kind: 'refuse', reason: 'a hello with numbers that no KME reaches', alarm: true }
     if (hello.kme !== core.deps.remote) return { kind: 'refuse', reason: `the peer says it is ${hello.kme}`, alarm: true }
     if (sameBytes(mine.storeId, incarnation.storeId)) return { kind: 'refuse', reason: 'the peer runs on a copy of this store', alarm: true }
     if (yours !== null && sameBytes(yours.storeId, incarnation.storeId) && !incarnation.known(yours.incarnation, yours.nonce)) {
@@ -86,7 +91,7 @@ export class Greeting {
     // Only the proposer gives numbers; the other side's mark says what it has seen, or proposals under way would be dead on arrival.
     if (this.core.proposer) meta.highestBlock = Math.max(meta.highestBlock, mine.highestBlock, yours?.highestBlock ?? 0)
     meta.highestEpoch = Math.max(meta.highestEpoch, ...mine.epochs.map((e) => e.epoch))
-    if (yours === null) return
+    if (yours === null || !sameBytes(yours.storeId, this.core.deps.incarnation.storeId)) return // It speaks of another store.
     meta.horizonMine = Math.max(meta.horizonMine, ...yours.horizons.map((h) => h.index))
     meta.lastSent = Math.max(meta.lastSent, yours.lastSent)
     meta.grantGiven = Math.max(meta.grantGiven, yours.grant)

@@ -41,6 +41,7 @@ export class LocalPool implements KeyPool {
     this.claims = new Claims(core)
     this.associations = new Associations(core, true, () => { this.newEpoch() })
     this.lane = new OwnerLane(core, this.views, this.erasure, true, (block) => block.spent > 0)
+    if (deps.disowned !== '') this.disown(deps.disowned)
     this.start()
   }
 
@@ -117,8 +118,6 @@ export class LocalPool implements KeyPool {
       core.meta.generation = core.meta.highestEpoch + 1
       core.meta.nextAssociation = 1
     })
-    this.epochs.foundAlone()
-    this.fill()
     core.deps.emit({ type: 'pool.voided', reason })
   }
 

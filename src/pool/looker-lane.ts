@@ -16,6 +16,7 @@ export class LookerLane {
     const { core } = this
     const refused: number[] = []
     const to = body.from + body.blocks.length - 1
+    if (to > core.meta.horizonTheirs + 2 ** 20) throw core.protocol(`lane index ${to} after ${core.meta.horizonTheirs}`)
     // Indices may be skipped: the owner closed what it opened just before it died.
     core.commit((tx) => {
       body.blocks.forEach((number, i) => {
@@ -58,6 +59,7 @@ export class LookerLane {
       const block = core.blocks.get(number)
       if (block === undefined) continue
       if (block.state === 'open' || block.state === 'closed') continue
+      if (block.state === 'usable' && block.purpose !== 'app') continue // Pads and ID keys are not the other side's to burn.
       this.erasure.block(tx, block, usableBytes(block), body.cause)
       gone.push(number)
     }

@@ -14,6 +14,7 @@ const OPENING_MAX = 256
 /** At most this many blocks are leased at once: it bounds what the lane pins in the arena. */
 const LEASED_BLOCKS_MAX = 8
 const CLOSE_BATCH = 32
+const WAITERS_MAX = 1_024
 
 interface Stretch { readonly block: BlockRow, readonly from: number, readonly to: number, readonly last: boolean }
 
@@ -238,7 +239,10 @@ export class OwnerLane {
   }
 
   /** Runs `then` after the next lease arrives. The caller bounds the time it waits. */
-  afterLease (then: () => void): void { this.waiters.push(then) }
+  afterLease (then: () => void): void {
+    this.waiters.push(then)
+    if (this.waiters.length > WAITERS_MAX) this.waiters.shift() // It has timed out long ago.
+  }
 
   /** Whether taking `bytes` reaches into the last fifth of the lane. */
   shortAfter (bytes: number): boolean { return this.lastFifth.reachedBy(bytes) }

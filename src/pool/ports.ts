@@ -69,6 +69,8 @@ export interface PoolDeps {
   readonly keys: RecordKeys
   readonly incarnation: Incarnation
   readonly limits: PoolLimits
+  /** Why this store has a new identity (a copy, restored, zeroized), or '': then nothing of its old stock is opened or used. */
+  readonly disowned: string
   /** Runs `fn` after the events that are being handled now: a group commit gathers what they bring. */
   readonly soon: (fn: () => void) => void
   readonly emit: (event: PoolEvent) => void

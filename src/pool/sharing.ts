@@ -2,6 +2,7 @@ import type { Body } from '../peer/messages.js'
 import type { PoolCore } from './core.js'
 
 const SAES_PER_PART = 512
+const PARTS_MAX = 256
 
 /** What neighbours tell each other beside keys: which SAEs they serve, and the head of their audit chain. */
 export class Sharing {
@@ -28,6 +29,7 @@ export class Sharing {
   announceIfChanged (): void { if (this.core.deps.ownSaes().generation !== this.announcedGeneration) this.announce() }
 
   onSaes (body: Body<'saes'>): (() => void) | undefined {
+    if (body.parts > PARTS_MAX) throw this.core.protocol(`a list of SAEs in ${body.parts} parts`)
     if (body.part === 0) this.incoming = { generation: body.generation, parts: [] }
     const incoming = this.incoming
     if (incoming === undefined || incoming.generation !== body.generation || incoming.parts.length !== body.part) return

@@ -19,7 +19,8 @@ import type { StorePort } from './store-shell.js'
 const TICK_MS = 250
 const DAY_MS = 86_400_000
 const SWEEP_MS = 60_000
-const SPACE_MS = 5_000
+const SPACE_MS = 1_000
+const SPACE_MARGIN_BYTES = 64 << 20
 
 export interface KeyspaceOptions {
   readonly config: Config
@@ -29,6 +30,8 @@ export interface KeyspaceOptions {
   /** A pool told something; `pool` is its remote KME. */
   readonly onPoolEvent: (pool: KmeId, event: PoolEvent) => void
   readonly soon: (fn: () => void) => void
+  /** Whether sealed records wait outside the store. */
+  readonly recordsWaiting: () => boolean
 }
 
 /** Everything that exists while the store is open. */
@@ -68,6 +71,8 @@ export class Keyspace implements StorePort {
     return this.opened
   }
 
+  /** Nothing more can be written: frames wait in their ring. */
+  get full (): boolean { return this.isFull }
   get isOpen (): boolean { return this.opened !== undefined }
 
   watch (on: StoreWatcher): Cancel {
@@ -98,7 +103,7 @@ export class Keyspace implements StorePort {
       this.o.log.security({ category: 'peer', severity: 'high', event: 'sae.claimedTwice', subject: sae, outcome: 'refused', fields: { first, second } })
     })
     this.opened = this.build(store, audit, directory)
-    if (store.mustVoid !== undefined) this.disown(store, store.mustVoid.detail)
+    if (store.mustVoid !== undefined) this.confirmVoid(store, store.mustVoid.detail)
     this.schedule()
   }
 
@@ -127,7 +132,7 @@ export class Keyspace implements StorePort {
     return {
       self: config.kme.id, remote, kv: store.kv, clock, ageMs: () => store.age.ageMs(), random, vault: this.vault, keys: store.keys,
       incarnation: { storeId: store.storeId, number: store.start.number, nonce: store.start.nonce, known: (n, nonce) => store.known(n, nonce) },
-      limits: poolLimitsOf(config), soon, fatal: (error) => { this.fail(error) },
+      limits: poolLimitsOf(config), disowned: store.mustVoid?.detail ?? '', soon, fatal: (error) => { this.fail(error) },
       emit: (event) => { this.told(remote, event) },
       admit: (master, slaves) => directory.admit(master, slaves), ownSaes: () => directory.ownSaes(),
       announced: (kme, saes) => { directory.announced(kme, saes) }, auditHead: () => audit.head(),
@@ -143,10 +148,8 @@ export class Keyspace implements StorePort {
     this.o.log.security({ category: event.startsWith('peer') ? 'peer' : 'integrity', severity: 'high', event, subject, outcome: 'detected', fields: { detail } })
   }
 
-  /** A copy, a restored or a zeroized store: all stock is void before anything else happens. */
-  private disown (store: Store, detail: string): void {
-    const { pools, local } = this.now
-    for (const pool of [...pools.values(), ...(local === undefined ? [] : [local])]) pool.disown(detail)
+  /** A copy, a restored or a zeroized store: its pools began by voiding all stock; now it is itself again. */
+  private confirmVoid (store: Store, detail: string): void {
     store.kv.transact((tx) => { store.confirmVoid(tx) })
     this.o.log.security({ category: 'store', severity: 'critical', event: 'store.voided', subject: store.folder, outcome: 'detected', fields: { detail } })
   }
@@ -181,6 +184,7 @@ export class Keyspace implements StorePort {
     })
     this.every(SWEEP_MS, () => {
       this.now.audit.trim()
+      if (this.o.recordsWaiting()) return // Sealed and not stored yet: their slot must stay.
       this.now.store.keys.retire() // The hour's key takes no more records; those that hold none are erased.
       this.now.store.keys.sweep().catch((error: unknown) => { this.fail(error) })
     })
@@ -189,7 +193,8 @@ export class Keyspace implements StorePort {
 
   private checkSpace (): void {
     const { freeBytes, usedBytes, limitBytes } = this.now.store.kv.stats()
-    const full = freeBytes < this.o.config.store.reserveBytes || usedBytes > limitBytes * 0.98
+    // Before the store itself refuses, so that work stops in order: no ingest, no delivery, and the process lives.
+    const full = freeBytes < this.o.config.store.reserveBytes + SPACE_MARGIN_BYTES || usedBytes > limitBytes * 0.9
     if (full === this.isFull) return
     this.isFull = full
     this.watcher?.({ type: full ? 'full' : 'space' })

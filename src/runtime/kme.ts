@@ -75,7 +75,7 @@ export class Kme {
       security: (edge) => { logs.log('session').security({ category: 'authorisation', severity: edge.severity, event: edge.event, subject: edge.subject, outcome: 'detected', fields: { detail: edge.detail } }) },
     })
     this.keyspace = new Keyspace({
-      config, clock, random, log: logs.log('store'), soon: o.soon, onPoolEvent: (pool, event) => { this.onPoolEvent(pool, event) },
+      config, clock, random, log: logs.log('store'), soon: o.soon, recordsWaiting: () => [...this.links.values()].some((l) => l.isWaiting), onPoolEvent: (pool, event) => { this.onPoolEvent(pool, event) },
     })
     this.peers = createPeers(config, trust.kmes, this.keyspace.vault, clock, random, logs.log('peer'), (kme) => this.keyspace.isOpen ? this.keyspace.now.pools.get(kme) : undefined)
     this.operations = new Operations({

@@ -44,6 +44,9 @@ export class LinkPath implements LinkPort {
   /** Why the link was in quarantine when this start began, for its machine. */
   get quarantined (): QuarantineCause | undefined { return this.cause === '' ? undefined : this.cause }
 
+  /** Batches that the pool had no room for. */
+  get isWaiting (): boolean { return this.waiting.length > 0 }
+
   private get pool () { return this.keyspace.now.pools.get(this.link.peer)! }
 
   // --- the device ---------------------------------------------------------------------------------------------------
@@ -86,7 +89,7 @@ export class LinkPath implements LinkPort {
   private pump (): void {
     while (this.waiting.length > 0) {
       if (!this.keyspace.isOpen) return
-      if (this.cause === '' && !this.pool.hungry) { this.retryLater(); return }
+      if (this.cause === '' && (this.keyspace.full || !this.pool.hungry)) { this.retryLater(); return }
       this.store(this.waiting.shift()!)
     }
   }

@@ -199,6 +199,11 @@ export class Operations implements AdminPort {
     if (problem !== '') throw new KmeError('BUSY', problem)
   }
 
+  async resumePool (id: string): Promise<void> {
+    const part = partIds.pool(this.poolById(id).core.deps.remote)
+    if (!this.d.supervisor().board.send(part, { type: 'pool.resume' })) throw new KmeError('BUSY', `pool ${id} is not running`)
+  }
+
   async releaseLink (id: string): Promise<void> {
     const link = this.d.config.links.find((l) => partIds.link(l.id) === id || String(l.id) === id)
     if (link === undefined) throw new KmeError('NOT_FOUND', `there is no link ${id}`)

@@ -22,6 +22,7 @@ export const fakePort = (options: { fail?: unknown } = {}) => {
     alerts: () => [],
     addSae: async ({ id, name }) => { await note('add')(`${id} ${name ?? '-'}`); return sae(id) },
     suspendSae: note('suspend'), resumeSae: note('resume'), removeSae: note('remove'), replenish: note('replenish'),
+    resumePool: note('resumePool'),
     releaseLink: note('release'), restartPart: note('restart'), retirePeer: note('retire'), zeroize: () => note('zeroize')('all'),
     logLevels: () => levels,
     setLogLevels: (changes) => { Object.assign(levels, changes) },
