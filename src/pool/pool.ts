@@ -100,7 +100,12 @@ export class Pool implements PeerHandler, KeyPool {
   }
 
   /** Whether the ring should be drained: the pool is at its bound otherwise, and the device keeps its frames. */
-  get hungry (): boolean { return !this.pending.full && this.stockBytes() < this.core.deps.limits.maxStockBytes }
+  get hungry (): boolean {
+    const { maxStockBytes, authReserveBytes } = this.core.deps.limits
+    if (this.pending.full || this.stockBytes() < maxStockBytes) return !this.pending.full
+    // Fresh frames become pads first: a full pool without pads could not even open a block.
+    return this.pads.left('mine') < authReserveBytes || this.pads.left('theirs') < authReserveBytes
+  }
 
   stockBytes (): number {
     let bytes = this.pending.bytes
@@ -328,7 +333,7 @@ export class Pool implements PeerHandler, KeyPool {
 
   // --- stop, void -------------------------------------------------------------------------------------------------
 
-  /** This store has a new identity (a copy, a restored or zeroized one): nothing of its old stock is ever used. */
+  /** This store has a new identity: nothing of its old stock is ever used. */
   disown (reason: string): void { this.voiding.run(reason) }
 
   /** Asks for stock now. @returns '' or why nothing can be done. */
