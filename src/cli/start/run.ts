@@ -58,8 +58,8 @@ export const runStart = async (options: StartOptions, world: World, ask: Ask): P
   isOver = true
   screen.line()
   screen.begin(`stopping the device, then the KMEs${options.once ? '' : ' (Ctrl-C again to force)'}`)
-  const exits = await network.stop((exit) => { screen[exit.code === 0 ? 'done' : 'failed'](`${exit.name} ${exit.code === 0 ? 'stopped' : exitWords(exit)}`) })
-  if (code === exitCodes.ok.code && exits.some((exit) => exit.code !== 0)) code = exitCodes.failed.code
+  const exits = await network.stop((exit) => { screen[endedWell(exit) ? 'done' : 'failed'](`${exit.name} ${endedWell(exit) ? 'stopped' : exitWords(exit)}`) })
+  if (code === exitCodes.ok.code && !exits.every(endedWell)) code = exitCodes.failed.code
   screen.line(`Everything is kept in ${prepared.folder}; npm start goes on with it.`)
   return code
 }
@@ -164,3 +164,6 @@ const tellError = ({ screen }: World, error: unknown): number => {
   screen.failed(error instanceof Error ? error.message : String(error))
   return exitCodes.failed.code
 }
+
+/** The device may be stopped before it listens for signals; it reserves its block numbers ahead, so that harms nothing. */
+const endedWell = (exit: ChildExit): boolean => exit.code === 0 || (exit.name === 'device' && exit.signal === 'SIGTERM')
