@@ -38,7 +38,7 @@ export const mutants: readonly Mutant[] = [
     ),
   },
   {
-    rule: 'the looker acknowledges a horizon before it is used', restores: false, seed: 21,
+    rule: 'the looker acknowledges a horizon before it is used', restores: false, seed: 0,
     remove: () => patch(OwnerLane.prototype, 'open', (f) => function (blocks) {
       const from = this.core.meta.horizonMine + 1
       f.call(this, blocks)
