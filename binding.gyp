@@ -12,6 +12,11 @@
       "sources": ["<!@(find native -name '*.cc' -not -path 'native/test/*' -not -path 'native/glibc/*' -not -path 'native/post/*' -not -path 'native/bench/*' | sort)"],
     },
     {
+      # Post-processing of detections into key: for src/post, used by the simulator and by devices, never by a running KME.
+      "target_name": "qkme_post",
+      "sources": ["<!@(find native/post -name '*.cc' -not -path 'native/post/test/*' | sort)", "native/gf128.cc", "native/gf128_portable.cc", "native/gf128_x86.cc"],
+    },
+    {
       # Symbols of glibc 2.38 for older systems: see native/glibc/shim.cc and src/http/uws.ts.
       "target_name": "glibc_shim",
       "sources": ["native/glibc/shim.cc"],
