@@ -27,7 +27,7 @@ export const accountOf = (pool: Pool | LocalPool): PoolAccount => {
   for (const [cause, n] of Object.entries(a.burned)) bytes[`burned.${cause}`] = n
   const sum = Object.entries(bytes).reduce((total, [name, n]) => name === 'ingested' ? total : total + n, 0)
   return {
-    pool: core.deps.remote, differenceBits: (a.ingested - sum) * 8,
+    pool: core.pool, differenceBits: (a.ingested - sum) * 8,
     bits: Object.fromEntries(Object.entries(bytes).map(([name, n]) => [name, n * 8])),
   }
 }

@@ -32,17 +32,17 @@ export class PoolCore {
   private deferred: (() => void)[] | undefined
 
   constructor (readonly deps: PoolDeps) {
-    this.meta = getRow<MetaRow>(deps.kv, metaKey(deps.remote)) ?? newMeta()
-    this.account = getRow<AccountRow>(deps.kv, accountKey(deps.remote)) ?? newAccount()
+    this.meta = getRow<MetaRow>(deps.kv, metaKey(this.pool)) ?? newMeta()
+    this.account = getRow<AccountRow>(deps.kv, accountKey(this.pool)) ?? newAccount()
     this.acknowledged = this.meta.lastSent
     for (const { seq } of this.outbox(0)) { this.acknowledged = seq - 1; break }
-    for (const { value } of deps.kv.range(tableOf('block', deps.remote))) {
+    for (const { value } of deps.kv.range(tableOf('block', this.pool))) {
       const row = decodeRow<BlockRow>(value)
       this.blocks.set(row.number, row)
     }
   }
 
-  get pool (): string { return this.deps.remote }
+  get pool (): string { return this.deps.poolId ?? this.deps.remote }
   /** The KME with the lower ID numbers and proposes the blocks. */
   get proposer (): boolean { return this.deps.self < this.deps.remote }
 

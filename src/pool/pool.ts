@@ -76,6 +76,7 @@ export class Pool implements PeerHandler, KeyPool {
     this.voiding = new VoidPool(core, this)
     this.inventory = new Inventory(core, this.erasure)
     this.pending.restore()
+    if (deps.disowned !== '') this.voiding.run(deps.disowned) // Before anything can be asked of it.
     for (const block of core.blocks.values()) if (block.purpose === 'auth' && block.state === 'usable') this.pads.add(block)
   }
 
@@ -172,8 +173,8 @@ export class Pool implements PeerHandler, KeyPool {
     const seq = (body as { seq?: number }).seq
     if (seq !== undefined && name !== 'acknowledge') { this.onSequenced(name, body, seq); return }
     const handler = this.handlers[name] as ((body: never) => void) | undefined
-    if (handler === undefined) throw this.core.protocol(`unexpected ${name}`)
-    handler(body as never)
+    if (handler !== undefined) handler(body as never)
+    else if (this.core.deps.network?.(this.core.deps.remote, name, body) !== true) throw this.core.protocol(`unexpected ${name}`)
   }
 
   private readonly handlers: { [N in MessageName]?: (body: Body<N>) => void } = {
@@ -332,9 +333,6 @@ export class Pool implements PeerHandler, KeyPool {
   }
 
   // --- stop, void -------------------------------------------------------------------------------------------------
-
-  /** This store has a new identity: nothing of its old stock is ever used. */
-  disown (reason: string): void { this.voiding.run(reason) }
 
   /** Asks for stock now. @returns '' or why nothing can be done. */
   replenish (): string {

@@ -3,6 +3,7 @@ import type { KeyHandle, NativeVault, SealerHandle } from '../device/native.js'
 import type { KmeId, SaeId } from '../kernel/ids.js'
 import type { Random } from '../kernel/random.js'
 import type { Clock } from '../kernel/time.js'
+import type { MessageName } from '../peer/messages.js'
 import type { Kv, KvWriter } from '../store/kv.js'
 
 /** Keys of sealed records: erased with the slot that holds them (src/store/seal-keys.ts). */
@@ -60,6 +61,8 @@ export const defaultPoolLimits: PoolLimits = {
 export interface PoolDeps {
   readonly self: KmeId
   readonly remote: KmeId
+  /** Name of the pool in the store, where it is not the remote KME's ID: a relayed pool. */
+  readonly poolId?: string
   readonly kv: Kv
   readonly clock: Clock
   /** Milliseconds this store has been in use, over all starts; never goes back. */
@@ -81,6 +84,8 @@ export interface PoolDeps {
   /** SAEs served here, for the peer; and what the peer announced. */
   readonly ownSaes: () => { generation: number, saes: readonly SaeId[] }
   readonly announced: (remote: KmeId, saes: readonly SaeId[]) => void
+  /** Messages between neighbours that are not about this pool (relay, routing, tunnels): false if nobody takes them. */
+  readonly network?: (from: KmeId, name: MessageName, body: unknown) => boolean
   /** 32-byte head of the audit chain, exchanged each minute. */
   readonly auditHead: () => { records: number, head: Uint8Array }
 }
