@@ -125,7 +125,7 @@ export class SimNode {
     let process: Process
     try {
       this.saveStore(kv)
-      process = this.build(kv, start, me.nonce)
+      process = this.build(kv, start, me.nonce, reason)
     } catch (error) { // A disk that fails within the start: whoever starts processes tries again.
       if (!(error instanceof KmeError)) throw error
       this.disk.kill()
@@ -133,12 +133,8 @@ export class SimNode {
       return
     }
     this.process = process
-    this.inProcess(process, () => {
-      if (reason !== '') process.pool.disown(reason)
-      if (reason !== '' || this.hasLostLocalPool) process.local.disown(reason)
-      this.hasLostLocalPool = false
-      this.drain()
-    })
+    this.hasLostLocalPool = false
+    this.inProcess(process, () => { this.drain() })
     if (!process.alive) this.rolledBack = reason
     kv.flushed().then(() => { if (process.alive) this.connect(process) }).catch(() => {})
     await Promise.resolve()
@@ -152,7 +148,7 @@ export class SimNode {
   private startedMs = 0
   private ageMs (): number { return this.ageBaseMs + this.o.clock.monoMs() - this.startedMs }
 
-  private build (kv: SimKv, start: number, nonce: Uint8Array): Process {
+  private build (kv: SimKv, start: number, nonce: Uint8Array, reason: string): Process {
     const { o } = this
     this.startedMs = o.clock.monoMs()
     const vault = loadNative().createVault({ arenaBytes: o.arenaBytes ?? 2 << 20, allowUnlockedMemory: true, seed: o.random.bytes(32) })
@@ -163,17 +159,17 @@ export class SimNode {
       after: (delayMs, fn) => o.clock.after(delayMs, () => { this.inProcess(process, fn) }),
     }
     const keys = this.recordKeys(vault, start)
-    const base = (remote: KmeId): PoolDeps => ({
+    const base = (remote: KmeId, disowned = ''): PoolDeps => ({
       self: o.id, remote, kv, clock, ageMs: () => this.ageMs(), random: o.random, vault, keys,
       incarnation: { storeId: this.storeId, number: start, nonce, known: (n, x) => this.starts.some((s) => s.number === n && Buffer.from(s.nonce).equals(x)) },
       limits: { ...defaultPoolLimits, ...o.limits }, soon: (fn) => { queueMicrotask(() => { this.inProcess(process, fn) }) },
-      disowned: '', emit: (e) => { if (e.type !== 'pool.stock') this.onEvent(e) },
+      disowned, emit: (e) => { if (e.type !== 'pool.stock') this.onEvent(e) },
       fatal: (error) => { this.fatal(process, error) },
       admit: (_m, slaves) => slaves.every((s) => o.saes.includes(s)) ? '' : 'unknown', ownSaes: () => ({ generation: 1, saes: o.saes }),
       announced: () => {}, auditHead: () => ({ records: this.audit.length, head: new Uint8Array(32) }),
     })
-    const pool = new Pool(base(o.peer), [1])
-    const local = new LocalPool(base(o.id), 65_536)
+    const pool = new Pool(base(o.peer, reason), [1])
+    const local = new LocalPool(base(o.id, this.hasLostLocalPool ? 'the stamp is not its own' : reason), 65_536)
     const service = new PoolKeyService({
       self: o.id, clock, vault, kv, soon: base(o.id).soon, fatal: (error) => { this.fatal(process, error) },
       security: (event, detail) => { this.onEvent({ type: 'security', event, detail }) },

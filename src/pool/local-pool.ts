@@ -71,8 +71,9 @@ export class LocalPool implements KeyPool {
     const perBlock = FRAMES * FRAME_BYTES_MAX
     const wanted = Math.min(Math.max(this.stockBytes, STOCK_BLOCKS_MAX * perBlock), Math.max(STOCK_BLOCKS_MIN * perBlock, this.stockBytes, lane.used.perSecond() * core.deps.limits.runwayMs / 1_000))
     while (lane.freeBytes(true) < wanted) {
-      const block = this.make()
-      lane.add(block)
+      const before = lane.freeBytes(true)
+      lane.add(this.make())
+      if (lane.freeBytes(true) <= before) throw new Error('invariant violated: a fresh block of the local pool is not taken into its lane')
     }
   }
 
@@ -104,8 +105,8 @@ export class LocalPool implements KeyPool {
     })
   }
 
-  /** This store has a new identity: nothing of its old stock is ever used. */
-  disown (reason: string): void {
+  /** This store has a new identity: nothing of its old stock is ever used. Before `start`, which founds a new ID epoch. */
+  private disown (reason: string): void {
     const { core, lane } = this
     lane.clear()
     core.commit((tx) => {
