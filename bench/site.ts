@@ -119,6 +119,8 @@ export class BenchSite {
     return load
   }
 
+  barePart (which: 'bare' | 'bareStatus'): Part { return this.bares[which === 'bare' ? 0 : 1]! }
+
   /** What Get status says of the stock for the SAE at the other site (or, `local`, at the same); undefined without an answer. */
   storedKeys (name: SiteName, local = false): Promise<number | undefined> {
     const paths = leafPaths(this.pki.folder, 'sae', `sae-${name}-1`, 'client')

@@ -18,6 +18,7 @@ export const admit = (exchange: Exchange): boolean => {
     return false
   }
   exchange.caller = verdict.id
+  exchange.crowded = rest.bursts.isAbove(verdict.id)
   const state = rest.sessions.state(verdict.id, verdict.issuer)
   if (state === 'active') return rest.requestBuckets.on ? withinRate(exchange) : true
   if (state === 'throttled') exchange.refuse({ code: 'THROTTLED', message: 'this SAE is slowed down by the KME' })

@@ -47,6 +47,5 @@ export const decKeysPost = (exchange: Exchange, req: UwsRequest): void => {
 }
 
 const fetch = (exchange: Exchange, master: SaeId, keyIds: readonly string[]): void => {
-  exchange.handOver()
-  exchange.rest.service.decKeys({ caller: exchange.caller, master, keyIds }, exchange)
+  exchange.serve(() => { exchange.rest.service.decKeys({ caller: exchange.caller, master, keyIds }, exchange) })
 }

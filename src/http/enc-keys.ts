@@ -69,9 +69,10 @@ const deliver = (exchange: Exchange, slave: SaeId, request: KeyRequest): void =>
     }
     exchange.keyBits = bits
   }
-  exchange.handOver()
-  rest.service.encKeys({
-    caller, slave, additionalSlaves: request.additionalSlaves,
-    number: request.number, sizeBits: request.sizeBits, extensions: request.extensions,
-  }, exchange)
+  exchange.serve(() => {
+    rest.service.encKeys({
+      caller, slave, additionalSlaves: request.additionalSlaves,
+      number: request.number, sizeBits: request.sizeBits, extensions: request.extensions,
+    }, exchange)
+  })
 }

@@ -29,6 +29,8 @@ export class Exchange implements KeyReply {
   caller: SaeId = ''
   /** Key bits taken from the caller's bucket for this request. */
   keyBits = 0
+  /** The caller has had its share of this turn: a good request waits for the next one, a bad one ends the connection. */
+  crowded = false
   /** While the library is inside a callback of this connection, writes are gathered into one TLS record by itself. */
   corked = true
   readonly #startMs: number
@@ -52,8 +54,24 @@ export class Exchange implements KeyReply {
 
   get startMs (): number { return this.#startMs }
 
-  /** The key service has the request now and owes a reply. */
-  handOver (): void { this.#handed = true }
+  /**
+   * Hands the request to the key service, which owes a reply from then on: now, or in the loop's next turn if the caller
+   * has had its share of this one.
+   */
+  serve (run: () => void): void {
+    if (!this.crowded) {
+      this.#handed = true
+      run()
+      return
+    }
+    this.hold()
+    this.rest.bursts.nextTurn(() => {
+      if (this.#dead) return
+      this.crowded = false
+      this.#handed = true
+      try { run() } catch (error) { this.fail(error) }
+    })
+  }
 
   /** Called once when the connection closes before the answer, from inside the library: touch no response there. */
   onDead: (() => void) | undefined
@@ -111,7 +129,8 @@ export class Exchange implements KeyReply {
   /** Answers Get status. */
   answerText (json: string): void {
     this.#replied = true
-    this.#sendGood(json)
+    if (this.corked) this.#sendGood(json)
+    else this.res.cork(() => { this.#sendGood(json) })
   }
 
   /** Answers what was thrown: an expected failure by its code, anything else as a fault of ours. */
@@ -150,7 +169,7 @@ export class Exchange implements KeyReply {
     }
     const retry = answer.retryAfterS === undefined ? '' : `\r\nRetry-After: ${answer.retryAfterS}`
     this.res.writeHeader(JSON_HEADER, `${JSON_HEADERS}${header}${retry}`)
-    this.#sendBody(answer.body, close || this.gate.state !== 'open')
+    this.#sendBody(answer.body, close || this.crowded || this.gate.state !== 'open')
   }
 
   #tell (refusal: Refusal): void {

@@ -3,6 +3,7 @@ import type { SaeId } from '../kernel/ids.js'
 import type { Clock } from '../kernel/time.js'
 import { ExtensionRegistry } from '../pool/extensions.js'
 import type { KeyService } from '../pool/service.js'
+import { Bursts } from './bursts.js'
 import { HttpCounters } from './counters.js'
 import { IdentityCache, type Identity } from './identity-cache.js'
 import type { KeyLimits, ReadingRules } from './key-request.js'
@@ -67,6 +68,7 @@ export class Rest {
   readonly registry: ExtensionRegistry
   readonly identities: IdentityCache
   readonly counters = new HttpCounters()
+  readonly bursts = new Bursts()
   readonly events: SecurityEvents
   readonly requestBuckets: TokenBuckets
   readonly keyBitBuckets: TokenBuckets

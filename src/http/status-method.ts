@@ -16,7 +16,9 @@ export const statusGet = (exchange: Exchange, req: UwsRequest): void => {
   refuseBody(req)
   readQuery(req.getQuery(), [])
   if (slave === exchange.caller) throw badParameter('slave_SAE_ID', 'must not be the caller')
-  const status = exchange.rest.service.status(exchange.caller, slave)
-  if ('code' in status) exchange.refuse(status)
-  else exchange.answerText(statusJson(exchange.caller, slave, status))
+  exchange.serve(() => {
+    const status = exchange.rest.service.status(exchange.caller, slave)
+    if ('code' in status) exchange.refuse(status)
+    else exchange.answerText(statusJson(exchange.caller, slave, status))
+  })
 }

@@ -165,10 +165,42 @@ t.test('a client that pipelines 40,000 enc_keys and never reads costs little mem
   const connections = lab.server.counters.connections
   const client = await flood(lab, ENC, 40_000)
   await until(() => lab.server.counters.connections <= connections)
-  t.ok(lab.service.deliveries < 40_000, `${lab.service.deliveries} keys cut`)
+  t.ok(lab.service.deliveries < 100, `${lab.service.deliveries} keys cut: its share of one turn`)
   t.ok(process.memoryUsage().external + process.memoryUsage().heapUsed - before < 64 * 2 ** 20)
+  client.destroy()
+  await othersAreFine(t, lab)
+})
+
+t.test('a client that pipelines requests for large answers and never reads has one that did not fit, and it is burned', async (t) => {
+  const lab = shared.reset()
+  lab.service.onEnc = (_request, reply) => { lab.service.deliver(reply, big(1_000_000)) }
+  const connections = lab.server.counters.connections
+  const client = await flood(lab, ENC, 40)
+  await until(() => lab.server.counters.connections <= connections)
+  t.ok(lab.service.deliveries < 40, `${lab.service.deliveries} answers`)
   t.equal(lab.service.abortedDeliveries.length, 1, 'the answer that did not fit')
   client.destroy()
+  await othersAreFine(t, lab)
+})
+
+t.test('an SAE with more requests at once than its share of a turn gets all of them, on many connections', async (t) => {
+  const lab = shared.reset()
+  const clients = await Promise.all(Array.from({ length: 100 }, () => lab.connect(saeA)))
+  for (const [i, client] of clients.entries()) client.send(request('GET', [ENC, DEC, '/api/v1/keys/sae-x/status'][i % 3] as string))
+  for (const client of clients) t.equal((await client.answer())?.status, 200)
+  for (const client of clients) client.send(request('POST', ENC, { body: '{"number":2}' }))
+  for (const client of clients) t.equal((await client.answer())?.status, 200)
+  t.equal(lab.server.counters.pending, 0)
+  for (const client of clients) client.destroy()
+  await othersAreFine(t, lab)
+})
+
+t.test('above its share of a turn a bad request ends the connection, so that a pipeline of them is short', async (t) => {
+  const lab = shared.reset()
+  const client = await lab.connect(saeA)
+  client.send(Buffer.concat(Array.from({ length: 2_000 }, () => request('GET', `${ENC}?x=1`))))
+  await client.whenClosed()
+  t.ok(lab.server.counters.requests('enc_keys', '400') < 100, `${lab.server.counters.requests('enc_keys', '400')} refusals`)
   await othersAreFine(t, lab)
 })
 

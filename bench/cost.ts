@@ -1,0 +1,73 @@
+/**
+ * CPU time per request: what counts on a machine that does other work, too. `node dist/bench/cost.js [row...] [--pairs n]`
+ * loads a KME and the bare server in turn and prints microseconds of CPU (all threads, user and system) per request of
+ * each, by the kernel's own account, and their ratio. A cost ratio of 0.8 is a throughput ratio of 0.8 on a core of its own.
+ */
+import { readFileSync, readdirSync } from 'node:fs'
+import { median, quantile } from './figures.js'
+import { createKeyIds, get, type Load, type SliceOptions } from './load.js'
+import { collectIds } from './rows-rest.js'
+import { BenchSite, LOAD_CORE, SERVER_CORE } from './site.js'
+
+/** Time on a processor of all threads of a process, in microseconds. */
+const cpuUs = (pid: number): number => readdirSync(`/proc/${pid}/task`)
+  .reduce((sum, task) => sum + Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]) / 1_000, 0)
+
+interface Job {
+  readonly connections: number
+  readonly server: 'a' | 'b'
+  readonly bare: 'bare' | 'bareStatus'
+  readonly options: Partial<SliceOptions>
+  readonly bareOptions?: Partial<SliceOptions>
+  readonly keys: number
+}
+
+const dec = (connections: number): Job => ({
+  connections, server: 'b', bare: 'bare', keys: 200_000,
+  options: { requests: ['GET /api/v1/keys/sae-a-1/dec_keys?key_ID='], suffix: ' HTTP/1.1\r\nHost: localhost\r\n\r\n' },
+  bareOptions: { requests: [get('/api/v1/keys/sae-a-1/dec_keys?key_ID=550e8400-e29b-41d4-a716-446655440000')] },
+})
+const enc = (connections: number, path = 'sae-b-1/enc_keys', keys = 200_000): Job =>
+  ({ connections, server: 'a', bare: 'bare', keys, options: { requests: [get(`/api/v1/keys/${path}`)] } })
+
+const jobs: Readonly<Record<string, Job>> = {
+  enc: enc(32), enc128: enc(128), 'enc-local': enc(32, 'sae-a-2/enc_keys', 0), enc128keys: enc(32, 'sae-b-1/enc_keys?number=128', 1_500_000),
+  dec32: dec(32), dec128: dec(128), status: { ...enc(32, 'sae-b-1/status'), bare: 'bareStatus' },
+  connect: { ...enc(16), options: { requests: [get('/api/v1/keys/sae-b-1/enc_keys')], mode: 'connect' } },
+}
+
+const measure = async (site: BenchSite, name: string, pairs: number): Promise<string> => {
+  const job = jobs[name]!, sliceMs = name === 'enc128keys' ? 400 : 700, takes = name.startsWith('dec')
+  const server = site.kmes![job.server], bare = site.barePart(job.bare), ids = createKeyIds()
+  const loads = { ours: site.load(job.server, job.connections), bare: site.load(job.bare, job.connections) }
+  const slice = async (load: Load, pid: number, options: Partial<SliceOptions>): Promise<number> => {
+    const before = cpuUs(pid), result = await load.slice({ durationMs: sliceMs, ...options })
+    const bad = result.answers - (result.statuses['200'] ?? 0)
+    if (bad * 100 > result.answers) throw new Error(`${name}: ${JSON.stringify(result.statuses)}`)
+    return (cpuUs(pid) - before) / result.answers
+  }
+  const ours = async (): Promise<number> => {
+    await site.fill(job.keys)
+    if (takes) await collectIds(site, ids, 40 * sliceMs)
+    return slice(loads.ours, server.pid, takes ? { ...job.options, take: ids } : job.options)
+  }
+  const other = (): Promise<number> => slice(loads.bare, bare.pid, job.bareOptions ?? job.options)
+  if (job.server === 'b') { site.kmes!.a.moveTo(LOAD_CORE); server.moveTo(SERVER_CORE) }
+  await ours()
+  await other()
+  const found: { ours: number, bare: number }[] = []
+  for (let i = 0; i < pairs; i++) found.push({ ours: await ours(), bare: await other() })
+  if (job.server === 'b') { site.kmes!.a.moveTo(SERVER_CORE); server.moveTo(LOAD_CORE) }
+  for (const load of Object.values(loads)) load.close()
+  const ratios = found.map((f) => f.bare / f.ours)
+  const of = (side: 'ours' | 'bare'): string => median(found.map((f) => f[side])).toFixed(1)
+  return `${name.padEnd(12)} ${of('ours').padStart(8)} us/request  bare ${of('bare').padStart(6)}  ratio ${median(ratios).toFixed(3)} (${quantile(ratios, 0.25).toFixed(3)} to ${quantile(ratios, 0.75).toFixed(3)})`
+}
+
+const given = process.argv.slice(2), at = given.indexOf('--pairs')
+const pairs = at === -1 ? 5 : Number(given.splice(at, 2)[1])
+const names = given.length > 0 ? given : Object.keys(jobs)
+const site = await BenchSite.start()
+try {
+  for (const name of names) process.stdout.write(`${await measure(site, name, pairs)}\n`)
+} finally { await site.stop() }
