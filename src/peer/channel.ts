@@ -9,7 +9,7 @@ import type { PeerChannel, PeerHandler } from './ports.js'
 import { Refusal, refusalOf, type CloseReason } from './refusal.js'
 import type { EndedBy } from './report.js'
 import { SESSION_BYTES, sessionId } from './session.js'
-import { FrameTags, type TagTicket, type TagVault } from './tags.js'
+import { FrameTags, type ChannelTags, type FrameTicket, type TagVault } from './tags.js'
 import type { Link } from './transport.js'
 
 export interface ChannelOptions {
@@ -43,7 +43,7 @@ const scratch = new Uint8Array(SESSION_BYTES + FRAME_BYTES_MAX)
 export class Channel implements PeerChannel {
   readonly remote: KmeId
   readonly #o: ChannelOptions
-  readonly #tags: FrameTags
+  readonly #tags: ChannelTags
   readonly #isAcceptor: boolean
   #state: 'open' | 'ready' | 'closed' = 'open'
   #sent = 0
@@ -59,7 +59,7 @@ export class Channel implements PeerChannel {
     this.#o = options
     this.remote = options.link.remote
     this.#isAcceptor = options.link.role === 'acceptor'
-    this.#tags = new FrameTags(options.vault, options.handler.pads)
+    this.#tags = options.link.tags ?? new FrameTags(options.vault, options.handler.pads)
   }
 
   get isReady (): boolean { return this.#state === 'ready' }
@@ -214,7 +214,7 @@ export class Channel implements PeerChannel {
   }
 
   /** @returns the frame that was sent, or undefined if the transport did not take it: then its number is free again, its pad is not. */
-  #write (kind: MessageKind, body: Uint8Array, ticket: TagTicket | undefined): Uint8Array | undefined {
+  #write (kind: MessageKind, body: Uint8Array, ticket: FrameTicket | undefined): Uint8Array | undefined {
     const header: FrameHeader = {
       version: this.#o.link.version, type: kind.code, tagged: kind.tagged, fromAcceptor: this.#isAcceptor, source: this.#o.self,
       destination: this.remote, incarnation: this.#ownIncarnation, number: this.#sent + 1, bodyBytes: body.length,
@@ -238,7 +238,7 @@ export class Channel implements PeerChannel {
     return kept
   }
 
-  #ticket (vital: boolean): TagTicket | undefined {
+  #ticket (vital: boolean): FrameTicket | undefined {
     const before = this.#tags.taken
     const ticket = this.#tags.ticket(vital)
     this.#o.counters.padsUsed += this.#tags.taken - before

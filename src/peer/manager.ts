@@ -3,7 +3,7 @@ import type { KmeId } from '../kernel/ids.js'
 import type { Cancel } from '../kernel/time.js'
 import { PeerEntry, type EntryDeps } from './manager-entry.js'
 import { reportEnd } from './report.js'
-import type { PeerEvent, PeerManagerOptions, PeerStatus } from './state.js'
+import type { PeerConfig, PeerEvent, PeerManagerOptions, PeerStatus } from './state.js'
 import type { Listener } from './transport.js'
 
 /**
@@ -19,6 +19,10 @@ export interface PeerManager {
   attach (remote: KmeId, on: (event: PeerEvent) => void): Cancel
   /** One attempt; its outcome is told as events. Does nothing while there is a connection or an attempt. @throws KmeError `CONFIG_INVALID` without a URL. */
   dialOnce (remote: KmeId): void
+  /** Takes one more peer in. @throws KmeError `CONFIG_INVALID` if it is known already or is this KME itself. */
+  add (peer: PeerConfig): void
+  /** Ends connection and attempt, and forgets the peer and its counters. Whoever was attached is told the end, and nothing more. */
+  remove (remote: KmeId, why: string): void
   /** Ends connection and attempt. */
   hangUp (remote: KmeId, why: string): void
   status (remote: KmeId): PeerStatus
@@ -32,11 +36,12 @@ export interface PeerManager {
 
 export const createPeerManager = (options: PeerManagerOptions): PeerManager => {
   const entries = new Map<KmeId, PeerEntry>()
-  for (const peer of options.peers) {
+  const add = (peer: PeerConfig): void => {
     if (peer.id === options.self || entries.has(peer.id)) throw new KmeError('CONFIG_INVALID', `peer ${peer.id} is configured twice or is this KME itself`)
     const deps: EntryDeps = { ...options, peer }
     entries.set(peer.id, new PeerEntry(deps))
   }
+  for (const peer of options.peers) add(peer)
   let listener: Listener | undefined
   let isStopped = false
   const entryOf = (remote: KmeId): PeerEntry => {
@@ -56,6 +61,12 @@ export const createPeerManager = (options: PeerManagerOptions): PeerManager => {
     },
     attach: (remote, on) => entryOf(remote).attach(on),
     dialOnce: (remote) => { if (!isStopped) entryOf(remote).dialOnce() },
+    add,
+    remove: (remote, why) => {
+      const entry = entryOf(remote)
+      entries.delete(remote) // First: nothing may begin again while it ends.
+      entry.end('closed', why)
+    },
     hangUp: (remote, why) => { entryOf(remote).end('closed', why) },
     status: (remote) => entryOf(remote).status(),
     recheck: () => { for (const entry of entries.values()) entry.recheck() },

@@ -39,6 +39,16 @@ const column = Type.Object({
 }, { additionalProperties: false })
 export type Column = Static<typeof column>
 
+/** KMEs from source to destination, both included. */
+const tunnelPath = Type.Array(entity, { minItems: 2, maxItems: 32 })
+const tunnelHop = Type.Integer({ minimum: 1, maximum: 31 })
+export const TUNNEL_BYTES_MAX = 16_384
+/** `probe` is answered by `ack`; `end` closes the session. */
+export const tunnelKinds = ['data', 'ack', 'probe', 'end'] as const
+/** unroutable: no such neighbour now; congested: a bound of the node was met; refused: the destination takes no such session; unknown: it has none of this number. */
+export const tunnelFaults = ['unroutable', 'congested', 'refused', 'unknown'] as const
+export type TunnelFaultReason = (typeof tunnelFaults)[number]
+
 /** Outbox number. `first`: everything with a lower number is acknowledged or void, so that a gap before it is none. */
 const sequenced = { seq: count, first: Type.Boolean() }
 
@@ -108,6 +118,31 @@ export const messages = {
   chainHead: { code: 19, tagged: true, vital: false, schema: Type.Object({ records: count, head: bytes(32) }, { additionalProperties: false }) },
   /** Everything up to this outbox number is processed and flushed. */
   acknowledge: { code: 20, tagged: true, vital: true, schema: Type.Object({ seq: count }, { additionalProperties: false }) },
+  /**
+   * A piece of an end-to-end session between two KMEs, carried by the neighbours on its path (docs/relay-protocol.md). `hop` is
+   * the receiver's place in `path`; `data` is numbered from 1 in each direction, everything else has number 0. `bytes` is
+   * never looked at on the way.
+   */
+  tunnel: {
+    code: 32, tagged: true, vital: false,
+    schema: Type.Object({
+      path: tunnelPath, hop: tunnelHop, session: bytes(16), kind: Type.Union(tunnelKinds.map((kind) => Type.Literal(kind))),
+      seq: count, ack: count, bytes: Type.Uint8Array({ maxByteLength: TUNNEL_BYTES_MAX }),
+    }, { additionalProperties: false }),
+  },
+  /** To the source of a tunnel frame, back along its path: node `at` could not carry or take it, and the session is over. */
+  tunnelFault: {
+    code: 33, tagged: true, vital: false,
+    schema: Type.Object({
+      path: tunnelPath, hop: tunnelHop, session: bytes(16), at: entity, reason: Type.Union(tunnelFaults.map((fault) => Type.Literal(fault))),
+    }, { additionalProperties: false }),
+  },
+  /** End to end only. A new ML-KEM-768 exchange (FIPS 203): the encapsulation key of the KME with the lower ID. */
+  hybridOffer: { code: 34, tagged: true, vital: false, schema: Type.Object({ id: bytes(16), publicKey: bytes(1184) }, { additionalProperties: false }) },
+  /** The ciphertext, and the answerer's check value of the secret. */
+  hybridAnswer: { code: 35, tagged: true, vital: false, schema: Type.Object({ id: bytes(16), ciphertext: bytes(1088), check: bytes(32) }, { additionalProperties: false }) },
+  /** The offerer's check value; null when the answerer's did not fit: then both forget the exchange. */
+  hybridConfirm: { code: 36, tagged: true, vital: false, schema: Type.Object({ id: bytes(16), check: Type.Union([bytes(32), Type.Null()]) }, { additionalProperties: false }) },
 } as const satisfies Record<string, { code: number, tagged: boolean, vital: boolean, schema: TSchema }>
 
 export type MessageName = keyof typeof messages

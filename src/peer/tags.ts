@@ -10,6 +10,26 @@ export type TagVault = Pick<NativeVault, 'takeHashKey' | 'tag' | 'verifyTag' | '
 /** A hash key and one fresh pad: what one tagged frame needs. */
 export interface TagTicket { readonly hashKey: PadRef, readonly pad: PadBytes }
 
+/** What a ticket puts into a frame's header. */
+export interface FrameTicket { readonly hashKey: PadRef, readonly pad: PadRef }
+
+/**
+ * Makes and checks the tags of one connection. Between neighbours: `FrameTags`. On a control channel: tags keyed by its TLS
+ * session (src/peer/control/session-tags.ts). A ticket goes back only to whoever gave it.
+ */
+export interface ChannelTags {
+  /** Pieces of 16 bytes taken from our reserve so far. */
+  readonly taken: number
+  /** What the next tagged frame needs; undefined when there is nothing now. */
+  ticket (vital: boolean): FrameTicket | undefined
+  /** Writes the tag of `data` to `out` (16 bytes). */
+  seal (ticket: FrameTicket, data: Uint8Array, out: Uint8Array): void
+  /** @throws Refusal `pad`, `tag`. */
+  verify (header: FrameHeader, data: Uint8Array, tag: Uint8Array): void
+  /** Wipes the keys. */
+  drop (): void
+}
+
 interface HeldKey { readonly ref: PadRef, readonly handle: KeyHandle }
 
 const samePlace = (a: PadRef, b: PadRef): boolean => a.block === b.block && a.offset === b.offset
@@ -21,7 +41,7 @@ const samePlace = (a: PadRef, b: PadRef): boolean => a.block === b.block && a.of
  *
  * @see Wegman and Carter, "New hash functions and their use in authentication and set equality", 1981
  */
-export class FrameTags {
+export class FrameTags implements ChannelTags {
   #own: HeldKey | undefined
   #peers: HeldKey | undefined
   /** Pieces of 16 bytes taken from our reserve so far. */

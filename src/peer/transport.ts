@@ -1,6 +1,7 @@
 import type { KmeId } from '../kernel/ids.js'
 import type { Cancel } from '../kernel/time.js'
 import type { CloseReason } from './refusal.js'
+import type { ChannelTags } from './tags.js'
 
 /**
  * An open, ordered, message-keeping connection: a WebSocket (client.ts, server.ts) or a simulated one (sim/network.ts).
@@ -38,6 +39,8 @@ export interface Link {
   /** Versions offered by the dialler (normalOffer) and chosen by the acceptor. */
   readonly offered: string
   readonly version: number
+  /** Makes the tags of this connection; absent: one-time tags from the pool's reserve, as between neighbours. */
+  readonly tags?: ChannelTags
   /** Looks at the certificate again: '' or why it does not hold any more (expired, revoked, CRL out of date). */
   recheck (): string
 }
