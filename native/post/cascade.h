@@ -1,0 +1,128 @@
+// Cascade, information reconciliation by parities, for many frames at once.
+//
+// Both parties run the same object on their own bits and exchange one message per round. Classic Cascade lets Bob ask
+// for parities of ranges and Alice answer. Everything Bob asks follows from which parities differed so far; so here
+// each sends its own parities of the ranges that are due, both learn which differ, and both keep the same books: which
+// ranges are due next, and which places were found to be wrong. Eve sees what she would see in the classic form (Alice's
+// parities, and the differences), a message needs no addresses, and a round costs one way, not two.
+// Bob's parities are those of his bits before any correction; both sides subtract the places found since.
+//
+// Leaked: one bit for each parity that Alice sends. Parities that follow from known ones are never sent: the last
+// block of each pass but the first.
+//
+// Order of work in a frame, as in Brassard and Salvail 1993: all odd blocks of a pass are bisected together; then the
+// odd blocks of the lowest pass that has any; when none is left, the next pass is opened. Frames do not wait for
+// each other: each round carries whatever is due in each of them.
+//
+// The bits are dealt out to the frames in turn, so that a burst of errors meets many frames.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "post/bit_rows.h"
+#include "post/cascade_plan.h"
+#include "post/shuffle.h"
+
+namespace qkme::post {
+
+struct CascadeOptions {
+  CascadeVariant variant = CascadeVariant::kYanEtAl;
+  uint32_t length_bits = 0;  ///< 2 to kCascadeBitsMax
+  uint32_t frame_bits = 100'000;  ///< wanted; frames are made equally long
+  uint32_t error_ppm = 20'000;  ///< expected error rate, equal at both
+  Seed seed{};  ///< shared and public, drawn after the bits were measured
+};
+
+inline constexpr uint32_t kCascadeBitsMax = 1u << 27;
+
+class Cascade {
+ public:
+  /// `bits`: packed, least significant first, (length_bits + 7) / 8 bytes. Copied; the copy and everything made from
+  /// it is wiped.
+  Cascade(const CascadeOptions& options, std::span<const uint8_t> bits);
+  ~Cascade();
+  Cascade(const Cascade&) = delete;
+  Cascade& operator=(const Cascade&) = delete;
+
+  /// No message is due any more.
+  bool done() const { return open_frames_ == 0; }
+  /// The own message of this round: round u32, number of parities u32 (little endian), parities packed. The same until
+  /// the other's message was received.
+  std::span<const uint8_t> Message() const { return message_; }
+  /// The other's message of this round. @throws PostError PROTOCOL if it is not that; nothing has changed then.
+  void Receive(std::span<const uint8_t> message);
+
+  uint32_t round() const { return round_; }
+  uint32_t frames() const { return groups_ * lanes_; }
+  uint32_t frame_bits() const { return frame_bits_; }
+  /// Parities that Alice sent (and Bob as many).
+  uint64_t leaked_bits() const { return leaked_bits_; }
+  /// Places found to be wrong: the errors, if verification confirms them.
+  uint64_t corrected() const { return corrected_; }
+  /// Frames given up because they asked for more parities than they have bits.
+  uint32_t given_up() const { return given_up_; }
+  /// Flips the places found to be wrong: turns Bob's bits into Alice's, and hers into his.
+  void Correct(std::span<uint8_t> bits) const;
+
+ private:
+  struct Range { uint32_t from, to; };
+
+  struct Frame {
+    enum class State : uint8_t { kOpening, kBisecting, kDone };
+    State state = State::kOpening;
+    uint32_t passes = 0;  ///< opened (or being opened)
+    uint32_t pass = 0;    ///< whose blocks are being bisected
+    uint32_t clean_passes = 0, corrections_at_opening = 0;
+    uint32_t asked = 0;
+    std::vector<Range> ranges;      ///< odd, being bisected
+    std::vector<uint32_t> wrong;    ///< places found, in the order of the key
+    std::vector<std::vector<uint32_t>> odd_blocks;  ///< by pass: starts of blocks that became odd (may have become even again)
+  };
+
+  /// What a group keeps for a pass it has opened.
+  struct GroupPass {
+    BitRows prefix;      ///< own parity of the first j bits in the order of the pass. Secret.
+    ParityRows found;    ///< corrected places
+    MarkRows starts;     ///< first places of the pieces with known parity (only if pieces are kept)
+    BitRows odd;         ///< at the start of a block or piece: an odd number of errors is left in it
+  };
+
+  struct Group {
+    std::vector<uint64_t> slices;  ///< bit l of word p: place p of lane l. Secret.
+    std::vector<Frame> frames;
+    std::vector<GroupPass> passes;
+  };
+
+  void PreparePass(uint32_t pass);
+  void OpenInGroup(Group& group, uint32_t pass);
+  uint32_t PlaceIn(uint32_t pass, uint32_t place) const { return pass == 0 ? place : inverse_[size_t{place} * stride_ + pass]; }
+  Range BlockAround(const GroupPass& pass, uint32_t number, uint32_t lane, uint32_t at) const;
+  uint32_t AskedBlocks(uint32_t pass) const;
+
+  template <typename Each>
+  void EachRange(const Frame& frame, Each each) const;
+  void MakeMessage();
+  void Take(Group& group, uint32_t lane, const uint8_t* differ, size_t& at);
+  void FinishOpening(Group& group, uint32_t lane, const uint8_t* differ, size_t& at);
+  void Bisect(Group& group, uint32_t lane, const uint8_t* differ, size_t& at);
+  void Found(Group& group, uint32_t lane, uint32_t pass, uint32_t at);
+  void Continue(Group& group, uint32_t lane);
+  bool TakeOddBlocks(Group& group, uint32_t lane);
+  void OpenNext(Group& group, uint32_t lane);
+
+  CascadePlan plan_;
+  Seed seed_;
+  uint32_t length_bits_, frame_bits_, lanes_, groups_, stride_;
+  std::vector<std::vector<uint32_t>> order_;  ///< by pass: order_[i][j] is the place that stands at j
+  std::vector<uint32_t> inverse_;             ///< [place * stride_ + pass]: where the place stands
+  std::vector<Group> group_;
+  std::vector<uint8_t> message_, differ_;
+  size_t asked_now_ = 0;
+  uint32_t round_ = 0, open_frames_ = 0, given_up_ = 0;
+  uint64_t leaked_bits_ = 0, corrected_ = 0;
+};
+
+}  // namespace qkme::post
