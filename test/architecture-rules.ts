@@ -58,6 +58,7 @@ export const callOwners: Readonly<Record<string, Readonly<Record<string, string>
     'sim/device/': 'answers a command before it stops',
     'src/device/ring-source.ts': 'one drain per turn of the event loop',
     'src/store/lmdb.ts': 'one batch per turn of the event loop',
+    'src/http/bursts.ts': 'the end of a turn of the event loop',
     'src/http/server.ts': 'lets the last answer reach its socket',
   },
   'process.env': { 'src/kernel/environment.ts': 'hands settings to whoever configures' },
