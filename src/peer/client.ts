@@ -120,7 +120,8 @@ const pemOf = (socket: WebSocket): string => {
 const reasonOfStatus = (status: number): CloseReason =>
   status === 401 ? 'certificate' : status === 403 ? 'not-a-peer' : status === 426 ? 'version' : 'connect-failed'
 
-const reasonOfError = (error: Error): [CloseReason, string] => {
+/** What kind of fault an error of TLS or the socket is, and how to say it. */
+export const reasonOfError = (error: Error): [CloseReason, string] => {
   if (error instanceof Refusal) return [error.reason, error.message]
   const code = (error as NodeJS.ErrnoException).code ?? ''
   const isIdentity = /^(ERR_TLS|CERT_|DEPTH_|UNABLE_TO|SELF_SIGNED|HOSTNAME|INVALID_(CA|PURPOSE)|ERR_SSL)/.test(code)

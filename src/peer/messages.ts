@@ -40,8 +40,8 @@ const column = Type.Object({
 export type Column = Static<typeof column>
 
 /** KMEs from source to destination, both included. */
-const tunnelPath = Type.Array(entity, { minItems: 2, maxItems: 32 })
-const tunnelHop = Type.Integer({ minimum: 1, maximum: 31 })
+const tunnelPath = Type.Array(entity, { minItems: 2, maxItems: 33 })
+const tunnelHop = Type.Integer({ minimum: 1, maximum: 32 })
 export const TUNNEL_BYTES_MAX = 16_384
 /** `probe` is answered by `ack`; `end` closes the session. */
 export const tunnelKinds = ['data', 'ack', 'probe', 'end'] as const

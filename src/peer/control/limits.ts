@@ -1,0 +1,30 @@
+/** Bounds and times of tunnels: what an end may have under way, and what a node in between does for others. */
+export interface TunnelLimits {
+  /** Pieces of `data` that one end may have sent without word that they were dealt with. Each is at most TUNNEL_BYTES_MAX. */
+  readonly windowPieces: number
+  /** Bytes of others' frames that wait for one neighbour. */
+  readonly queueBytesMax: number
+  /** Of these, bytes of one source. */
+  readonly sourceBytesMax: number
+  /** A frame that waited longer is dropped, and its session is over. */
+  readonly queueAgeMaxMs: number
+  /** How soon a frame that found no tag or no room is tried again. */
+  readonly retryMs: number
+  /** Frames of one source, through one neighbour, in one second. */
+  readonly sourceFramesPerS: number
+  /** Sources counted at a time; further ones share one account. */
+  readonly sourcesMax: number
+  /** Sessions that end here. */
+  readonly sessionsMax: number
+  /** An end that has heard no acknowledgement for this long gives up. */
+  readonly stallMs: number
+  /** An answer to a probe is due within this time. */
+  readonly probeMs: number
+  /** An acknowledgement waits so long for data to travel with. */
+  readonly ackDelayMs: number
+}
+
+export const defaultTunnelLimits: TunnelLimits = {
+  windowPieces: 4, queueBytesMax: 1_048_576, sourceBytesMax: 262_144, queueAgeMaxMs: 5_000, retryMs: 20,
+  sourceFramesPerS: 500, sourcesMax: 1_024, sessionsMax: 1_024, stallMs: 10_000, probeMs: 1_000, ackDelayMs: 20,
+}
