@@ -18,8 +18,7 @@ namespace {
 std::string Why() { return strerror(errno); }
 
 // Formats through a mapping of its own; the caller maps again with all checks.
-void Format(int fd, const RingGeometry& geometry, const std::string& where) {
-  const size_t length = geometry.RegionBytes();
+void Format(int fd, const RingGeometry& geometry, size_t length, const std::string& where) {
   // Reserving the pages makes a full /dev/shm an error here instead of a SIGBUS at some later write.
   if (const int fault = posix_fallocate(fd, 0, off_t(length)); fault != 0) {
     Throw(where, "cannot reserve " + std::to_string(length) + " bytes (" + strerror(fault) + "); free memory or use fewer slots");
@@ -37,7 +36,7 @@ int CreateFile(const std::string& path, const RingGeometry& geometry) {
   const int fd = open(fresh.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) Throw(path, "cannot create: " + Why());
   try {
-    Format(fd, geometry, path);
+    Format(fd, geometry, geometry.RegionBytes(), path);
     if (link(fresh.c_str(), path.c_str()) != 0) Throw(path, "cannot create: " + Why());
   } catch (...) {
     unlink(fresh.c_str());
@@ -59,13 +58,15 @@ Region::~Region() {
   if (fd_ >= 0) close(fd_);
 }
 
-std::unique_ptr<Region> Region::CreateMemfd(const RingGeometry& geometry) {
-  if (const char* fault = GeometryFault(geometry, geometry.RegionBytes())) Throw("in memory", fault);
-  const int fd = memfd_create("qkme-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+std::unique_ptr<Region> Region::CreateMemfd(const RingGeometry& geometry, Pages pages) {
+  const bool huge = pages == Pages::kHuge;
+  const uint64_t length = huge ? kHugePageBytes : geometry.RegionBytes();
+  if (const char* fault = GeometryFault(geometry, length)) Throw(huge ? "in a huge page of 2 MiB" : "in memory", fault);
+  const int fd = memfd_create("qkme-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
   if (fd < 0) Throw("in memory", "memfd_create: " + Why());
   std::unique_ptr<Region> region(new Region);
   region->fd_ = fd;
-  Format(fd, geometry, "in memory");
+  Format(fd, geometry, length, "in memory");
   if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) Throw("in memory", "cannot seal: " + Why());
   region->Map("in memory");
   return region;
@@ -100,6 +101,17 @@ std::unique_ptr<Region> Region::AttachFd(int fd, const std::string& where) {
   return region;
 }
 
+std::unique_ptr<Region> Region::AttachSpan(int fd, uint64_t offset, uint64_t length, const std::string& where) {
+  std::unique_ptr<Region> region(new Region);
+  region->fd_ = fd;
+  region->where_ = where;
+  region->device_ = true;
+  if (offset % uint64_t(sysconf(_SC_PAGESIZE)) != 0) Throw(where, "a ring begins at a multiple of the page size");
+  if (length < kSlotsOffset || length > uint64_t{1} << 34) Throw(where, "has " + std::to_string(length) + " bytes, which no ring has");
+  region->MapBytes(offset, length);
+  return region;
+}
+
 void Region::Map(const std::string& where) {
   where_ = where;
   struct stat info;
@@ -108,19 +120,22 @@ void Region::Map(const std::string& where) {
   if (info.st_size < off_t(kSlotsOffset) || info.st_size > off_t{1} << 34) {
     Throw(where, "has " + std::to_string(info.st_size) + " bytes, which no ring has");
   }
-  const size_t length = size_t(info.st_size);
   const int seals = fcntl(fd_, F_GET_SEALS);
   sealed_ = seals >= 0 && (seals & F_SEAL_SHRINK) != 0;
-  void* base = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
-  if (base == MAP_FAILED) Throw(where, "cannot map: " + Why());
+  MapBytes(0, size_t(info.st_size));
+}
+
+void Region::MapBytes(uint64_t offset, size_t length) {
+  void* base = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, off_t(offset));
+  if (base == MAP_FAILED) Throw(where_, "cannot map: " + Why());
   view_.base = static_cast<uint8_t*>(base);
   length_ = length;
-  if (!sealed_ && (guard_ = GuardMapping(base, length)) < 0) Throw(where, "too many rings in one process (64)");
+  if (!sealed_ && (guard_ = GuardMapping(base, length)) < 0) Throw(where_, "too many rings in one process (64)");
   madvise(base, length, MADV_DONTDUMP);
   madvise(base, length, MADV_DONTFORK);
   // The limit on locked memory is often smaller than a ring, so a refusal is told (`locked`), not an error.
   locked_ = mlock(base, length) == 0;
-  if (const char* fault = ReadRingHeader(view_.base, length, &view_.geometry)) Throw(where, fault);
+  if (const char* fault = ReadRingHeader(view_.base, length, &view_.geometry)) Throw(where_, fault);
 }
 
 int Region::ShareFd() const {
@@ -132,6 +147,8 @@ int Region::ShareFd() const {
 bool Region::Lost() const {
   if (sealed_) return false;
   if (GuardTripped(guard_)) return true;
+  // A PCI device that is gone raises no signal: its memory reads as ones.
+  if (device_) return view_.control()->magic.load(std::memory_order_relaxed) != kRingMagic;
   struct stat info;
   return fstat(fd_, &info) != 0 || size_t(info.st_size) < length_;
 }

@@ -22,8 +22,12 @@ class Region {
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
 
+  /// `kHuge`: one page of 2 MiB, which is one piece for a device that knows physical addresses only.
+  enum class Pages { kNormal, kHuge };
+  static constexpr uint64_t kHugePageBytes = 2u << 20;
+
   /// Anonymous memory that nobody can resize (memfd with F_SEAL_SHRINK, GROW and SEAL), formatted.
-  static std::unique_ptr<Region> CreateMemfd(const RingGeometry& geometry);
+  static std::unique_ptr<Region> CreateMemfd(const RingGeometry& geometry, Pages pages = Pages::kNormal);
   /// The file at `path`: created and formatted if absent (mode 0600, pages reserved), else attached, and then it
   /// must have this link id. Locked (flock), so that it has one consumer.
   static std::unique_ptr<Region> OpenOrCreateFile(const std::string& path, const RingGeometry& geometry);
@@ -31,6 +35,9 @@ class Region {
   static std::unique_ptr<Region> AttachPath(const std::string& path);
   /// Takes ownership of `fd`, also when it throws. `where` is for messages.
   static std::unique_ptr<Region> AttachFd(int fd, const std::string& where);
+  /// A ring in a device's own memory: `length` bytes at `offset` of `fd`, as the kernel tells the sizes (native/pci/).
+  /// Takes ownership of `fd`, also when it throws.
+  static std::unique_ptr<Region> AttachSpan(int fd, uint64_t offset, uint64_t length, const std::string& where);
 
   const RingView& view() const { return view_; }
   int fd() const { return fd_; }
@@ -39,18 +46,20 @@ class Region {
   int ShareFd() const;
   bool sealed() const { return sealed_; }
   bool locked() const { return locked_; }
-  /// The memory went away: the file was cut, or the hardware was pulled. The mapping reads as zeros then.
+  /// The memory went away: the file was cut, the hardware was pulled (it then reads as zeros, or as ones on PCI), or the
+  /// device was reset and holds no ring any more.
   bool Lost() const;
 
  private:
   Region() = default;
   void Map(const std::string& where);
+  void MapBytes(uint64_t offset, size_t length);
 
   RingView view_;
   std::string where_;
   int fd_ = -1;
   size_t length_ = 0;
-  bool sealed_ = false, locked_ = false;
+  bool sealed_ = false, locked_ = false, device_ = false;
   int guard_ = -1;
 };
 
