@@ -185,13 +185,29 @@ napi_value VerifyTag(Vault& v, const Args& a) {
   return a.Boolean(v.VerifyTag(a.U32(0), a.U32(1), a.U32(2), a.Bytes(3), a.Bytes(4)));
 }
 
-napi_value PadXor(Vault& v, const Args& a) {
-  v.PadXor(a.U32(0), a.U32(1), a.U32(2), a.U32(3), a.U32(4), a.Bytes(5));
+// --- relay
+
+napi_value LaneRun(Vault& v, const Args& a) { return a.Number(v.GetLane(a.U32(0)).RunBytes()); }
+
+napi_value LaneSeal(Vault& v, const Args& a) {
+  const auto taken = a.Words(5);
+  Require(taken.size() >= 2, "`taken` has room for 2 numbers");
+  return a.Number(v.LaneSeal(a.U32(0), a.U32(1), a.Bytes(2), a.U32(3), a.Bytes(4), taken.data()));
+}
+
+napi_value LaneXor(Vault& v, const Args& a) {
+  const auto taken = a.Words(4);
+  Require(taken.size() >= 2, "`taken` has room for 2 numbers");
+  v.LaneXor(a.U32(0), a.U32(1), a.U32(2), a.Bytes(3), taken.data());
   return a.Undefined();
 }
 
+napi_value SealPads(Vault& v, const Args& a) {
+  return a.Number(v.SealPads(a.U32(0), a.Bytes(1), a.Words(2), a.Bytes(3), a.Bytes(4)));
+}
+
 napi_value SealXor(Vault& v, const Args& a) {
-  return a.Number(v.SealXor(a.U32(0), a.Bytes(1), a.Words(2), a.Words(3), a.Bytes(4), a.Bytes(5)));
+  return a.Number(v.SealXor(a.U32(0), a.Bytes(1), a.Words(2), a.Words(3), a.U32(4), a.Bytes(5)));
 }
 
 // --- delivery
@@ -290,7 +306,10 @@ constexpr MethodEntry kMethods[] = {
     {"takeHashKey", Method<TakeHashKey>},
     {"tag", Method<Tag>},
     {"verifyTag", Method<VerifyTag>},
-    {"padXor", Method<PadXor>},
+    {"laneRun", Method<LaneRun>},
+    {"laneSeal", Method<LaneSeal>},
+    {"laneXor", Method<LaneXor>},
+    {"sealPads", Method<SealPads>},
     {"sealXor", Method<SealXor>},
     {"createLane", Method<CreateLane>},
     {"dropLane", Method<DropLane>},

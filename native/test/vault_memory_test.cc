@@ -95,14 +95,29 @@ TEST("a confirmation leaves no copy of its keys") {
   CHECK(!f.Holds(464, 16) && !f.Holds(480, 16) && !f.Holds(496, 16) && !f.Holds(0, 16));
 }
 
-TEST("relay pads go out only together and leave no copy") {
+TEST("relay pads are changed in one step, once, and leave no copy") {
   Fixture f(4);
-  std::vector<uint8_t> out(256);
-  f.vault.PadXor(f.block, 0, f.block, 512, 256, out);
-  for (size_t i = 0; i < out.size(); ++i) CHECK(out[i] == (f.plain[i] ^ f.plain[512 + i]));
-  THROWS(f.vault.PadXor(f.block, 0, f.block, 768, 16, out), "not used before");
-  THROWS(f.vault.PadXor(f.block, 256, f.block, 260, 16, out), "not used before");  // overlap with itself
+  const uint32_t sizes[] = {256};
+  const uint32_t other = f.vault.CreateBlock(6, 0, sizes);
+  std::vector<uint8_t> record(SealedBytes(256));
+  CHECK(SealRecord(f.sealer, RecordHeader{}, f.plain.data() + 512, 256, record.data()));
+  f.vault.LoadFrame(other, 0, f.key, record);
+  const uint32_t lane = f.vault.CreateLane();
+  f.vault.LanePush(lane, f.block, 0, 256, false);
+  std::vector<uint8_t> data(200, 7);
+  uint32_t taken[2];
+  f.vault.LaneXor(lane, other, 0, data, taken);
+  for (size_t i = 0; i < data.size(); ++i) CHECK(data[i] == (7 ^ f.plain[i] ^ f.plain[512 + i]));
+  CHECK(taken[0] == 5 && taken[1] == 0 && f.vault.GetLane(lane).RunBytes() == 56);
+  std::vector<uint8_t> rest(8);
+  THROWS(f.vault.LaneXor(lane, other, 192, rest, taken), "a pad is used once");
+  THROWS(f.vault.LaneXor(lane, other, 202, rest, taken), "pads lie in loaded frames");  // the confirmation's bytes
+  CHECK(f.vault.GetLane(lane).RunBytes() == 56);
+  std::vector<uint8_t> more(64);
+  THROWS(f.vault.LaneXor(lane, other, 200, more, taken), "one leased stretch");
+  f.vault.DropLane(lane);
   f.vault.DropBlock(f.block);
+  f.vault.DropBlock(other);
   CHECK(!f.Holds(0, 16) && !f.Holds(512, 16));
 }
 

@@ -112,6 +112,32 @@ void Lane::Advance(uint32_t count, uint32_t size) {
   }
 }
 
+Lane::Stretch* Lane::Current() {
+  for (Stretch& stretch : stretches_) {
+    if (stretch.cursor < stretch.to) return &stretch;
+  }
+  return nullptr;
+}
+
+uint32_t Lane::RunBytes() const {
+  Stretch* const current = const_cast<Lane*>(this)->Current();
+  return current == nullptr ? 0 : current->to - current->cursor;
+}
+
+Block* Lane::Front(uint32_t* offset) {
+  Stretch* const current = Current();
+  Require(current != nullptr, "a run is not empty");
+  *offset = current->cursor;
+  return current->block;
+}
+
+void Lane::Pass(uint32_t length) {
+  Stretch* const current = Current();
+  Require(current != nullptr && length <= current->to - current->cursor, "what is passed lies in the run");
+  current->cursor = std::min(current->to, current->cursor + RoundUpToPlace(length));
+  ReleasePassed(current);
+}
+
 void Lane::ReleasePassed(Stretch* stretch) {
   Block* const block = stretch->block;
   const bool finished = stretch->last && stretch->cursor == stretch->to;

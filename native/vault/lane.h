@@ -50,6 +50,13 @@ class Lane {
   /// Moves the cursor over what Plan found; unpins and wipes the frames it has passed.
   void Advance(uint32_t count, uint32_t size);
 
+  /// Leased bytes that follow the cursor in one block.
+  uint32_t RunBytes() const;
+  /// The block of the cursor and the offset in it; RunBytes() is not 0.
+  Block* Front(uint32_t* offset);
+  /// Moves the cursor over `length` bytes of the run, rounded up to a place; unpins and wipes the frames it has passed.
+  void Pass(uint32_t length);
+
  private:
   struct Stretch {
     Block* block;
@@ -59,6 +66,7 @@ class Lane {
     uint32_t pinned_from;  ///< frames [pinned_from, pinned_to) are pinned by this stretch
     uint32_t pinned_to;
   };
+  Stretch* Current();
   static uint32_t KeysIn(const Stretch& stretch, uint32_t size);
   static void ReleasePassed(Stretch* stretch);
 

@@ -87,9 +87,13 @@ class Vault {
   uint32_t TakeHashKey(uint32_t block, uint32_t offset);
   void Tag(uint32_t hash_key, uint32_t block, uint32_t offset, ByteSpan data, OutSpan out);
   bool VerifyTag(uint32_t hash_key, uint32_t block, uint32_t offset, ByteSpan data, ByteSpan tag);
-  void PadXor(uint32_t block_a, uint32_t offset_a, uint32_t block_b, uint32_t offset_b, uint32_t length, OutSpan out);
+
+  // vault_relay.cc
+  uint32_t LaneSeal(uint32_t lane, uint32_t sealer, ByteSpan header, uint32_t length, OutSpan out, uint32_t* taken);
+  void LaneXor(uint32_t lane, uint32_t block, uint32_t offset, OutSpan data, uint32_t* taken);
+  uint32_t SealPads(uint32_t sealer, ByteSpan header, std::span<const uint32_t> pads, ByteSpan cipher, OutSpan out);
   uint32_t SealXor(uint32_t sealer, ByteSpan header, std::span<const uint32_t> blocks,
-                   std::span<const uint32_t> offsets, ByteSpan cipher, OutSpan out);
+                   std::span<const uint32_t> offsets, uint32_t length, OutSpan out);
 
   // vault_delivery.cc
   uint32_t CreateLane();

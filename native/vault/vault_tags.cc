@@ -1,4 +1,4 @@
-// Confirmation of blocks, tags between neighbours, one-time pads of the relay.
+// Confirmation of blocks, tags between neighbours.
 #include <algorithm>
 #include <cstring>
 #include <new>
@@ -24,13 +24,6 @@ class ScratchHash {
 
 void Xor(uint8_t* into, const uint8_t* from, size_t length) {
   for (size_t i = 0; i < length; ++i) into[i] ^= from[i];
-}
-
-void XorBlock(uint8_t* into, Block& block, uint32_t offset, uint32_t length) {
-  block.ForEachPiece(offset, length, [&into](const uint8_t* bytes, uint32_t n) {
-    Xor(into, bytes, n);
-    into += n;
-  });
 }
 
 }  // namespace
@@ -105,43 +98,6 @@ bool Vault::VerifyTag(uint32_t hash_key, uint32_t block, uint32_t offset, ByteSp
   const bool good = tag.size() == kGfBytes && EqualConstantTime(expected, tag.data(), kGfBytes);
   Wipe(expected, sizeof expected);
   return good;
-}
-
-void Vault::PadXor(uint32_t block_a, uint32_t offset_a, uint32_t block_b, uint32_t offset_b, uint32_t length,
-                   OutSpan out) {
-  Block& a = GetBlock(block_a);
-  Block& b = GetBlock(block_b);
-  Require(length >= 1 && a.Spendable(offset_a, length) && b.Spendable(offset_b, length), "padded bytes lie in their blocks");
-  Require(a.Loaded(offset_a, length) && b.Loaded(offset_b, length), "padded bytes are loaded");
-  Require(out.size() >= length, "there is room for the padded bytes");
-  Require(a.Claim(offset_a, length) && b.Claim(offset_b, length), "padded bytes were not used before");
-  // In locked memory piece by piece: `out` must never hold one side alone.
-  const ScratchGuard both(scratch().frame, sizeof scratch().frame);
-  for (uint32_t done = 0; done < length;) {
-    const uint32_t take = std::min<uint32_t>(length - done, sizeof scratch().frame);
-    a.Copy(offset_a + done, take, both.data());
-    XorBlock(both.data(), b, offset_b + done, take);
-    std::memcpy(out.data() + done, both.data(), take);
-    done += take;
-  }
-}
-
-uint32_t Vault::SealXor(uint32_t sealer, ByteSpan header, std::span<const uint32_t> blocks,
-                        std::span<const uint32_t> offsets, ByteSpan cipher, OutSpan out) {
-  RequireSealable(sealer, header, cipher.size(), out);
-  Require(blocks.size() >= 1 && blocks.size() <= kXorBlocksMax && offsets.size() == blocks.size(), "1 to 8 pads, each with its offset");
-  const uint32_t length = static_cast<uint32_t>(cipher.size());
-  for (size_t i = 0; i < blocks.size(); ++i) {
-    const Block& block = GetBlock(blocks[i]);
-    Require(block.Spendable(offsets[i], length) && block.Loaded(offsets[i], length), "pads lie in loaded frames of their blocks");
-  }
-  for (size_t i = 0; i < blocks.size(); ++i) {
-    Require(GetBlock(blocks[i]).Claim(offsets[i], length), "a pad is used once");
-  }
-  const ScratchGuard payload(scratch().frame, length);
-  std::memcpy(payload.data(), cipher.data(), length);
-  for (size_t i = 0; i < blocks.size(); ++i) XorBlock(payload.data(), GetBlock(blocks[i]), offsets[i], length);
-  return SealPayload(sealer, header, {payload.data(), length}, out);
 }
 
 }  // namespace qkme::vault

@@ -145,14 +145,22 @@ export interface NativeVault {
   verifyTag (hashKey: KeyHandle, block: BlockHandle, offset: number, data: Uint8Array, tag: Uint8Array): boolean
 
   // --- one-time pads of the relay --------------------------------------------------------------------
-  /** Writes `length` bytes of block A xor block B to `out`: may leave the vault, because each side pads the other. Both stretches are spent. */
-  padXor (blockA: BlockHandle, offsetA: number, blockB: BlockHandle, offsetB: number, length: number, out: Uint8Array): void
+  /** Leased bytes that follow the lane's cursor in one block. */
+  laneRun (lane: LaneHandle): number
   /**
-   * Seals `cipher` xor `cipher.length` bytes of each of 1 to 8 blocks as a new record; the stretches are spent. One block
-   * removes a pad (last hop), several join shares of disjoint paths, a cipher of zeros takes lane bytes as a new block
-   * (first hop). @returns the record's length in `out`.
+   * First hop: takes `length` bytes (at most 3968 and `laneRun`) at the lane's cursor as the payload of a new sealed record. `taken`
+   * (2 numbers) receives block number and offset. @returns the record's length in `out`.
    */
-  sealXor (sealer: SealerHandle, header: Uint8Array, blocks: Uint32Array, offsets: Uint32Array, cipher: Uint8Array, out: Uint8Array): number
+  laneSeal (lane: LaneHandle, sealer: SealerHandle, header: Uint8Array, length: number, out: Uint8Array, taken: Uint32Array): number
+  /**
+   * A hop between: `data` ^= the stretch of `block` at `offset` ^ as many bytes at the lane's cursor (at most `laneRun`). It removes
+   * the sender's pad and adds ours in one step, so that `data` never holds key alone; both stretches are spent. `taken` as above.
+   */
+  laneXor (lane: LaneHandle, block: BlockHandle, offset: number, data: Uint8Array, taken: Uint32Array): void
+  /** Last hop: seals `cipher` xor the pads [block, offset, length]… (1 to 8, one after the other) as a new record; the pads are spent. @returns the record's length in `out`. */
+  sealPads (sealer: SealerHandle, header: Uint8Array, pads: Uint32Array, cipher: Uint8Array, out: Uint8Array): number
+  /** Joins shares of disjoint paths: seals the xor of `length` bytes of each of 2 to 8 blocks; they are spent. @returns the record's length in `out`. */
+  sealXor (sealer: SealerHandle, header: Uint8Array, blocks: Uint32Array, offsets: Uint32Array, length: number, out: Uint8Array): number
   /** Wipes everything: arena, keys. Every handle is invalid afterwards. */
   zeroize (): void
 }
@@ -173,8 +181,14 @@ export const DRAIN = {
   level: 7, // quarters of the ring that were waiting: 0 (under a half), 2, 3, 4 (full)
   incidents: 8, // waiting for `takeIncidents`
   incidentsLost: 9, // ever, because too many waited (low half)
+  epoch: 10, // of the last frame (low half), and
+  sequenceLow: 11, // up to which number of it everything was drained:
+  sequenceHigh: 12, // what the device is told when this ticket is acknowledged
 } as const
-export const DRAIN_NUMBERS = 10
+export const DRAIN_NUMBERS = 13
+/** Bytes of a frame's header, and how many of the newest are kept. */
+export const FRAME_HEADER_BYTES = 64
+export const RECENT_HEADERS = 16
 /** Per record in `meta`: record length, payload bytes, flags, QBER in 1e-6. */
 export const META_NUMBERS = 4
 export const DRAIN_RECORDS_MAX = 256
@@ -192,8 +206,10 @@ export interface RingOptions {
    * memory: a sealed memfd, handed to the device over the Unix socket at `path` (the default; it cannot shrink).
    * file: a ring file at `path`, kept over restarts, with its bells behind the socket `path`.bell.
    * device: memory that exists already (a PCI resource file); it has no bell and is polled.
+   * private: a sealed memfd for a producer in this process (`share`); `path` is for messages only. The device counts as
+   * connected while the producer's state is not `absent`.
    */
-  readonly kind?: 'memory' | 'file' | 'device'
+  readonly kind?: 'memory' | 'file' | 'device' | 'private'
   readonly path: string
   readonly linkId: number
   /** Of a region that is made: a power of two from 8 to 262144. Default 4096 (16 MiB). */
@@ -219,8 +235,12 @@ export interface NativeRingConsumer {
   acknowledge (ticket: number): void
   /** A record that the store knows or has finished (64-byte header), oldest first, before the first drain. */
   remember (header: Uint8Array): void
-  /** Ends a quarantine: an operator's decision. */
+  /** Ends a quarantine: an operator's decision. What waits in the ring then is discarded (counter `discardedFrames`). */
   resume (): void
+  /** Descriptors for a producer in this process, which owns them from then on (`RingProducerOptions.shared`). */
+  share (): RingShare
+  /** Copies the newest RECENT_HEADERS frame headers, oldest first, 64 bytes each, checksum zero; returns how many. */
+  recentHeaders (out: Uint8Array): number
   /** Moves waiting incidents out, oldest first, INCIDENT_BYTES each; returns how many. */
   takeIncidents (out: Uint8Array): number
   /** Heartbeat to the device; `health` receives TICK_NUMBERS numbers. Call about twice a second. */
@@ -233,6 +253,9 @@ export interface NativeRingConsumer {
   close (): void
 }
 
+/** File descriptors of a ring: its region and both bells. */
+export interface RingShare { readonly region: number, readonly frames: number, readonly space: number }
+
 export interface RingProducerOptions {
   /** The consumer's socket, a ring file, or a device's memory. */
   readonly path: string
@@ -240,6 +263,8 @@ export interface RingProducerOptions {
   /** The new epoch is above this and above the region's. A device that keeps state gives its last one. */
   readonly epochAfter?: number
   readonly macKeyPath?: string
+  /** A private ring of this process instead of `path`, which then is for messages. */
+  readonly shared?: RingShare
 }
 
 /** What may be wrong with a generated frame. */

@@ -1,9 +1,9 @@
-import { createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto'
+import { createHash, hkdfSync, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import t from 'tap'
-import type { BlockHandle, NativeVault } from '../../src/device/native.js'
-import { CONFIRM_BYTES, framesOf, knownBlock, knownKey, recordHeader, testVault } from './vault-support.js'
+import type { BlockHandle } from '../../src/device/native.js'
+import { CONFIRM_BYTES, framesOf, knownBlock, knownKey, testVault } from './vault-support.js'
 
 /** P of native/gf128.h by the definition, in big integers: nothing in common with the addon. */
 const polyHash = (key: Uint8Array, message: Uint8Array): Buffer => {
@@ -159,29 +159,4 @@ t.test('an ID epoch key is HKDF of the block\'s bytes', async t => {
   t.same(vault.keyCheck(vault.deriveFromBlock(block, 5, 64, 'qkme id epoch')), vault.keyCheck(derived))
   t.throws(() => vault.deriveFromBlock(block, 6, 64, 'qkme id epoch'), /invariant violated/)
   t.throws(() => vault.deriveFromBlock(block, 250, 8, 'x'), /invariant violated/)
-})
-
-const open = (record: Uint8Array): Buffer => {
-  const decipher = createDecipheriv('aes-256-gcm', keyBytes, record.subarray(64, 76)).setAAD(record.subarray(0, 64)).setAuthTag(record.subarray(-16))
-  return Buffer.concat([decipher.update(record.subarray(76, -16)), decipher.final()])
-}
-t.test('a relayed block arrives: X takes, Y pads, Z unpads', async t => {
-  const xy = randomBytes(6000), yz = randomBytes(5000), out = new Uint8Array(4096), length = 3968
-  const sealer = vault.createSealer(key, 9), header = recordHeader(length)
-  const atX = known(xy), atY1 = known(xy), atY2 = known(yz), atZ = known(yz)
-  const padded = Buffer.alloc(length)
-  vault.padXor(atY1, 1000, atY2, 88, length, padded)
-  t.same(padded, xor(xy.subarray(1000, 1000 + length), yz.subarray(88, 88 + length)))
-  const seal = (v: NativeVault, blocks: number[], offsets: number[], cipher: Uint8Array): Buffer =>
-    open(Buffer.from(out.subarray(0, v.sealXor(sealer, header, Uint32Array.from(blocks), Uint32Array.from(offsets), cipher, out))))
-  const taken = seal(vault, [atX], [1000], new Uint8Array(length))
-  t.same(taken, xy.subarray(1000, 1000 + length))
-  t.same(seal(vault, [atZ], [88], padded), taken)
-  t.throws(() => vault.padXor(atY1, 1100, atY2, 4800, 8, padded), /invariant violated/, 'a pad is used once')
-  t.throws(() => seal(vault, [atZ], [88], padded), /invariant violated/)
-  t.throws(() => seal(vault, [], [], padded), /invariant violated/)
-  t.throws(() => seal(vault, [atX], [0, 8], padded), /invariant violated/)
-  const shares = [randomBytes(100), randomBytes(100), randomBytes(100)]
-  t.same(seal(vault, shares.map(bytes => known(bytes)), [0, 4, 8], Buffer.alloc(44)),
-    xor(xor(shares[0]!.subarray(0, 44), shares[1]!.subarray(4, 48)), shares[2]!.subarray(8, 52)))
 })

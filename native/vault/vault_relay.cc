@@ -1,0 +1,86 @@
+// One-time pads of the relay: lane bytes become a new block, pads are changed on the way, the last one is removed.
+#include <algorithm>
+#include <cstring>
+
+#include "vault/error.h"
+#include "vault/vault.h"
+
+namespace qkme::vault {
+namespace {
+
+void XorBlock(uint8_t* into, Block& block, uint32_t offset, uint32_t length) {
+  block.ForEachPiece(offset, length, [&into](const uint8_t* bytes, uint32_t n) {
+    for (uint32_t i = 0; i < n; ++i) into[i] ^= bytes[i];
+    into += n;
+  });
+}
+
+void ClaimPad(Block& block, uint32_t offset, uint32_t length) {
+  Require(length >= 1 && block.Spendable(offset, length) && block.Loaded(offset, length), "pads lie in loaded frames of their blocks");
+  Require(block.Claim(offset, length), "a pad is used once");
+}
+
+}  // namespace
+
+// The lane's lease has claimed these bytes already: they are on disk as spent.
+uint32_t Vault::LaneSeal(uint32_t lane, uint32_t sealer, ByteSpan header, uint32_t length, OutSpan out, uint32_t* taken) {
+  RequireSealable(sealer, header, length, out);
+  Lane& from = GetLane(lane);
+  Require(length >= 1 && length <= from.RunBytes(), "the bytes of a new frame lie in one leased stretch");
+  Block* const block = from.Front(&taken[1]);
+  taken[0] = block->number();
+  const ScratchGuard payload(scratch().frame, length);
+  block->Copy(taken[1], length, payload.data());
+  from.Pass(length);
+  return SealPayload(sealer, header, {payload.data(), length}, out);
+}
+
+void Vault::LaneXor(uint32_t lane, uint32_t block, uint32_t offset, OutSpan data, uint32_t* taken) {
+  Lane& from = GetLane(lane);
+  const uint32_t length = static_cast<uint32_t>(data.size());
+  Require(length >= 1 && length <= from.RunBytes(), "padded bytes lie in one leased stretch");
+  Block& removed = GetBlock(block);
+  ClaimPad(removed, offset, length);
+  Block* const added = from.Front(&taken[1]);
+  taken[0] = added->number();
+  // In locked memory piece by piece: `data` must never hold the key with one pad missing.
+  const ScratchGuard both(scratch().frame, sizeof scratch().frame);
+  for (uint32_t done = 0; done < length;) {
+    const uint32_t take = std::min<uint32_t>(length - done, sizeof scratch().frame);
+    std::memcpy(both.data(), data.data() + done, take);
+    XorBlock(both.data(), *added, taken[1] + done, take);
+    XorBlock(both.data(), removed, offset + done, take);
+    std::memcpy(data.data() + done, both.data(), take);
+    done += take;
+  }
+  from.Pass(length);
+}
+
+uint32_t Vault::SealPads(uint32_t sealer, ByteSpan header, std::span<const uint32_t> pads, ByteSpan cipher, OutSpan out) {
+  RequireSealable(sealer, header, cipher.size(), out);
+  Require(pads.size() % 3 == 0 && pads.size() >= 3 && pads.size() <= 3 * kXorBlocksMax, "1 to 8 pads, each with block, offset and length");
+  uint64_t total = 0;
+  for (size_t i = 0; i < pads.size(); i += 3) total += pads[i + 2];
+  Require(total == cipher.size(), "the pads are as long as the cipher");
+  for (size_t i = 0; i < pads.size(); i += 3) ClaimPad(GetBlock(pads[i]), pads[i + 1], pads[i + 2]);
+  const ScratchGuard payload(scratch().frame, cipher.size());
+  std::memcpy(payload.data(), cipher.data(), cipher.size());
+  uint32_t at = 0;
+  for (size_t i = 0; i < pads.size(); at += pads[i + 2], i += 3) {
+    XorBlock(payload.data() + at, GetBlock(pads[i]), pads[i + 1], pads[i + 2]);
+  }
+  return SealPayload(sealer, header, {payload.data(), cipher.size()}, out);
+}
+
+uint32_t Vault::SealXor(uint32_t sealer, ByteSpan header, std::span<const uint32_t> blocks,
+                        std::span<const uint32_t> offsets, uint32_t length, OutSpan out) {
+  RequireSealable(sealer, header, length, out);
+  Require(blocks.size() >= 2 && blocks.size() <= kXorBlocksMax && offsets.size() == blocks.size(), "2 to 8 shares, each with its offset");
+  for (size_t i = 0; i < blocks.size(); ++i) ClaimPad(GetBlock(blocks[i]), offsets[i], length);
+  const ScratchGuard payload(scratch().frame, length);
+  std::memset(payload.data(), 0, length);
+  for (size_t i = 0; i < blocks.size(); ++i) XorBlock(payload.data(), GetBlock(blocks[i]), offsets[i], length);
+  return SealPayload(sealer, header, {payload.data(), length}, out);
+}
+
+}  // namespace qkme::vault

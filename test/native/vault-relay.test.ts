@@ -1,0 +1,62 @@
+import { createDecipheriv, randomBytes } from 'node:crypto'
+import t from 'tap'
+import type { BlockHandle, LaneHandle } from '../../src/device/native.js'
+import { framesOf, knownBlock, knownKey, recordHeader, testVault } from './vault-support.js'
+
+const xor = (a: Uint8Array, b: Uint8Array): Buffer => Buffer.from(a.map((byte, i) => byte ^ b[i]!))
+const vault = testVault(256)
+const keyBytes = randomBytes(32), key = knownKey(vault, t.testdir(), keyBytes)
+const epoch = vault.newKey()
+const sealer = vault.createSealer(key, 9)
+const out = new Uint8Array(4096), taken = new Uint32Array(2)
+let blockNumber = 1
+
+const known = (bytes: Buffer): BlockHandle => knownBlock(vault, key, keyBytes, blockNumber++, epoch, bytes, framesOf(bytes.length)).block
+const leased = (block: BlockHandle, from: number, to: number): LaneHandle => {
+  const lane = vault.createLane()
+  vault.lanePush(lane, block, from, to, false)
+  return lane
+}
+const open = (length: number): Buffer => {
+  const record = Buffer.from(out.subarray(0, length))
+  const decipher = createDecipheriv('aes-256-gcm', keyBytes, record.subarray(64, 76)).setAAD(record.subarray(0, 64)).setAuthTag(record.subarray(-16))
+  return Buffer.concat([decipher.update(record.subarray(76, -16)), decipher.final()])
+}
+
+t.test('bits of X reach Z over two nodes that change the pads', async t => {
+  const length = 3968, header = recordHeader(length)
+  const xy = randomBytes(6000), yw = randomBytes(5000), wz = randomBytes(9000)
+  const atX = leased(known(xy), 1000, 5000), atY = leased(known(yw), 80, 4880), atW = leased(known(wz), 0, 8000)
+  const took = open(vault.laneSeal(atX, sealer, header, length, out, taken))
+  t.same(took, xy.subarray(1000, 1000 + length))
+  t.same(taken[1], 1000)
+  const data = Buffer.alloc(length)
+  vault.laneXor(atY, known(xy), 1000, data, taken)
+  t.same(data, xor(took, yw.subarray(80, 80 + length)), 'key of X under the pad of Y')
+  t.same(taken[1], 80)
+  vault.laneXor(atW, known(yw), 80, data, taken)
+  t.same(data, xor(took, wz.subarray(0, length)), 'the same under the pad of W')
+  const atZ = known(wz)
+  t.same(open(vault.sealPads(sealer, header, Uint32Array.of(atZ, 0, 1000, atZ, 1000, length - 1000), data, out)), took)
+  t.throws(() => vault.sealPads(sealer, header, Uint32Array.of(atZ, 3960, length), data, out), /invariant violated/, 'a pad is used once')
+  t.throws(() => vault.sealPads(sealer, header, Uint32Array.of(atZ, 4000, 100), data, out), /invariant violated/, 'the pads are as long as the cipher')
+})
+
+t.test('what a lane gives to the relay is gone from it', async t => {
+  const bytes = randomBytes(2000), lane = leased(known(bytes), 0, 1000)
+  const header = recordHeader(104)
+  vault.laneSeal(lane, sealer, header, 104, out, taken)
+  t.equal(vault.laneRun(lane), 896)
+  t.same(open(vault.laneSeal(lane, sealer, header, 104, out, taken)), bytes.subarray(104, 208))
+  t.equal(vault.laneLeft(lane), 792)
+  t.throws(() => vault.laneSeal(lane, sealer, recordHeader(800), 800, out, taken), /invariant violated/, 'more than is leased')
+})
+
+t.test('shares of disjoint paths are joined', async t => {
+  const shares = [randomBytes(100), randomBytes(100), randomBytes(100)], header = recordHeader(44)
+  const seal = (blocks: number[], offsets: number[], length: number): Buffer => open(vault.sealXor(sealer, header, Uint32Array.from(blocks), Uint32Array.from(offsets), length, out))
+  const blocks = shares.map((bytes) => known(bytes))
+  t.same(seal(blocks, [0, 4, 8], 44), xor(xor(shares[0]!.subarray(0, 44), shares[1]!.subarray(4, 48)), shares[2]!.subarray(8, 52)))
+  t.throws(() => seal(blocks, [0, 4, 8], 44), /invariant violated/, 'a share is used once')
+  t.throws(() => seal([known(randomBytes(100))], [0], 44), /invariant violated/, 'one share is none')
+})
