@@ -21,12 +21,13 @@ export const layers: Readonly<Record<string, Layer>> = {
   'src/post': { code: ['src/kernel'], types: [] },
   'src/pool': { code: ['src/kernel', 'src/store', 'src/device'], types: ['src/peer'] },
   'src/peer': { code: ['src/kernel', 'src/crypto', 'src/pool'], types: ['machines', 'src/http', 'src/device'] },
+  'src/routing': { code: ['src/kernel', 'src/crypto'], types: [] },
   'src/http': { code: ['src/kernel', 'src/crypto', 'src/pool'], types: [] },
   'src/admin': { code: ['src/kernel'], types: [] },
-  'src/runtime': { code: ['machines', 'src/kernel', 'src/config', 'src/crypto', 'src/store', 'src/device', 'src/pool', 'src/peer', 'src/http', 'src/admin'], types: [] },
+  'src/runtime': { code: ['machines', 'src/kernel', 'src/config', 'src/crypto', 'src/store', 'src/device', 'src/pool', 'src/peer', 'src/routing', 'src/http', 'src/admin'], types: [] },
   'src/cli': { code: ['src/kernel', 'src/config', 'src/crypto', 'src/store', 'src/device', 'src/post'], types: ['src/admin', 'src/runtime'] },
   'src/main.ts': { code: ['src/kernel', 'src/runtime', 'src/config', 'src/cli'], types: [] },
-  sim: { code: ['src/kernel', 'src/config', 'src/crypto', 'src/store', 'src/device', 'src/post', 'src/pool', 'src/peer', 'machines'], types: ['src/runtime'] },
+  sim: { code: ['src/kernel', 'src/config', 'src/crypto', 'src/store', 'src/device', 'src/post', 'src/pool', 'src/peer', 'src/routing', 'machines'], types: ['src/runtime'] },
 }
 
 /** Files that may import code beyond their layer, each with its reason. */

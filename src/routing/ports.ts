@@ -122,7 +122,7 @@ export interface RoutingPorts {
   readonly alarm: RoutingAlarm
 }
 
-/** The longest path that is used or announced in a relay request. */
-export const HOPS_MAX = 32
+/** The longest path that is ever used: 32 nodes. */
+export const HOPS_MAX = 31
 /** Disjoint paths at most. */
 export const PATHS_MAX = 8
