@@ -49,6 +49,15 @@ export const tunnelKinds = ['data', 'ack', 'probe', 'end'] as const
 export const tunnelFaults = ['unroutable', 'congested', 'refused', 'unknown'] as const
 export type TunnelFaultReason = (typeof tunnelFaults)[number]
 
+/** A relayed block is the xor of its shares, one for each disjoint path. */
+export const SHARES_MAX = 8
+const shareNumber = Type.Integer({ minimum: 0, maximum: SHARES_MAX - 1 })
+const shareCount = Type.Integer({ minimum: 1, maximum: SHARES_MAX })
+const shareTags = Type.Array(bytes(16), { minItems: 1, maxItems: SHARES_MAX })
+/** unroutable: the next node is no neighbour now; stock: no bits to spare; busy: too many jobs; forbidden: this node does not relay that; damaged: its records do not open; unknown: no such pool. */
+export const relayFailures = ['unroutable', 'stock', 'busy', 'forbidden', 'damaged', 'unknown'] as const
+export type RelayFailure = (typeof relayFailures)[number]
+
 /** Outbox number. `first`: everything with a lower number is acknowledged or void, so that a gap before it is none. */
 const sequenced = { seq: count, first: Type.Boolean() }
 
@@ -143,6 +152,30 @@ export const messages = {
   hybridAnswer: { code: 35, tagged: true, vital: false, schema: Type.Object({ id: bytes(16), ciphertext: bytes(1088), check: bytes(32) }, { additionalProperties: false }) },
   /** The offerer's check value; null when the answerer's did not fit: then both forget the exchange. */
   hybridConfirm: { code: 36, tagged: true, vital: false, schema: Type.Object({ id: bytes(16), check: Type.Union([bytes(32), Type.Null()]) }, { additionalProperties: false }) },
+  /**
+   * Bits of a block on their way over nodes without a common link (docs/relay-protocol.md). `pads` lie one after the other over the
+   * bits, in the sender's lane with the receiver; `data` is empty on the first hop, where the pads are the bits themselves.
+   */
+  relay: {
+    code: 48, tagged: true, vital: false,
+    schema: Type.Object({
+      job: bytes(16), path: tunnelPath, hop: tunnelHop, share: shareNumber, shares: shareCount,
+      frames: Type.Array(Type.Integer({ minimum: 8, maximum: 3968, multipleOf: 8 }), { minItems: 1, maxItems: 16 }),
+      pads: Type.Array(Type.Object({ block: u32, offset: u32, length: Type.Integer({ minimum: 8, maximum: 65_536, multipleOf: 8 }) }, { additionalProperties: false }), { minItems: 1, maxItems: 64 }),
+      data: Type.Uint8Array({ maxByteLength: 65_536 }),
+    }, { additionalProperties: false }),
+  },
+  /** Back along the path, to the source of a job: node `at` could not take it on. Its bits are burned at every node that had them. */
+  relayFailed: {
+    code: 49, tagged: true, vital: false,
+    schema: Type.Object({ job: bytes(16), path: tunnelPath, hop: tunnelHop, share: shareNumber, at: entity, cause: Type.Union(relayFailures.map((f) => Type.Literal(f))) }, { additionalProperties: false }),
+  },
+  /** End to end only. The destination has all shares of a job; one tag for each, by its last 48 bytes (as `propose`). */
+  relayArrived: { code: 50, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), tags: shareTags }, { additionalProperties: false }) },
+  /** End to end only. The source's tags: both sides join the shares now, with a hybrid stream over them if `exchange` is not null. */
+  relayJoin: { code: 51, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), tags: shareTags, exchange: Type.Union([bytes(16), Type.Null()]) }, { additionalProperties: false }) },
+  /** End to end only. The job is given up; `wrong` are shares whose tag did not fit: their paths lie. */
+  relayRefused: { code: 52, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), wrong: Type.Array(shareNumber, { maxItems: 8 }), reason }, { additionalProperties: false }) },
 } as const satisfies Record<string, { code: number, tagged: boolean, vital: boolean, schema: TSchema }>
 
 export type MessageName = keyof typeof messages

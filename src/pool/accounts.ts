@@ -6,7 +6,7 @@ export interface PoolAccount { readonly pool: string, readonly bits: Record<stri
 
 /** Bytes of a pool that no account has taken yet: pending frames and what its blocks still hold. */
 export const stockOf = (pool: Pool | LocalPool): number => {
-  let stock = pool.kind === 'direct' ? pool.pending.bytes : 0
+  let stock = pool.kind === 'local' ? 0 : pool.pending.bytes
   for (const block of pool.core.blocks.values()) {
     if (block.state === 'proposed' || block.state === 'accepted') stock += block.bytes
     else if (block.owner === 'mine') stock += block.state === 'closed' ? 0 : usableBytes(block) - block.spent

@@ -4,6 +4,8 @@ import { claimKey, tableOf, usableBytes, type BlockRow } from './rows.js'
 
 /** Local slaves of one association, at most: the bits of a claim's mask. */
 export const SLAVES_MAX = 32
+/** Number of claims by the relay; associations of SAEs begin at 1. */
+export const RELAY_ASSOCIATION = 0
 const UNIT = 8
 /** Of a claim in the store: length u16, association u16, mask of the slaves that have it u32, slaves that may have it u16. */
 const ROW_BYTES = 10
@@ -118,7 +120,8 @@ export class Claims {
     tx.put(claimKey(this.core.pool, number, place), value)
     const fresh = claims.count(place)
     if (fresh === 0 || this.core.blocks.get(number)?.owner !== 'theirs') return
-    this.core.account.delivered += length
+    if (claims.associations[place] === RELAY_ASSOCIATION) this.core.account.relay += length
+    else this.core.account.delivered += length
     this.core.burn('padding', fresh - length)
   }
 

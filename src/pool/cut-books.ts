@@ -8,6 +8,7 @@ export class CutBooks {
   private keyBytes = 0
   private paddingBytes = 0
   private skippedBytes = 0
+  private relayedBytes = 0
 
   constructor (private readonly core: PoolCore) {}
 
@@ -18,13 +19,17 @@ export class CutBooks {
     this.skippedBytes += skippedBytes
   }
 
+  /** Pads, and the bits of blocks that begin their way here. */
+  addRelayed (bytes: number): void { this.relayedBytes += bytes }
+
   /** Moves what was cut from 'leased' to its accounts. Called inside a commit. */
   book (): void {
     const { account } = this.core
     account.delivered += this.keyBytes
+    account.relay += this.relayedBytes
     this.core.burn('padding', this.paddingBytes)
     this.core.burn('tail', this.skippedBytes)
-    account.leased -= this.keyBytes + this.paddingBytes + this.skippedBytes
-    this.keyBytes = this.paddingBytes = this.skippedBytes = 0
+    account.leased -= this.keyBytes + this.paddingBytes + this.skippedBytes + this.relayedBytes
+    this.keyBytes = this.paddingBytes = this.skippedBytes = this.relayedBytes = 0
   }
 }

@@ -3,11 +3,12 @@ import type { Claims } from './claims.js'
 import type { PoolCore } from './core.js'
 import type { Epochs } from './epochs.js'
 import type { OwnerLane } from './owner-lane.js'
+import type { BlockRow } from './rows.js'
 import type { BlockViews } from './views.js'
 
 /** What delivery needs of a pool, shared with a neighbour or with ourselves. */
 export interface KeyPool {
-  readonly kind: 'direct' | 'local'
+  readonly kind: 'direct' | 'relayed' | 'local'
   readonly core: PoolCore
   readonly lane: OwnerLane
   readonly epochs: Epochs
@@ -18,6 +19,8 @@ export interface KeyPool {
   blocked (): '' | 'PEER_DOWN' | 'SUSPENDED' | 'NO_KEYS'
   /** Takes the pool out of service: an integrity alarm. */
   suspend (reason: string): void
+  /** A record of the block does not open: nothing more is cut from it. */
+  damaged (block: BlockRow): void
   /** A closed block of which everything is claimed can go. */
   claimed (block: number): void
 }

@@ -5,6 +5,7 @@ import { BlockEnds } from './block-ends.js'
 import { CutBooks } from './cut-books.js'
 import type { Erasure } from './erasure.js'
 import { LastFifth } from './last-fifth.js'
+import { Leases, type Stretch } from './leases.js'
 import { OPEN_MESSAGE_MAX, Openings } from './openings.js'
 import { Rate } from './rate.js'
 import { usableBytes, type BlockRow } from './rows.js'
@@ -16,22 +17,19 @@ const LEASED_BLOCKS_MAX = 8
 const CLOSE_BATCH = 32
 const WAITERS_MAX = 1_024
 
-interface Stretch { readonly block: BlockRow, readonly from: number, readonly to: number, readonly last: boolean }
-
 /**
  * The blocks that this KME owns and cuts keys from. A block is opened (the looker stores its lane index), then leased
  * piece by piece (flushed as spent), then cut by the addon. Each step is ahead of demand, so that a request waits for
  * nothing (design 3.5, 3.6).
  */
 export class OwnerLane {
-  private handle: LaneHandle
+  private readonly leases: Leases
   /** Usable and not opened, by number. */
   private readonly unopened: BlockRow[] = []
   /** Opened, waiting for the looker's acknowledgement. */
   private readonly opening: Openings
   /** Below the horizon, by lane index; the first one is being leased. */
   private readonly opened: BlockRow[] = []
-  private readonly leased: Stretch[] = []
   private readonly finished: BlockRow[] = []
   private leasing = false
   readonly used: Rate
@@ -45,11 +43,11 @@ export class OwnerLane {
   private readonly waiters: (() => void)[] = []
 
   constructor (
-    private readonly core: PoolCore, private readonly views: BlockViews, erasure: Erasure,
+    private readonly core: PoolCore, views: BlockViews, erasure: Erasure,
     /** A pool with itself has no looker: a block is below the horizon as soon as its index is on disk. */
     private readonly alone: boolean, keepForLocal: (block: BlockRow) => boolean,
   ) {
-    this.handle = core.deps.vault.createLane()
+    this.leases = new Leases(core, views)
     this.used = new Rate(core.deps.clock)
     this.books = new CutBooks(core)
     this.opening = new Openings(core)
@@ -70,7 +68,7 @@ export class OwnerLane {
 
   /** Bytes that this lane can still deliver: `connected` counts what the horizon does not cover yet, too. */
   freeBytes (connected: boolean): number {
-    let bytes = this.core.deps.vault.laneLeft(this.handle)
+    let bytes = this.leases.leftBytes
     for (const b of this.opened) bytes += usableBytes(b) - b.spent
     if (connected) {
       for (const b of this.opening.values()) bytes += usableBytes(b)
@@ -80,9 +78,9 @@ export class OwnerLane {
   }
 
   /** Lane index of the block that is being spent, or of the next. */
-  get cursorIndex (): number { return this.leased[0]?.block.index ?? this.opened[0]?.index ?? this.core.meta.horizonMine + 1 }
+  get cursorIndex (): number { return this.leases.front?.index ?? this.opened[0]?.index ?? this.core.meta.horizonMine + 1 }
   get unopenedCount (): number { return this.unopened.length }
-  oldestBornMs (): number { return this.leased[0]?.block.bornMs ?? this.opened[0]?.bornMs ?? this.unopened[0]?.bornMs ?? this.core.deps.ageMs() }
+  oldestBornMs (): number { return this.leases.front?.bornMs ?? this.opened[0]?.bornMs ?? this.unopened[0]?.bornMs ?? this.core.deps.ageMs() }
 
   /** Gives away up to `count` blocks wholly above the horizon, youngest first. */
   takeForGrant (count: number): BlockRow[] { return this.unopened.splice(Math.max(0, this.unopened.length - count)) }
@@ -130,8 +128,10 @@ export class OwnerLane {
 
   onHorizonAck (body: Body<'horizonAck'>): void {
     const { opened, refused } = this.opening.acknowledged(body)
-    this.opened.push(...opened)
+    const late = opened.filter((b) => this.isOld(b)) // The acknowledgement was long under way.
+    this.opened.push(...opened.filter((b) => !late.includes(b)))
     if (refused.length > 0) this.close(refused, 'refused')
+    if (late.length > 0) this.close(late, 'expired')
     this.extend()
   }
 
@@ -148,14 +148,17 @@ export class OwnerLane {
 
   /** Marks the next stretch as spent, flushed, and only then hands it to the addon (I2). */
   lease (atLeastBytes = 0): void {
-    const { core } = this
-    if (this.leasing || !this.spending || this.opened.length === 0) return
+    const { core, leases } = this
+    if (this.leasing || !this.spending) return
+    if (leases.isComing) this.push()
+    if (leases.isComing || this.opened.length === 0) return
     const target = Math.max(this.leaseBytes(), atLeastBytes)
-    const left = core.deps.vault.laneLeft(this.handle)
+    const left = leases.leftBytes
     if (left >= target / 2 && left >= atLeastBytes) return
     const fresh = this.plan(target * 1.5 - left)
     if (fresh.length === 0) return
     this.leasing = true
+    leases.add(fresh)
     core.commit((tx) => {
       for (const s of fresh) {
         s.block.spent = s.to
@@ -167,7 +170,7 @@ export class OwnerLane {
     const { generation } = this
     core.durable(() => {
       this.leasing = false
-      if (generation === this.generation) this.push(fresh) // Else the lane was cleared meanwhile.
+      if (generation === this.generation) this.push() // Else the lane was cleared meanwhile.
       for (const wake of this.waiters.splice(0)) wake()
       this.extend()
     })
@@ -175,7 +178,7 @@ export class OwnerLane {
 
   private plan (bytes: number): Stretch[] {
     const out: Stretch[] = []
-    const blocks = new Set(this.leased.map((s) => s.block.number))
+    const blocks = new Set(this.leases.blocks().map((b) => b.number))
     while (bytes > 0 && this.opened.length > 0) {
       const block = this.opened[0]!
       blocks.add(block.number)
@@ -190,33 +193,21 @@ export class OwnerLane {
     return out
   }
 
-  private push (stretches: readonly Stretch[]): void {
-    for (const s of stretches) {
-      const handle = this.views.enter(s.block)
-      this.views.load(s.block.number, s.from, s.to)
-      this.core.deps.vault.lanePush(this.handle, handle, s.from, s.to, s.last)
-      this.keep(s)
-    }
+  /** A block with a record that does not open is closed: nothing of these stretches was cut. */
+  private push (): void {
+    const damaged = this.leases.push()
+    if (damaged.length === 0) return
+    this.core.commit(() => { for (const s of damaged) this.bookUncut(s.to - s.from, 'damaged') })
+    this.endEarly(new Set(damaged.map((s) => s.block)), 'damaged')
   }
 
-  /** The vault lengthens its last stretch when a lease continues it, and `laneTrim` counts stretches as the vault has them. */
-  private keep (s: Stretch): void {
-    const before = this.leased.at(-1)
-    if (before === undefined || before.block !== s.block || before.to !== s.from || before.last) {
-      this.leased.push(s)
-      return
-    }
-    this.leased[this.leased.length - 1] = { ...s, from: before.from }
-    this.views.leave(s.block.number) // One entry for one stretch.
+  private bookUncut (bytes: number, cause: string): void {
+    this.core.account.leased -= bytes
+    this.core.burn(cause, bytes)
   }
 
   private trim (): void {
-    const done = this.core.deps.vault.laneTrim(this.handle)
-    for (let i = 0; i < done; i++) {
-      const s = this.leased.shift()!
-      this.views.leave(s.block.number)
-      if (s.last) this.finished.push(s.block)
-    }
+    this.finished.push(...this.leases.trim())
     if (this.finished.length >= CLOSE_BATCH) this.settle()
   }
 
@@ -225,7 +216,7 @@ export class OwnerLane {
   /** @returns bytes written, CUT_INSUFFICIENT or CUT_NO_ROOM; nothing is consumed in the last two cases. */
   cut (count: number, sizeBytes: number, association: number, keyMembers: string, containerMembers: string, out: Uint8Array, taken: Uint32Array): number {
     if (!this.spending) return CUT_INSUFFICIENT
-    const length = this.core.deps.vault.cut(this.handle, count, sizeBytes, association, keyMembers, containerMembers, out, taken)
+    const length = this.core.deps.vault.cut(this.leases.handle, count, sizeBytes, association, keyMembers, containerMembers, out, taken)
     if (length === CUT_INSUFFICIENT || length === CUT_NO_ROOM) {
       if (length === CUT_INSUFFICIENT) this.lease(count * (sizeBytes + 7 & ~7) + sizeBytes + 8)
       return length
@@ -236,6 +227,19 @@ export class OwnerLane {
     this.trim()
     this.lease()
     return length
+  }
+
+  /** Leased bytes that the relay can take in one step. */
+  get runBytes (): number { return this.spending ? this.core.deps.vault.laneRun(this.leases.handle) : 0 }
+  /** Leased bytes, over all blocks. */
+  get leasedBytes (): number { return this.leases.leftBytes }
+
+  /** The relay takes `length` bytes, a multiple of 8: `use` moves the lane's cursor over them. */
+  take (length: number, use: (lane: LaneHandle) => void): void {
+    use(this.leases.handle)
+    this.books.addRelayed(length)
+    this.used.add(length)
+    this.trim()
   }
 
   /** Runs `then` after the next lease arrives. The caller bounds the time it waits. */
@@ -260,41 +264,33 @@ export class OwnerLane {
 
   close (blocks: readonly BlockRow[], cause: string): void { this.ends.close(blocks, cause) }
 
+  private isOld (b: BlockRow): boolean {
+    const { ageMs, clock, limits } = this.core.deps
+    return ageMs() - b.bornMs > limits.keyTtlMs || clock.wallMs() - b.bornWallMs > limits.keyTtlMs
+  }
+
   /** The owner's time rule: nothing is leased or cut from a block older than `key_ttl`, by either clock. */
   expire (): void {
-    const { deps } = this.core
-    const old = (b: BlockRow): boolean => deps.ageMs() - b.bornMs > deps.limits.keyTtlMs || deps.clock.wallMs() - b.bornWallMs > deps.limits.keyTtlMs
-    if (!this.leasing) { // A lease under way is pushed first.
-      this.trim()
-      const opened = [...new Set([...this.leased.map((s) => s.block), ...this.opened])].filter(old)
-      for (const b of opened) if (this.opened.includes(b)) this.opened.splice(this.opened.indexOf(b), 1)
-      this.withdraw(new Set(opened), 'expired')
-      if (opened.length > 0) this.close(opened, 'expired')
+    this.trim()
+    this.endEarly(new Set([...this.leases.blocks(), ...this.opened, ...this.opening.values()].filter((b) => this.isOld(b))), 'expired')
+    this.burnUnopened(this.removeUnopened((b) => this.isOld(b)), 'expired')
+  }
+
+  /** Nothing more is leased or cut from these of the opened blocks. */
+  endEarly (blocks: ReadonlySet<BlockRow>, cause: string): void {
+    const mine = [...blocks].filter((b) => this.opened.includes(b) || this.leases.has(b) || this.opening.has(b))
+    if (mine.length === 0) return
+    for (const b of mine) {
+      if (this.opened.includes(b)) this.opened.splice(this.opened.indexOf(b), 1)
+      this.opening.forget(b)
     }
-    const unopened = this.unopened.filter(old)
-    for (const b of unopened) this.unopened.splice(this.unopened.indexOf(b), 1)
-    this.burnUnopened(unopened, 'expired')
-  }
-
-  /** Some of the leased blocks are not cut from any more. The vault leases no byte twice, so what is leased goes as a whole: at most some seconds of use. */
-  private withdraw (blocks: ReadonlySet<BlockRow>, cause: string): void {
-    if (!this.leased.some((s) => blocks.has(s.block))) return
-    const { core } = this
-    const uncut = core.deps.vault.laneLeft(this.handle)
-    this.finished.push(...this.leased.filter((s) => s.last && !blocks.has(s.block)).map((s) => s.block))
-    this.dropLeases()
-    core.commit(() => {
+    const { uncutBytes, finished } = this.leases.withdraw(blocks)
+    this.finished.push(...finished)
+    this.core.commit(() => {
       this.bookCuts()
-      core.account.leased -= uncut
-      core.burn(cause, uncut)
+      this.bookUncut(uncutBytes, cause)
     })
-  }
-
-  private dropLeases (): void {
-    for (const s of this.leased) this.views.leave(s.block.number)
-    this.core.deps.vault.dropLane(this.handle)
-    this.handle = this.core.deps.vault.createLane()
-    this.leased.length = 0
+    this.close(mine, cause)
   }
 
   burnUnopened (blocks: readonly BlockRow[], cause: string): void { this.ends.burn(blocks, cause) }
@@ -360,16 +356,15 @@ export class OwnerLane {
   /** Stops spending and tells where it stopped. */
   stop (): { index: number, offset: number } {
     this.spending = false
-    const [number, offset] = this.core.deps.vault.laneCursor(this.handle)
-    const current = this.leased.find((s) => s.block.number === number)?.block
-    if (current !== undefined) return { index: current.index, offset }
+    const cursor = this.leases.cursor()
+    if (cursor !== undefined) return cursor
     const next = this.opened[0] ?? this.opening.first()
     return next === undefined ? { index: this.core.meta.horizonMine + 1, offset: 0 } : { index: next.index, offset: next.spent }
   }
 
   /** Closes everything that was opened: the association numbers begin again, and IDs of these blocks would count in the old space. */
   abandon (cause: string): void {
-    const blocks = [...new Set([...this.finished, ...this.leased.map((s) => s.block), ...this.opened, ...this.opening.values()])]
+    const blocks = [...new Set([...this.finished, ...this.leases.blocks(), ...this.opened, ...this.opening.values()])]
     const unopened = [...this.unopened]
     this.clear()
     this.unopened.push(...unopened)
@@ -378,11 +373,11 @@ export class OwnerLane {
 
   /** Forgets every block and starts with an empty cursor. What the blocks held is the caller's to book. */
   clear (): void {
-    this.dropLeases()
+    this.leases.clear()
     this.unopened.length = this.opened.length = this.finished.length = 0
     this.opening.clear()
     this.generation++
   }
 
-  dispose (): void { this.core.deps.vault.dropLane(this.handle) }
+  dispose (): void { this.leases.dispose() }
 }

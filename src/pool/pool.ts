@@ -4,6 +4,7 @@ import { META_NUMBERS, RECORD_STRIDE } from '../device/native.js'
 import { recordName, recordPayload, recordSlot } from '../store/record.js'
 import { Agreement, type NextBlock } from './agreement.js'
 import { Associations } from './associations.js'
+import { Burns } from './burns.js'
 import { Claims } from './claims.js'
 import { PoolCore } from './core.js'
 import { Epochs } from './epochs.js'
@@ -18,6 +19,7 @@ import { Pads } from './pads.js'
 import { PendingFrames } from './pending.js'
 import type { PoolDeps } from './ports.js'
 import { usableBytes, type BlockRow } from './rows.js'
+import { RelayAccess } from './relay-access.js'
 import { Sharing } from './sharing.js'
 import { Startup } from './startup.js'
 import { BlockViews } from './views.js'
@@ -34,7 +36,6 @@ const AUDIT_HEAD_MS = 60_000
  * messages to them, and lets time pass (`tick`, a few times a second). Everything here is synchronous but the disk.
  */
 export class Pool implements PeerHandler, KeyPool {
-  readonly kind = 'direct'
   readonly core: PoolCore
   readonly pads: Pads
   readonly lane: OwnerLane
@@ -52,12 +53,17 @@ export class Pool implements PeerHandler, KeyPool {
   private readonly sharing: Sharing
   private readonly voiding: VoidPool
   private readonly inventory: Inventory
+  private readonly burns: Burns
   /** Monotonic time at which the peer was last ready; delivery without it is bounded (design 3.5). */
   lastReadyMs = -Infinity
   private lastHeadMs = -Infinity
   private theirUse = 0
 
-  constructor (deps: PoolDeps, links: readonly number[]) {
+  /** The relay's way to the lanes of this pool: pads for blocks of others. */
+  readonly relay: RelayAccess
+
+  /** `links` bring its frames. A relayed pool has none of its own: its frames have the number of the relay's link (src/relay). */
+  constructor (deps: PoolDeps, links: readonly number[], readonly kind: 'direct' | 'relayed' = 'direct') {
     const core = this.core = new PoolCore(deps)
     this.views = new BlockViews(core, (epoch) => this.epochs.key(epoch))
     this.erasure = new Erasure(core, this.views)
@@ -75,7 +81,9 @@ export class Pool implements PeerHandler, KeyPool {
     this.startup = new Startup(core, this.lane)
     this.voiding = new VoidPool(core, this)
     this.inventory = new Inventory(core, this.erasure)
-    this.pending.restore()
+    this.burns = new Burns(core, this.erasure, this.pending, this.agreement, this.lane, this.pads)
+    const damaged = this.pending.restore()
+    if (damaged.length > 0) core.commit((tx) => { this.agreement.burnPending(tx, damaged, 'damaged') })
     if (deps.disowned !== '') this.voiding.run(deps.disowned) // Before anything can be asked of it.
     for (const block of core.blocks.values()) if (block.purpose === 'auth' && block.state === 'usable') this.pads.add(block)
   }
@@ -104,13 +112,15 @@ export class Pool implements PeerHandler, KeyPool {
   get hungry (): boolean {
     const { maxStockBytes, authReserveBytes } = this.core.deps.limits
     if (this.pending.full || this.stockBytes() < maxStockBytes) return !this.pending.full
+    if (this.kind === 'relayed') return false
     // Fresh frames become pads first: a full pool without pads could not even open a block.
     return this.pads.left('mine') < authReserveBytes || this.pads.left('theirs') < authReserveBytes
   }
 
   stockBytes (): number {
     let bytes = this.pending.bytes
-    for (const b of this.core.blocks.values()) bytes += usableBytes(b) - (b.owner === 'mine' ? b.spent : 0)
+    // What was named of a closed block is owed to slaves: no new keys come from it.
+    for (const b of this.core.blocks.values()) if (b.state !== 'closed') bytes += usableBytes(b) - (b.owner === 'mine' ? b.spent : 0)
     return bytes
   }
 
@@ -173,8 +183,8 @@ export class Pool implements PeerHandler, KeyPool {
     const seq = (body as { seq?: number }).seq
     if (seq !== undefined && name !== 'acknowledge') { this.onSequenced(name, body, seq); return }
     const handler = this.handlers[name] as ((body: never) => void) | undefined
-    if (handler !== undefined) handler(body as never)
-    else if (this.core.deps.network?.(this.core.deps.remote, name, body) !== true) throw this.core.protocol(`unexpected ${name}`)
+    if (handler === undefined) throw this.core.protocol(`unexpected ${name}`)
+    handler(body as never)
   }
 
   private readonly handlers: { [N in MessageName]?: (body: Body<N>) => void } = {
@@ -217,7 +227,7 @@ export class Pool implements PeerHandler, KeyPool {
     switch (name) {
       case 'drop': this.agreement.onDrop(tx, body as Body<'drop'>); return
       case 'close': this.looker.onClose(tx, body as Body<'close'>); return
-      case 'burn': for (const n of this.looker.onBurn(tx, body as Body<'burn'>)) this.lane.forget(n); return
+      case 'burn': return this.burns.onBurn(tx, body as Body<'burn'>)
       case 'grant': {
         const taken = this.grants.onGrant(tx, body as Body<'grant'>)
         return () => { this.grants.taken(taken) }
@@ -246,7 +256,7 @@ export class Pool implements PeerHandler, KeyPool {
     if (epochs.due()) return { owner: 'mine', purpose: 'id', epoch: epochs.next(), framesMax: 1 }
     const current = epochs.current
     const epoch = current?.epoch ?? 0
-    for (const owner of ['mine', 'theirs'] as const) {
+    for (const owner of this.kind === 'relayed' ? [] : ['mine', 'theirs'] as const) { // TLS authenticates the messages of a relayed pool.
       if (this.pads.left(owner) < core.deps.limits.authReserveBytes) return { owner, purpose: 'auth', epoch, framesMax: AUTH_FRAMES }
     }
     if (current === undefined) return undefined
@@ -294,7 +304,7 @@ export class Pool implements PeerHandler, KeyPool {
     if (core.ready) {
       this.lastReadyMs = core.deps.clock.monoMs()
       if (core.proposer) { this.agreement.propose(); this.agreement.retry() } else this.agreement.giveUp()
-      this.epochs.tick()
+      this.epochs.tick(this.views)
       this.startup.tick()
       this.lane.resendIfStuck()
       this.resendIfStuck()
@@ -343,19 +353,8 @@ export class Pool implements PeerHandler, KeyPool {
     return ''
   }
 
-  /**
-   * The device says that a block of its own is compromised: frames of it that wait are burned, pool blocks that hold some
-   * and were not opened are burned on both sides, opened ones are closed. @returns how many pool blocks it touched.
-   */
-  revoke (link: number, deviceBlock: string): number {
-    const { core, pending } = this
-    const frames = pending.ofDeviceBlock(link, deviceBlock)
-    if (frames.length > 0) core.commit((tx) => { this.agreement.burnPending(tx, frames, 'compromised') })
-    const touched = [...core.blocks.values()].filter((b) => b.purpose === 'app' && core.framesOf(b.number).some((f) => f.link === link && f.id === deviceBlock))
-    this.lane.burnUnopened(this.lane.removeUnopened((b) => touched.includes(b)), 'compromised')
-    if (touched.some((b) => b.owner === 'mine' && b.state === 'open')) this.lane.abandon('compromised')
-    return touched.length
-  }
+  /** The device says that a block of its own is compromised (`Burns.revoke`). @returns how many pool blocks it touched. */
+  revoke (link: number, deviceBlock: string): number { return this.burns.revoke(link, deviceBlock) }
 
   /** Clean stop: no more cuts; tells the peer where we stopped. Resolves when it knows, or after `timeoutMs`. */
   stop (timeoutMs: number): Promise<void> { return this.startup.stop(timeoutMs) }
@@ -384,6 +383,8 @@ export class Pool implements PeerHandler, KeyPool {
     if (block?.state !== 'closed') return
     if (block.owner === 'theirs') this.core.commit((tx) => { this.looker.eraseIfDone(tx, block) })
   }
+
+  damaged (block: BlockRow): void { this.burns.damaged(block) }
 
   release (): void { this.core.commit(() => { this.core.meta.suspended = '' }) }
 

@@ -3,8 +3,8 @@ import type { KeyHandle, NativeVault, SealerHandle } from '../device/native.js'
 import type { KmeId, SaeId } from '../kernel/ids.js'
 import type { Random } from '../kernel/random.js'
 import type { Clock } from '../kernel/time.js'
-import type { MessageName } from '../peer/messages.js'
 import type { Kv, KvWriter } from '../store/kv.js'
+import type { FrameRef } from './rows.js'
 
 /** Keys of sealed records: erased with the slot that holds them (src/store/seal-keys.ts). */
 export interface RecordKeys {
@@ -36,6 +36,8 @@ export type PoolEvent =
   | { readonly type: 'pool.exhausted' }
   | { readonly type: 'link.mismatch', readonly link: number, readonly inARow: number }
   | { readonly type: 'link.confirmed', readonly link: number }
+  /** The other KME proposed frames of this link that we lack: a device that gives key by its name can be asked for them. */
+  | { readonly type: 'frames.wanted', readonly link: number, readonly frames: readonly FrameRef[] }
   /** This store is a copy or was rolled back: the process must void its stock, take a new store ID and start again. */
   | { readonly type: 'store.rolledBack', readonly reason: string }
   | { readonly type: 'security', readonly event: string, readonly detail: string }
@@ -84,8 +86,6 @@ export interface PoolDeps {
   /** SAEs served here, for the peer; and what the peer announced. */
   readonly ownSaes: () => { generation: number, saes: readonly SaeId[] }
   readonly announced: (remote: KmeId, saes: readonly SaeId[]) => void
-  /** Messages between neighbours that are not about this pool (relay, routing, tunnels): false if nobody takes them. */
-  readonly network?: (from: KmeId, name: MessageName, body: unknown) => boolean
   /** 32-byte head of the audit chain, exchanged each minute. */
   readonly auditHead: () => { records: number, head: Uint8Array }
 }

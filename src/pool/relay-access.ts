@@ -1,0 +1,86 @@
+import type { BlockHandle, LaneHandle } from '../device/native.js'
+import { RELAY_ASSOCIATION, type Claims } from './claims.js'
+import type { PoolCore } from './core.js'
+import type { OwnerLane } from './owner-lane.js'
+import { usableBytes, type BlockRow } from './rows.js'
+import type { BlockViews } from './views.js'
+
+/** A stretch of a lane, as a neighbour names it. */
+export interface PadPlace { readonly block: number, readonly offset: number, readonly length: number }
+
+/**
+ * What the relay may do with a pool: take bytes of our own lane at its cursor, and bytes of the neighbour's lane that it
+ * names, each once. Both are spent on disk before they are used (I2) and stand in the account 'relay' (I10).
+ */
+export class RelayAccess {
+  constructor (
+    private readonly core: PoolCore, private readonly lane: OwnerLane, private readonly claims: Claims,
+    private readonly views: BlockViews, private readonly claimed: (block: number) => void,
+  ) {}
+
+  get isReady (): boolean { return this.core.ready && this.lane.spending && this.core.meta.suspended === '' }
+
+  // --- our lane ---------------------------------------------------------------------------------------------------
+
+  /** Bytes that our lane could deliver. */
+  get freeBytes (): number { return this.lane.freeBytes(this.core.ready) }
+  get leasedBytes (): number { return this.lane.leasedBytes }
+  /** Leased bytes in one block at the cursor. */
+  get runBytes (): number { return this.lane.runBytes }
+
+  /** Asks for leases until `bytes` are there, then runs `then`, at once if they are. The caller bounds the time it waits. */
+  lease (bytes: number, then: () => void): void {
+    if (this.lane.leasedBytes >= bytes) { then(); return }
+    this.lane.afterLease(then)
+    this.lane.lease(bytes)
+  }
+
+  /** Takes `length` bytes of the run, a multiple of 8: `use` moves the cursor over them in the vault. */
+  take (length: number, use: (lane: LaneHandle) => void): void { this.lane.take(length, use) }
+
+  /** After the last `take` of a job: what is cut is let go and leases are extended. */
+  settle (): void { this.lane.lease() }
+
+  // --- the neighbour's lane ---------------------------------------------------------------------------------------
+
+  /** Sets claims in memory for all of `pads`, or says what is wrong and sets none. `store` and `letGo` follow. */
+  claim (pads: readonly PadPlace[]): string {
+    const rows: BlockRow[] = []
+    for (const pad of pads) {
+      const block = this.core.blocks.get(pad.block)
+      const end = pad.offset + pad.length
+      if (block === undefined || block.owner !== 'theirs' || block.purpose !== 'app') return `block ${pad.block} is not in the sender's lane`
+      if (pad.offset % 8 !== 0 || end > usableBytes(block)) return `block ${pad.block} has no bytes ${pad.offset} to ${end}`
+      if (block.state !== 'open' && !(block.state === 'closed' && end <= block.spent)) return `block ${pad.block} is not below the horizon`
+      if (this.claims.check(block, pad.offset / 8, pad.length, RELAY_ASSOCIATION, 0) !== 'fresh') return `bytes ${pad.offset} to ${end} of block ${pad.block} are spent already`
+      if (pads.some((other) => other !== pad && other.block === pad.block && other.offset < end && pad.offset < other.offset + other.length)) return `block ${pad.block} is named twice`
+      rows.push(block)
+    }
+    pads.forEach((pad, i) => { this.claims.take(rows[i]!, pad.offset / 8, pad.length, RELAY_ASSOCIATION, 0, 1) })
+    return ''
+  }
+
+  /** Writes the claims; `then` runs when they are on disk. */
+  store (pads: readonly PadPlace[], then: () => void): void {
+    this.core.commit((tx) => { for (const pad of pads) this.claims.write(tx, pad.block, pad.offset / 8) })
+    this.core.durable(then)
+  }
+
+  /** Opens a claimed stretch; `use` runs within the call. False if it cannot be opened: the bits are lost. */
+  reach (pad: PadPlace, use: (block: BlockHandle) => void): boolean {
+    const block = this.core.blocks.get(pad.block)
+    if (block === undefined) return false
+    const handle = this.views.reach(block, pad.offset, pad.offset + pad.length)
+    if (typeof handle === 'string') return false
+    try { use(handle) } finally { this.views.leave(pad.block) }
+    return true
+  }
+
+  /** The claims are used, or will never be. */
+  letGo (pads: readonly PadPlace[]): void {
+    for (const { block } of pads) {
+      this.claims.letGo(block)
+      if (this.core.blocks.get(block)?.state === 'closed') this.claimed(block)
+    }
+  }
+}
