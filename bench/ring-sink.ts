@@ -29,6 +29,9 @@ const source = new RingSource({
 let name = 0, durableBytes = 0, holding = false
 const held: RingBatch[] = []
 const latenciesMs: number[] = []
+/** Processor time of all threads per frame, in microseconds: what counts on a machine that does other work, too. */
+const cpuUs: { ours: number[], plain: number[] } = { ours: [], plain: [] }
+const usedUs = (since?: NodeJS.CpuUsage): number => { const { user, system } = process.cpuUsage(since); return user + system }
 
 /** The block id of a stamped frame begins with the monotonic time of its publication. */
 const ageMs = (batch: RingBatch, i: number): number =>
@@ -59,8 +62,9 @@ const onBatch = (batch: RingBatch): void => {
 const ours = async (): Promise<number> => {
   holding = false
   for (const batch of held.splice(0)) store(batch)
-  const startMs = systemClock.monoMs(), before = durableBytes
+  const startMs = systemClock.monoMs(), before = durableBytes, cpu = process.cpuUsage()
   await sleep(Number(sliceMs))
+  cpuUs.ours.push(usedUs(cpu) / Math.max(1, (durableBytes - before) / 3_968))
   const bitsPerS = (durableBytes - before) * 8_000 / (systemClock.monoMs() - startMs)
   holding = true
   await sleep(200)
@@ -73,7 +77,7 @@ let plainName = 0
 
 /** LMDB alone: the same records, ready made, each transaction synced before the next. */
 const plain = async (): Promise<number> => {
-  const startMs = systemClock.monoMs()
+  const startMs = systemClock.monoMs(), cpu = process.cpuUsage()
   let count = 0
   while (systemClock.monoMs() - startMs < Number(sliceMs)) {
     db.transactionSync(() => {
@@ -86,6 +90,7 @@ const plain = async (): Promise<number> => {
     count += BATCH
     await sleep(0)
   }
+  cpuUs.plain.push(usedUs(cpu) / count)
   return count * 3_968 * 8_000 / (systemClock.monoMs() - startMs)
 }
 
@@ -99,4 +104,4 @@ const found = what !== 'store' ? [] : await runPairs(Number(pairs), ours, plain)
 clearInterval(tick)
 latenciesMs.sort((a, b) => a - b)
 const at = (part: number): number => latenciesMs[Math.floor(part * (latenciesMs.length - 1))] ?? NaN
-process.stdout.write(`${JSON.stringify({ pairs: found, frames: latenciesMs.length, p50Ms: at(0.5), p99Ms: at(0.99) })}\n`, () => { process.exit(0) })
+process.stdout.write(`${JSON.stringify({ pairs: found, cpuUs, frames: latenciesMs.length, p50Ms: at(0.5), p99Ms: at(0.99) })}\n`, () => { process.exit(0) })

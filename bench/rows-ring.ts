@@ -13,7 +13,7 @@ const RECORD_LINK_BPS = 115.8e6
 const FRAME_BITS = 3_968 * 8
 
 interface Ring { readonly pairs: number, readonly sliceMs: number }
-interface Found { readonly pairs: readonly Pair[], readonly frames: number, readonly p50Ms: number, readonly p99Ms: number }
+interface Found { readonly pairs: readonly Pair[], readonly cpuUs: { readonly ours: number[], readonly plain: number[] }, readonly frames: number, readonly p50Ms: number, readonly p99Ms: number }
 
 /** @param cores  The sink's; the store has a thread of its own. */
 const measure = async (ring: Ring, what: 'store' | 'latency' | 'bell', rate: string, cores: string): Promise<Found> => {
@@ -39,8 +39,9 @@ export const ringThroughput = async (ring: Ring): Promise<Figure> => {
 }
 
 export const ringRatio = async (ring: Ring): Promise<Figure> => {
-  const { pairs } = await measure(ring, 'store', 'max', both)
-  return ratioFigure('ring to durable store / LMDB', 'Gbit/s', pairs.map(gbit), 0.7, 'LMDB: the same records ready made, 256 a transaction, synced')
+  const { pairs, cpuUs } = await measure(ring, 'store', 'max', both)
+  const cpu = `${median(cpuUs.ours).toFixed(1)} us of processor per frame against ${median(cpuUs.plain).toFixed(1)}`
+  return ratioFigure('ring to durable store / LMDB', 'Gbit/s', pairs.map(gbit), 0.7, `LMDB: the same records ready made, 256 a transaction, synced; ${cpu}`)
 }
 
 export const ringLatency = async (ring: Ring): Promise<Figure> => {

@@ -1,6 +1,7 @@
 /**
  * A batch of writes in transit between the threads of the store and in its journal: one operation after the other,
  *   op u8 (1 put, 2 remove) | key bytes u16 | value bytes u32 | key | value       little endian
+ *   op u8 (3) alone: a byte without meaning, before an operation whose value is to lie at a multiple of 8
  * A batch always holds whole transactions.
  */
 import { open, type RootDatabase } from 'lmdb'
@@ -11,6 +12,7 @@ export type Lmdb = RootDatabase<Buffer, Buffer>
 
 export const OP_PUT = 1
 export const OP_REMOVE = 2
+export const OP_PAD = 3
 export const OP_HEADER_BYTES = 7
 export const VALUE_BYTES_MAX = 1 << 20
 const PAGE_BYTES = 4096
@@ -47,6 +49,7 @@ export const applyBatch = (db: Lmdb, ops: Buffer, seq: number): void => {
 
 const applyOps = (db: Lmdb, ops: Buffer): void => {
   for (let at = 0; at < ops.length;) {
+    if (ops[at] === OP_PAD) { at++; continue }
     const keyAt = at + OP_HEADER_BYTES, valueAt = keyAt + ops.readUInt16LE(at + 1)
     const end = valueAt + ops.readUInt32LE(at + 3)
     const key = ops.subarray(keyAt, valueAt)

@@ -8,7 +8,8 @@ import { join } from 'node:path'
 import { isMainThread, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { systemClock } from '../kernel/system-clock.js'
 import { Journal } from './journal.js'
-import { applyBatch, appliedSeq, openLmdb, storeFailure, usedBytes, type Lmdb } from './lmdb-batch.js'
+import { applyBatch, appliedSeq, OP_PAD, openLmdb, storeFailure, usedBytes, type Lmdb } from './lmdb-batch.js'
+import { WORD_BYTES } from './lmdb-chunks.js'
 import { ANSWERS, DOORBELL, JOURNAL_FILE, type BatchMessage, type FromWriter, type ToWriter, type WriterData } from './lmdb-link.js'
 
 const JOURNALED_BYTES_MAX = 128 << 10
@@ -63,7 +64,7 @@ class Writer {
     let bytes = 0
     for (const batch of group) {
       if (batch.memory !== undefined) this.chunks.set(batch.chunk, new Uint8Array(batch.memory))
-      bytes += batch.to - batch.from
+      bytes += batch.to - batch.from + WORD_BYTES
     }
     if (bytes > JOURNALED_BYTES_MAX || this.unappliedBytes + bytes > UNAPPLIED_BYTES_MAX || !this.journal.fits(bytes)) return this.apply(group)
     this.journal.append(this.entry + 1, this.copyOf(group))
@@ -90,14 +91,15 @@ class Writer {
    * values, which must not lie in shared memory.
    */
   private copyOf (batches: readonly BatchMessage[]): Buffer {
-    const bytes = batches.reduce((sum, batch) => sum + batch.to - batch.from, 0)
+    const bytes = batches.reduce((sum, batch) => sum + batch.to - batch.from + WORD_BYTES, 0)
     if (this.scratch.length < bytes) this.scratch = Buffer.alloc(bytes)
     let at = 0
     for (const batch of batches) {
+      for (let pads = (batch.from - at) & WORD_BYTES - 1; pads > 0; pads--) this.scratch[at++] = OP_PAD
       this.scratch.set((this.chunks.get(batch.chunk) as Uint8Array).subarray(batch.from, batch.to), at)
       at += batch.to - batch.from
     }
-    return this.scratch.subarray(0, bytes)
+    return this.scratch.subarray(0, at)
   }
 }
 
