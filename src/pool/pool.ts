@@ -2,7 +2,7 @@ import type { Body, MessageName } from '../peer/messages.js'
 import type { PeerChannel, PeerHandler } from '../peer/ports.js'
 import { META_NUMBERS, RECORD_STRIDE } from '../device/native.js'
 import { recordName, recordPayload, recordSlot } from '../store/record.js'
-import { Agreement, type NextBlock } from './agreement.js'
+import { Agreement } from './agreement.js'
 import { Associations } from './associations.js'
 import { Burns } from './burns.js'
 import { Claims } from './claims.js'
@@ -14,6 +14,7 @@ import { Greeting } from './greeting.js'
 import type { KeyPool } from './key-pool.js'
 import { Inventory } from './inventory.js'
 import { LookerLane } from './looker-lane.js'
+import { nextBlock } from './next-block.js'
 import { OwnerLane } from './owner-lane.js'
 import { Pads } from './pads.js'
 import { PendingFrames } from './pending.js'
@@ -25,8 +26,6 @@ import { Startup } from './startup.js'
 import { BlockViews } from './views.js'
 import { VoidPool } from './void.js'
 
-const AUTH_FRAMES = 4
-const APP_FRAMES = 16
 /** Of the blocks opened by either side, per tick: half is forgotten in about 17 s. */
 const USE_DECAY = 0.99
 const AUDIT_HEAD_MS = 60_000
@@ -77,11 +76,12 @@ export class Pool implements PeerHandler, KeyPool {
     this.grants = new Grants(core, this.lane, (block) => { this.lane.add(block) })
     this.greeting = new Greeting(core, this.epochs)
     this.sharing = new Sharing(core)
-    this.agreement = new Agreement(core, this.pending, this.views, this.erasure, (n) => this.nextBlock(n), (e) => this.epochs.has(e), (b) => { this.usable(b) })
+    this.agreement = new Agreement(core, this.pending, this.views, this.erasure, () => nextBlock({ core, epochs: this.epochs, pads: this.pads, padded: this.kind !== 'relayed', use: () => ({ mine: this.lane.openedLately, theirs: this.theirUse }) }), (e) => this.epochs.has(e), (b) => { this.usable(b) })
     this.startup = new Startup(core, this.lane)
     this.voiding = new VoidPool(core, this)
     this.inventory = new Inventory(core, this.erasure)
     this.burns = new Burns(core, this.erasure, this.pending, this.agreement, this.lane, this.pads)
+    this.relay = new RelayAccess(core, this.lane, this.claims, this.views, (number) => { this.claimed(number) })
     const damaged = this.pending.restore()
     if (damaged.length > 0) core.commit((tx) => { this.agreement.burnPending(tx, damaged, 'damaged') })
     if (deps.disowned !== '') this.voiding.run(deps.disowned) // Before anything can be asked of it.
@@ -247,29 +247,6 @@ export class Pool implements PeerHandler, KeyPool {
     if (block.purpose === 'auth') this.pads.add(block)
     else if (block.purpose === 'app' && block.owner === 'mine') this.lane.add(block)
     else if (block.purpose === 'id' && this.core.proposer) this.epochs.found(block, this.views)
-  }
-
-  /** What the proposer's next block is for (design 3.2, 6): first an ID epoch, then both reserves, then keys by use. */
-  private nextBlock (_pendingFrames: number): NextBlock | undefined {
-    const { core, epochs } = this
-    if (core.meta.suspended !== '') return undefined
-    if (epochs.due()) return { owner: 'mine', purpose: 'id', epoch: epochs.next(), framesMax: 1 }
-    const current = epochs.current
-    const epoch = current?.epoch ?? 0
-    for (const owner of this.kind === 'relayed' ? [] : ['mine', 'theirs'] as const) { // TLS authenticates the messages of a relayed pool.
-      if (this.pads.left(owner) < core.deps.limits.authReserveBytes) return { owner, purpose: 'auth', epoch, framesMax: AUTH_FRAMES }
-    }
-    if (current === undefined) return undefined
-    return { owner: this.poorer(), purpose: 'app', epoch, framesMax: APP_FRAMES }
-  }
-
-  /** The side whose unopened stock is the smaller for its use; use counts blocks opened, and decays each tick. */
-  private poorer (): 'mine' | 'theirs' {
-    let mine = 0, theirs = 0
-    for (const b of this.core.blocks.values()) if (b.purpose === 'app' && b.index === 0) { if (b.owner === 'mine') mine++; else theirs++ }
-    const ours = this.lane.openedLately
-    const share = Math.min(0.9, Math.max(0.1, (ours + 1) / (ours + this.theirUse + 2)))
-    return mine * (1 - share) <= theirs * share ? 'mine' : 'theirs'
   }
 
   private spend (): void {
