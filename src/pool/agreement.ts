@@ -2,6 +2,7 @@ import type { BlockHandle } from '../device/native.js'
 import type { Body } from '../peer/messages.js'
 import type { KvWriter } from '../store/kv.js'
 import { sameBytes, type PoolCore } from './core.js'
+import { SEED_BYTES } from './epochs.js'
 import type { Erasure } from './erasure.js'
 import type { PendingFrames } from './pending.js'
 import { encodeRow, framesKey, usableBytes, type BlockRow, type FrameRef, type Purpose } from './rows.js'
@@ -12,6 +13,13 @@ const RETRY_MS = 1_000
 /** An answer that did not come by then was lost where a queue was full: asked again. */
 const UNANSWERED_MS = 5_000
 const BLOCK_FRAMES_MAX = 16
+/** A block of pads that is shorter than this wastes too much on its confirmation. */
+const USEFUL_BYTES = 448
+
+/** What a block must hold to serve its purpose: the seed of an ID epoch, or a pad, or a key. */
+const leastBytes = (purpose: Purpose): number => purpose === 'id' ? SEED_BYTES : 16
+const nameOf = (f: FrameRef): Body<'drop'>['frames'][number] => ({ link: f.link, block: Buffer.from(f.id, 'hex'), offset: f.offset, length: f.length })
+const frameOf = (f: Body<'drop'>['frames'][number]): FrameRef => ({ link: f.link, id: Buffer.from(f.block).toString('hex'), offset: f.offset, length: f.length })
 
 export interface NextBlock { readonly owner: 'mine' | 'theirs', readonly purpose: Purpose, readonly epoch: number, readonly framesMax: number }
 
@@ -25,13 +33,15 @@ export class Agreement {
   private readonly flights = new Map<number, Flight>()
   /** Other side: numbers that we answered with 'missing' and that may come again. */
   private readonly missing = new Set<number>()
+  /** Proposed, but the arena had no room to make the tag: tried again. */
+  private readonly waiting = new Set<number>()
   private latestProposedOrder = 0
   private mismatches = 0
   private confirmedAgainMs = -Infinity
 
   constructor (
     private readonly core: PoolCore, private readonly pending: PendingFrames, private readonly views: BlockViews,
-    private readonly erasure: Erasure, private readonly next: (pendingFrames: number) => NextBlock | undefined,
+    private readonly erasure: Erasure, private readonly next: () => NextBlock | undefined,
     private readonly epochKnown: (epoch: number) => boolean, private readonly onUsable: (block: BlockRow) => void,
   ) {}
 
@@ -41,22 +51,26 @@ export class Agreement {
   propose (): void {
     const { core, pending } = this
     while (core.ready && this.flights.size < IN_FLIGHT_MAX && pending.size > 0) {
-      const plan = this.next(pending.size)
+      const plan = this.next()
       if (plan === undefined) return
       const waitedMs = core.deps.clock.monoMs() - (pending.oldestMs ?? 0)
       if (pending.size < plan.framesMax && waitedMs < core.deps.limits.blockCloseMs) return
       const frames = this.enough(plan)
       if (frames === undefined) return // Short frames, and too few of them for the purpose yet.
-      this.compose(plan, frames, frames.reduce((sum, f) => sum + f.length, 0))
+      const bytes = frames.reduce((sum, f) => sum + f.length, 0)
+      if (bytes < USEFUL_BYTES && plan.purpose === 'auth' && frames.length < BLOCK_FRAMES_MAX && waitedMs < core.deps.limits.blockCloseMs) return
+      this.compose(plan, frames, bytes)
     }
   }
 
   /** The oldest frames for a block: `framesMax`, or more if they are so short that they hold too little for its purpose. */
   private enough (plan: NextBlock): FrameRef[] | undefined {
-    const least = plan.purpose === 'id' ? 64 : 16
+    const least = leastBytes(plan.purpose)
     for (let count = plan.framesMax; count <= BLOCK_FRAMES_MAX; count++) {
       const frames = this.pending.peek(count)
-      if (usableBytes({ bytes: frames.reduce((sum, f) => sum + f.length, 0) }) >= least) return frames
+      const usable = usableBytes({ bytes: frames.reduce((sum, f) => sum + f.length, 0) })
+      // Of short frames a block takes more, as far as they are there: each block costs 48 bytes.
+      if (usable >= least && (usable >= USEFUL_BYTES || plan.purpose === 'id' || frames.length < count || count === BLOCK_FRAMES_MAX)) return frames
       if (frames.length < count) return undefined
     }
     return undefined
@@ -81,14 +95,34 @@ export class Agreement {
     const { core } = this
     const owner = block.owner === 'mine' ? core.deps.self : core.deps.remote
     const m = this.canonical(block, frames, owner)
-    const [tag, answerTag] = this.withBytes(block, (handle) => [core.deps.vault.confirmTag(handle, 1, m), core.deps.vault.confirmTag(handle, 2, m)])
+    const tags = this.withBytes(block, (handle) => [core.deps.vault.confirmTag(handle, 1, m), core.deps.vault.confirmTag(handle, 2, m)] as const)
+    if (tags === 'full') { this.waiting.add(block.number); return }
+    if (tags === 'damaged') { this.giveUpDamaged(block, frames); return }
+    const [tag, answerTag] = tags
     const message: Body<'propose'> = {
-      number: block.number, owner, purpose: block.purpose, lane: block.lane, epoch: block.epoch, tag: tag!,
-      frames: frames.map((f) => ({ link: f.link, block: Buffer.from(f.id, 'hex'), offset: f.offset, length: f.length })),
+      number: block.number, owner, purpose: block.purpose, lane: block.lane, epoch: block.epoch, tag,
+      frames: frames.map(nameOf),
     }
     const now = core.deps.clock.monoMs()
-    this.flights.set(block.number, { answerTag: answerTag!, message, sinceMs: now, retryAtMs: now + UNANSWERED_MS })
+    this.flights.set(block.number, { answerTag, message, sinceMs: now, retryAtMs: now + UNANSWERED_MS })
     core.durable(() => { if (core.ready && this.flights.has(block.number)) core.send('propose', message) })
+  }
+
+  /** A record of ours does not open. Whatever the other side has of this proposal goes, too. */
+  private giveUpDamaged (block: BlockRow, frames: readonly FrameRef[]): void {
+    const { core } = this
+    core.commit((tx) => {
+      core.enqueue(tx, 'drop', { frames: frames.map(nameOf) })
+      core.enqueue(tx, 'burn', { blocks: [block.number], cause: 'damaged' })
+      this.erasure.block(tx, block, usableBytes(block), 'damaged')
+    })
+  }
+
+  /** The block is gone by another way: no proposal of it is under way any more. */
+  forget (number: number): void {
+    this.flights.delete(number)
+    this.waiting.delete(number)
+    this.missing.delete(number)
   }
 
   /** After a resynchronisation: everything that was proposed and not confirmed goes out again, in order. */
@@ -156,9 +190,15 @@ export class Agreement {
     })
   }
 
-  /** Retries what the other side lacked. */
+  /** Retries what the other side lacked, and what found no room in the arena. */
   retry (): void {
     const now = this.core.deps.clock.monoMs()
+    const waiting = [...this.waiting]
+    this.waiting.clear()
+    for (const number of waiting) {
+      const block = this.core.blocks.get(number)
+      if (block?.state === 'proposed') this.launch(block, this.core.framesOf(number))
+    }
     for (const flight of this.flights.values()) {
       if (now < flight.retryAtMs) continue
       flight.retryAtMs = now + RETRY_MS
@@ -173,20 +213,31 @@ export class Agreement {
     if (core.proposer) throw core.protocol('a proposal from the side that does not propose')
     if (body.owner !== core.deps.self && body.owner !== core.deps.remote) throw core.protocol('a proposal for a stranger')
     const known = core.blocks.get(body.number)
-    if (known === undefined && body.number <= core.meta.highestBlock && !this.missing.has(body.number)) {
-      core.send('confirm', { number: body.number, result: 'refused', tag: null, missing: [] }) // Dead: no late message revives it.
-      return
-    }
-    const frames = body.frames.map((f) => ({ link: f.link, id: Buffer.from(f.block).toString('hex'), offset: f.offset, length: f.length }))
+    const frames = body.frames.map(frameOf)
     if (new Set(frames.map((f) => `${f.link}/${f.id}/${f.offset}`)).size !== frames.length) throw core.protocol('a proposal names a frame twice')
+    const isDead = known === undefined && body.number <= core.meta.highestBlock && !this.missing.has(body.number) // No late message revives it.
+    if (isDead || this.isTooSmall(body.purpose, frames)) { this.refuse(body.number, frames); return }
     if (known !== undefined) { this.answerAgain(known, body, frames); return }
     const missing = frames.flatMap((f, i) => this.pending.find(f)?.length === f.length ? [] : [i])
     if (missing.length > 0 || (body.purpose === 'app' && !this.epochKnown(body.epoch))) {
       this.noteMissing(body.number)
+      this.tellWanted(missing.map((i) => frames[i]!))
       core.send('confirm', { number: body.number, result: 'missing', tag: null, missing })
       return
     }
     this.store(body, frames)
+  }
+
+  private isTooSmall (purpose: Purpose, frames: readonly FrameRef[]): boolean {
+    return usableBytes({ bytes: frames.reduce((sum, f) => sum + f.length, 0) }) < leastBytes(purpose)
+  }
+
+  /** The proposer burns the frames of a proposal that is refused; those that wait here would be accounted otherwise until they are given up. */
+  private refuse (number: number, frames: readonly FrameRef[]): void {
+    const { core } = this
+    const waiting = frames.flatMap((f) => this.pending.find(f) ?? [])
+    if (waiting.length > 0) core.commit((tx) => { this.burnPending(tx, waiting, 'refused') })
+    core.send('confirm', { number, result: 'refused', tag: null, missing: [] })
   }
 
   private store (body: Body<'propose'>, frames: FrameRef[]): void {
@@ -205,7 +256,9 @@ export class Agreement {
     })
     this.missing.delete(body.number)
     const m = this.canonical(block, frames, body.owner)
-    const tag = this.withBytes(block, (handle) => core.deps.vault.verifyConfirmTag(handle, 1, m, body.tag) ? core.deps.vault.confirmTag(handle, 2, m) : undefined)
+    const tag = this.answerTag(block, m, body.tag)
+    if (tag === 'full') return // The proposal comes again.
+    if (tag === 'damaged') { this.refuseDamaged(block); return }
     if (tag === undefined) {
       this.countMismatch(block.number)
       core.commit((tx) => { this.erasure.block(tx, block, usableBytes(block), 'mismatch') })
@@ -220,9 +273,23 @@ export class Agreement {
     const { core } = this
     if (block.state !== 'accepted') throw core.protocol(`block ${body.number} is proposed again`)
     const m = this.canonical(block, frames, body.owner)
-    const tag = this.withBytes(block, (handle) => core.deps.vault.verifyConfirmTag(handle, 1, m, body.tag) ? core.deps.vault.confirmTag(handle, 2, m) : undefined)
+    const tag = this.answerTag(block, m, body.tag)
+    if (tag === 'full') return
+    if (tag === 'damaged') { this.refuseDamaged(block); return }
     if (tag === undefined) throw core.protocol(`block ${body.number} is proposed again with other content`)
     core.send('confirm', { number: block.number, result: 'stored', tag, missing: [] })
+  }
+
+  /** @returns undefined if the bytes differ. */
+  private answerTag (block: BlockRow, m: Uint8Array, tag: Uint8Array): Uint8Array | undefined | 'full' | 'damaged' {
+    const { vault } = this.core.deps
+    return this.withBytes(block, (handle) => vault.verifyConfirmTag(handle, 1, m, tag) ? vault.confirmTag(handle, 2, m) : undefined)
+  }
+
+  private refuseDamaged (block: BlockRow): void {
+    const { core } = this
+    core.commit((tx) => { this.erasure.block(tx, block, usableBytes(block), 'damaged') })
+    core.durable(() => { core.send('confirm', { number: block.number, result: 'refused', tag: null, missing: [] }) })
   }
 
   onStored (number: number): void {
@@ -239,8 +306,7 @@ export class Agreement {
   }
 
   onDrop (tx: KvWriter, body: Body<'drop'>): void {
-    const frames = body.frames.map((f) => ({ link: f.link, id: Buffer.from(f.block).toString('hex'), offset: f.offset, length: f.length }))
-      .filter((f) => this.pending.find(f) !== undefined)
+    const frames = body.frames.map(frameOf).filter((f) => this.pending.find(f) !== undefined)
     this.burnPending(tx, frames, 'unmatched')
   }
 
@@ -261,8 +327,13 @@ export class Agreement {
 
   reset (): void {
     this.flights.clear()
+    this.waiting.clear()
     this.missing.clear()
     this.pending.restartClocks()
+  }
+
+  private tellWanted (missing: readonly FrameRef[]): void {
+    for (const link of new Set(missing.map((f) => f.link))) this.core.deps.emit({ type: 'frames.wanted', link, frames: missing.filter((f) => f.link === link) })
   }
 
   // --- shared ---------------------------------------------------------------------------------------
@@ -282,10 +353,10 @@ export class Agreement {
     this.core.deps.emit({ type: 'link.mismatch', link, inARow: this.mismatches })
   }
 
-  private withBytes<T> (block: BlockRow, use: (handle: BlockHandle) => T): T {
-    const handle = this.views.enter(block)
+  private withBytes<T> (block: BlockRow, use: (handle: BlockHandle) => T): T | 'full' | 'damaged' {
+    const handle = this.views.reach(block, 0, block.bytes)
+    if (typeof handle === 'string') { this.views.drop(block.number); return handle }
     try {
-      this.views.load(block.number, 0, block.bytes)
       return use(handle)
     } finally {
       this.views.leave(block.number)

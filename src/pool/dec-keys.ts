@@ -1,6 +1,5 @@
 import { KEY_ID_FIELDS } from '../device/native.js'
 import type { SaeId } from '../kernel/ids.js'
-import { KmeError } from '../kernel/errors.js'
 import { accountKey, putRow, usableBytes, type AssociationRow, type BlockRow } from './rows.js'
 import { localMembers } from './enc-keys.js'
 import type { KeyPool } from './key-pool.js'
@@ -10,6 +9,9 @@ import type { DecKeysRequest, KeyReply, Refusal } from './service.js'
 import type { ServiceDeps } from './service-ports.js'
 
 const WAITING_MAX = 4_096
+/** An answer whose claims are on disk waits for room in the arena. */
+const ANSWER_ATTEMPTS = 50
+const ANSWER_RETRY_MS = 20
 
 interface Place { readonly pool: KeyPool, readonly block: BlockRow, readonly place: number, readonly length: number, readonly association: AssociationRow, readonly slave: number, readonly slaves: number }
 interface Waiting { readonly request: DecKeysRequest, readonly reply: KeyReply, readonly places: Place[] }
@@ -65,7 +67,7 @@ export class DecKeys {
     }
     if (missing || left > 0) return refusals.notFound
     if (places.some((p) => p!.pool.core.meta.suspended !== '')) return refusals.blocked('SUSPENDED')
-    return this.checkClaims(places as Place[])
+    return this.checkClaims(request, places as Place[])
   }
 
   /** The pool that the master's KME shares with us, then the others within a budget: they tell 401 from 400. */
@@ -110,20 +112,28 @@ export class DecKeys {
     return { pool, block, place, length, association, slave, slaves: slaves.length }
   }
 
-  private checkClaims (places: Place[]): Place[] | Refusal {
+  private checkClaims (request: DecKeysRequest, places: Place[]): Place[] | Refusal {
     for (let i = 0; i < places.length; i++) {
       const p = places[i]!
       const result = p.pool.claims.check(p.block, p.place, p.length, p.association.number, p.slave)
       if (result === 'taken') return refusals.notFound
       if (result === 'overlap' || this.overlapsEarlier(places, i)) return this.alarm(p)
-      try { // Now, so that a bad record or a full arena consumes nothing.
-        this.load(p)
-      } catch (error) {
-        if (error instanceof KmeError && error.code === 'STORE_CORRUPT') this.deps.security('integrity.record', error.message)
-        return refusals.busy
-      }
+      const handle = p.pool.views.reach(p.block, p.place * 8, p.place * 8 + p.length) // Now, so that a bad record or a full arena consumes nothing.
+      if (handle === 'full') return refusals.busy
+      if (handle === 'damaged') return this.lost(request, p)
+      p.pool.views.leave(p.block.number)
     }
     return places
+  }
+
+  /** The key is in a record that does not open: nobody can have it any more, and no other key is cut there. */
+  private lost (request: DecKeysRequest, p: Place): Refusal {
+    p.pool.damaged(p.block)
+    this.deps.audit.record({
+      kind: 'refused', caller: request.caller, other: request.master, association: p.association.number, block: p.block.number, place: p.place,
+      sizeBytes: p.length, number: 1,
+    })
+    return refusals.notFound
   }
 
   private overlapsEarlier (places: Place[], i: number): boolean {
@@ -170,33 +180,42 @@ export class DecKeys {
     }).catch((error: unknown) => { this.deps.fatal(error) })
   }
 
-  private answer ({ request, reply, places }: Waiting): void {
+  private answer (waiting: Waiting, attempt = 1): void {
+    const { request, reply, places } = waiting
+    const handles = this.reachAll(places)
+    if (handles === 'full' && attempt < ANSWER_ATTEMPTS) { this.deps.clock.after(ANSWER_RETRY_MS, () => { this.answer(waiting, attempt + 1) }); return }
     this.waiting--
-    const count = places.length
-    const blocks = new Uint32Array(count), offsets = new Uint32Array(count), lengths = new Uint32Array(count)
     try {
-      places.forEach((p, i) => {
-        blocks[i] = p.pool.views.enter(p.block)
-        p.pool.views.load(p.block.number, p.place * 8, p.place * 8 + p.length)
-        offsets[i] = p.place * 8
-        lengths[i] = p.length
-      })
-      const length = this.deps.vault.serve(count, request.keyIds.join(''), blocks, offsets, lengths, places[0]!.pool.kind === 'local' ? localMembers(this.deps.localSource) : '', '', this.out)
-      if (length < 0) throw new Error('invariant violated: the answer buffer holds the largest answer')
-      const json = this.out.subarray(0, length)
-      try { reply.keys(json, 0) } finally { this.deps.vault.wipe(json) }
-    } catch (error) {
-      this.deps.security('integrity.record', error instanceof Error ? error.message : 'unknown')
-      reply.refuse(refusals.busy) // The claim is durable: a failed answer counts as delivered.
+      if (typeof handles === 'string') reply.refuse(refusals.busy) // The claim is durable: a failed answer counts as delivered.
+      else this.write(request, reply, places, handles)
     } finally {
-      for (const p of places) { p.pool.views.leave(p.block.number); p.pool.claims.letGo(p.block.number) }
+      if (typeof handles !== 'string') for (const p of places) p.pool.views.leave(p.block.number)
+      for (const p of places) p.pool.claims.letGo(p.block.number)
     }
     for (const p of places) if (p.block.state === 'closed') p.pool.claimed(p.block.number)
   }
 
-  private load (p: Place): void {
-    p.pool.views.enter(p.block)
-    try { p.pool.views.load(p.block.number, p.place * 8, p.place * 8 + p.length) } finally { p.pool.views.leave(p.block.number) }
+  /** The plaintext of all places at once. 'gone': the pool was voided, or a record does not open any more. */
+  private reachAll (places: readonly Place[]): Uint32Array | 'full' | 'gone' {
+    const handles = new Uint32Array(places.length)
+    for (let i = 0; i < places.length; i++) {
+      const { pool, block, place, length } = places[i]!
+      const handle = pool.core.blocks.get(block.number) === block ? pool.views.reach(block, place * 8, place * 8 + length) : 'damaged'
+      if (typeof handle !== 'string') { handles[i] = handle; continue }
+      for (const p of places.slice(0, i)) p.pool.views.leave(p.block.number)
+      return handle === 'full' ? 'full' : 'gone'
+    }
+    if (places.length === 1 || places.every((p) => p.pool.views.isLoaded(p.block.number, p.place * 8, p.place * 8 + p.length))) return handles
+    for (const p of places) p.pool.views.leave(p.block.number)
+    return 'full'
+  }
+
+  private write (request: DecKeysRequest, reply: KeyReply, places: readonly Place[], handles: Uint32Array): void {
+    const offsets = Uint32Array.from(places, (p) => p.place * 8), lengths = Uint32Array.from(places, (p) => p.length)
+    const members = places[0]!.pool.kind === 'local' ? localMembers(this.deps.localSource) : ''
+    const length = this.deps.vault.serve(places.length, request.keyIds.join(''), handles, offsets, lengths, members, '', this.out)
+    if (length < 0) throw new Error('invariant violated: the answer buffer holds the largest answer')
+    const json = this.out.subarray(0, length)
+    try { reply.keys(json, 0) } finally { this.deps.vault.wipe(json) }
   }
 }
-

@@ -6,7 +6,10 @@ import type { Erasure } from './erasure.js'
 import { decodeRow, epochKey, putRow, tableOf, usableBytes, type BlockRow, type EpochRow } from './rows.js'
 import type { BlockViews } from './views.js'
 
-const SEED_BYTES = 64
+/** Of the block that founds an epoch. */
+export const SEED_BYTES = 64
+/** In place of a check value: the keys of that epoch cannot be made there. */
+const NO_CHECK = new Uint8Array(16)
 export const EPOCHS_MAX = 4
 const ANNOUNCE_MS = 2_000
 
@@ -61,8 +64,21 @@ export class Epochs {
 
   /** Proposer: the 'id' block is stored on both sides. Derives the keys, discards the block, tells the other side. */
   found (block: BlockRow, views: BlockViews): void {
-    const row = this.derive(block, views, block.epoch, false)
+    if (this.core.blocks.get(block.number) !== block) return // Founded by `tick` before its confirmation was on disk, or void.
+    const key = this.derive(block, views)
+    if (key === 'full') return // `tick` tries again.
+    if (key === 'damaged') { this.burn(block); return }
+    const row = this.adopt(block, key, false)
     this.core.durable(() => { this.announce(row) })
+  }
+
+  /** A block that does not open founds nothing: it goes on both sides, and another is proposed. */
+  private burn (block: BlockRow): void {
+    const { core } = this
+    core.commit((tx) => {
+      core.enqueue(tx, 'burn', { blocks: [block.number], cause: 'damaged' })
+      this.erasure.block(tx, block, usableBytes(block), 'damaged')
+    })
   }
 
   /** A pool with itself: a fresh random key, no block. */
@@ -75,8 +91,10 @@ export class Epochs {
   /** Announces again what the other side has not acknowledged. */
   resend (): void { if (this.core.proposer) for (const row of this.rows.values()) if (!row.active) this.announce(row) }
 
-  /** The other side takes a new epoch when it has room for its keys. */
-  tick (): void {
+  /** The other side takes a new epoch when it has room for its keys; the proposer founds one whose block waits since a start, or for the arena. */
+  tick (views: BlockViews): void {
+    const { core } = this
+    if (core.proposer) for (const b of core.blocks.values()) if (b.purpose === 'id' && b.state === 'usable') this.found(b, views)
     const now = this.core.deps.clock.monoMs()
     if (now - this.announcedMs < ANNOUNCE_MS) return
     this.announcedMs = now
@@ -87,25 +105,52 @@ export class Epochs {
 
   onIdEpoch (body: Body<'idEpoch'>, views: BlockViews): void {
     const { core } = this
+    if (core.proposer) throw core.protocol('an ID epoch from the side that does not propose')
     let row = this.rows.get(body.epoch)
     if (row === undefined) {
       const block = core.blocks.get(body.block)
-      if (block === undefined || block.purpose !== 'id') throw core.protocol(`ID epoch ${body.epoch} from block ${body.block}, which is not here`)
+      if (block === undefined && body.block <= core.meta.highestBlock) { this.decline(body.epoch); return } // Burned here.
+      if (block === undefined || block.purpose !== 'id' || block.epoch !== body.epoch) throw core.protocol(`ID epoch ${body.epoch} from block ${body.block}, which is not here`)
       if (this.rows.size >= EPOCHS_MAX) return // Not yet: blocks of an older epoch are still here. It is announced again.
+      const key = this.derive(block, views)
+      if (key === 'full') return // It is announced again.
+      if (key === 'damaged' || !sameBytes(core.deps.vault.keyCheck(key), body.check)) { this.refuse(block, key, body.epoch); return }
       if (block.state === 'accepted') {
         block.state = 'usable' // The epoch says that the proposer has our confirmation. Erased at once, so its row needs no writing.
         this.erasure.bookConfirmed(block)
       }
-      row = this.derive(block, views, body.epoch, true)
+      row = this.adopt(block, key, true)
     }
     if (!sameBytes(row.check, body.check)) throw core.protocol(`ID epoch ${body.epoch} has other keys there`)
     const check = row.check
     core.durable(() => { core.send('idEpochAck', { epoch: body.epoch, check }) })
   }
 
+  /** Nothing is kept of an epoch whose keys are not those of the other side: it makes another. */
+  private refuse (block: BlockRow, key: KeyHandle | 'damaged', epoch: number): void {
+    const { core } = this
+    if (key !== 'damaged') {
+      core.deps.vault.dropKey(key)
+      core.security('integrity.epoch', `ID epoch ${epoch}: the keys from block ${block.number} differ`)
+    }
+    core.commit((tx) => {
+      core.meta.highestEpoch = Math.max(core.meta.highestEpoch, epoch)
+      this.erasure.block(tx, block, usableBytes(block), key === 'damaged' ? 'damaged' : 'mismatch')
+    })
+    core.durable(() => { this.decline(epoch) })
+  }
+
+  private decline (epoch: number): void { this.core.send('idEpochAck', { epoch, check: NO_CHECK }) }
+
   onAck (body: Body<'idEpochAck'>): void {
     const { core } = this
     const row = this.rows.get(body.epoch)
+    if (sameBytes(body.check, NO_CHECK)) { // The other side cannot make these keys. Nothing names them before it can.
+      if (row === undefined || row.active) return
+      core.commit((tx) => { tx.remove(epochKey(core.pool, row.epoch)) })
+      this.forget(row.epoch)
+      return
+    }
     if (row === undefined || !sameBytes(row.check, body.check)) throw core.protocol(`ID epoch ${body.epoch} is not ours`)
     if (row.active) return
     core.commit((tx) => {
@@ -114,14 +159,16 @@ export class Epochs {
     })
   }
 
-  private derive (block: BlockRow, views: BlockViews, epoch: number, active: boolean): EpochRow {
+  private derive (block: BlockRow, views: BlockViews): KeyHandle | 'full' | 'damaged' {
+    const handle = views.reach(block, 0, SEED_BYTES)
+    if (typeof handle === 'string') return handle
+    try { return this.core.deps.vault.deriveFromBlock(handle, 0, SEED_BYTES, 'qkme id epoch') } finally { views.leave(block.number) }
+  }
+
+  private adopt (block: BlockRow, key: KeyHandle, active: boolean): EpochRow {
     const { core } = this
-    const handle = views.enter(block)
-    views.load(block.number, 0, SEED_BYTES)
-    const key = core.deps.vault.deriveFromBlock(handle, 0, SEED_BYTES, 'qkme id epoch')
-    views.leave(block.number)
     const row: EpochRow = {
-      epoch, block: block.number, wrapped: core.deps.keys.wrap(key), check: core.deps.vault.keyCheck(key),
+      epoch: block.epoch, block: block.number, wrapped: core.deps.keys.wrap(key), check: core.deps.vault.keyCheck(key),
       active, bornMs: core.deps.ageMs(), blocks: 0,
     }
     this.keep(row, key, (tx) => {

@@ -1,3 +1,4 @@
+import { KmeError } from '../kernel/errors.js'
 import type { KvWriter } from '../store/kv.js'
 import { recordSlot } from '../store/record.js'
 import type { PoolCore } from './core.js'
@@ -35,6 +36,15 @@ export class Erasure {
     this.core.burn('padding', block.bytes - Math.min(CONFIRM_BYTES, block.bytes) - usableBytes(block))
   }
 
+  /** A record whose header is damaged names a wrong slot: its hour's key then stays longer than it must, which is the safe side. */
+  private bookOut (tx: KvWriter, record: Uint8Array): void {
+    const { keys } = this.core.deps
+    try { keys.removed(tx, recordSlot(record), 1) } catch (error) {
+      if (error instanceof KmeError && error.code !== 'STORE_CORRUPT') throw error
+      this.core.security('integrity.record', `a record of ${this.core.pool} names a key slot that does not count it. Run qkme store check`)
+    }
+  }
+
   /** Removes frames' records; their names and fingerprints stay known, so that a resent or replayed frame is not taken again. */
   frames (tx: KvWriter, frames: readonly FrameRef[]): void {
     const { core } = this
@@ -42,8 +52,8 @@ export class Erasure {
     for (const frame of frames) {
       const record = tx.get(frameKey(frame))
       if (record === undefined) continue
-      headers.push(record.subarray(0, HEADER_BYTES))
-      core.deps.keys.removed(tx, recordSlot(record), 1)
+      if (record.length >= HEADER_BYTES) headers.push(record.subarray(0, HEADER_BYTES))
+      this.bookOut(tx, record)
       tx.remove(frameKey(frame))
     }
     if (headers.length === 0) return

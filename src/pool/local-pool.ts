@@ -131,6 +131,8 @@ export class LocalPool implements KeyPool {
 
   release (): void { this.core.commit(() => { this.core.meta.suspended = '' }) }
 
+  damaged (block: BlockRow): void { this.lane.endEarly(new Set([block]), 'damaged') }
+
   replenish (): string {
     this.fill()
     return ''

@@ -51,21 +51,6 @@ export class LookerLane {
     }
   }
 
-  /** Certainly never named, says the other side; erased here too. A block that was opened is only closed: doubt closes. */
-  onBurn (tx: KvWriter, body: Body<'burn'>): number[] {
-    const { core } = this
-    const gone: number[] = []
-    for (const number of body.blocks) {
-      const block = core.blocks.get(number)
-      if (block === undefined) continue
-      if (block.state === 'open' || block.state === 'closed') continue
-      if (block.state === 'usable' && block.purpose !== 'app') continue // Pads and ID keys are not the other side's to burn.
-      this.erasure.block(tx, block, usableBytes(block), body.cause)
-      gone.push(number)
-    }
-    return gone
-  }
-
   /** Done when everything that the owner may have named is delivered. */
   eraseIfDone (tx: KvWriter, block: BlockRow): void {
     if (block.state !== 'closed' || block.owner !== 'theirs' || this.isHeld(block.number)) return

@@ -16,6 +16,8 @@ export class Openings {
   get size (): number { return this.byIndex.size }
   values (): Iterable<BlockRow> { return this.byIndex.values() }
   clear (): void { this.byIndex.clear() }
+  has (block: BlockRow): boolean { return this.byIndex.get(block.index) === block }
+  forget (block: BlockRow): void { if (this.has(block)) this.byIndex.delete(block.index) }
   first (): BlockRow | undefined { return this.sorted()[0] }
 
   private sorted (): BlockRow[] { return [...this.byIndex.values()].sort((a, b) => a.index - b.index) }

@@ -6,6 +6,7 @@ import type { BlockViews } from './views.js'
 
 const PAD_BYTES = 16
 const LEASE_BYTES = 2_048
+const FIRST_FLOOR_BYTES = 128
 
 const after = (a: PadRef, b: PadRef): boolean => a.block > b.block || (a.block === b.block && a.offset >= b.offset)
 
@@ -19,13 +20,23 @@ export class Pads implements AuthPads {
   private cursor = 0
   private leasing = false
   private entered = 0
+  /** Raised when the front block goes: a lease of it that is under way leads nowhere. */
+  private generation = 0
   /** Nothing is leased before the first hello. */
   private started = false
+  private filled = false
 
   constructor (private readonly core: PoolCore, private readonly views: BlockViews, private readonly erasure: Erasure) {}
 
+  /** A reserve that was never filled is no reserve yet: a slow link opens its first associations out of its first pads. */
+  private get floorBytes (): number {
+    const floor = this.core.deps.limits.authFloorBytes
+    return this.filled ? floor : Math.min(floor, FIRST_FLOOR_BYTES)
+  }
+
   add (block: BlockRow): void {
     if (block.owner !== 'mine') return
+    if (!this.filled && this.left('mine') >= 2 * this.core.deps.limits.authFloorBytes) this.filled = true
     this.mine.push(block)
     this.mine.sort((a, b) => a.number - b.number)
     this.lease()
@@ -43,12 +54,13 @@ export class Pads implements AuthPads {
   }
 
   take (vital: boolean): PadBytes | undefined {
-    if (!vital && this.left('mine') < this.core.deps.limits.authFloorBytes) return undefined
+    if (!vital && this.left('mine') < this.floorBytes) return undefined
     const block = this.mine[0]
-    if (block === undefined || this.cursor + PAD_BYTES > this.leasedTo) { this.leaseSoon(); return undefined }
-    const handle = this.views.enter(block)
+    if (block === undefined || this.entered !== block.number || this.cursor + PAD_BYTES > this.leasedTo) { this.leaseSoon(); return undefined }
+    const handle = this.views.reach(block, this.cursor, this.cursor + PAD_BYTES)
+    if (handle === 'damaged') { this.core.deps.soon(() => { if (this.mine.includes(block)) { this.retire(block); this.lease() } }); return undefined }
+    if (handle === 'full') return undefined
     this.views.leave(block.number)
-    this.views.load(block.number, this.cursor, this.cursor + PAD_BYTES)
     const pad = { block: block.number, offset: this.cursor, handle }
     this.cursor += PAD_BYTES
     this.core.meta.padMine = { block: block.number, offset: this.cursor }
@@ -61,9 +73,10 @@ export class Pads implements AuthPads {
     const block = core.blocks.get(ref.block)
     if (block === undefined || block.purpose !== 'auth' || block.owner !== 'theirs') return undefined
     if (ref.offset % PAD_BYTES !== 0 || ref.offset + PAD_BYTES > usableBytes(block) || !after(ref, core.meta.padTheirs)) return undefined
-    const handle = this.views.enter(block)
+    const handle = this.views.reach(block, ref.offset, ref.offset + PAD_BYTES)
+    if (handle === 'damaged') core.meta.padTheirs = { block: ref.block, offset: usableBytes(block) } // The next hello tells the peer to go on behind this block.
+    if (typeof handle === 'string') return undefined
     this.views.leave(block.number)
-    this.views.load(block.number, ref.offset, ref.offset + PAD_BYTES)
     const movedOn = core.meta.padTheirs.block !== ref.block
     core.meta.padTheirs = { block: ref.block, offset: ref.offset + PAD_BYTES }
     if (movedOn) this.eraseTheirsBefore(ref.block)
@@ -75,6 +88,7 @@ export class Pads implements AuthPads {
     this.core.meta.padMine = after(seenByPeer, this.core.meta.padMine) ? { ...seenByPeer } : this.core.meta.padMine
     const { block: number, offset } = this.core.meta.padMine
     for (const b of [...this.mine]) if (b.number < number || (b.number === number && usableBytes(b) - offset < PAD_BYTES)) this.retire(b)
+    if (this.entered === number && this.cursor < offset) this.cursor = offset + PAD_BYTES - 1 & ~(PAD_BYTES - 1)
     this.started = true
     this.lease()
   }
@@ -105,7 +119,9 @@ export class Pads implements AuthPads {
       block.spent = to
       core.putBlock(tx, block)
     })
+    const { generation } = this
     core.durable(() => {
+      if (generation !== this.generation) return
       this.leasing = false
       this.leasedTo = to
       if (this.cursor + 2 * PAD_BYTES > this.leasedTo) this.lease()
@@ -114,8 +130,32 @@ export class Pads implements AuthPads {
 
   private retire (block: BlockRow): void {
     const { core } = this
-    this.mine.splice(this.mine.indexOf(block), 1)
+    this.leave(block)
     core.commit((tx) => { this.erasure.block(tx, block, usableBytes(block) - block.spent, 'tail') })
+  }
+
+  private leave (block: BlockRow): void {
+    this.mine.splice(this.mine.indexOf(block), 1)
+    if (this.entered === block.number) this.enterNext()
+  }
+
+  private enterNext (): void {
+    this.generation++
+    this.leasing = false
+    this.cursor = this.leasedTo = this.entered = 0
+  }
+
+  /** The block goes for another reason, in the caller's transaction. @returns its bytes that no message used. */
+  forget (block: BlockRow): number {
+    const { core } = this
+    if (block.owner === 'mine') {
+      if (this.mine.includes(block)) this.leave(block)
+      this.leaseSoon()
+      return usableBytes(block) - block.spent
+    }
+    const used = core.meta.padTheirs.block === block.number ? Math.min(core.meta.padTheirs.offset, usableBytes(block)) : 0
+    core.account.authentication += used
+    return usableBytes(block) - used
   }
 
   private eraseTheirsBefore (number: number): void {
@@ -130,5 +170,8 @@ export class Pads implements AuthPads {
     })
   }
 
-  clear (): void { this.mine.length = 0; this.cursor = this.leasedTo = this.entered = 0 }
+  clear (): void {
+    this.mine.length = 0
+    this.enterNext()
+  }
 }

@@ -1,9 +1,12 @@
 import type { KvWriter } from '../store/kv.js'
-import { recordPayload } from '../store/record.js'
+import { RECORD_OVERHEAD_BYTES, recordName, recordPayload } from '../store/record.js'
 import type { PoolCore } from './core.js'
 import { frameKey, framesOfLink, type FrameRef } from './rows.js'
 
 interface Waiting { readonly frame: FrameRef, readonly order: number, readonly sinceMs: number }
+
+const isWhole = (record: Uint8Array, name: { link: number, id: string, offset: number }): boolean =>
+  record.length > RECORD_OVERHEAD_BYTES && record.length === recordPayload(record) + RECORD_OVERHEAD_BYTES && nameOf(recordName(record)) === nameOf(name)
 
 const nameOf = (f: { link: number, id: string, offset: number }): string => `${f.link}/${f.id}/${f.offset}`
 
@@ -22,8 +25,9 @@ export class PendingFrames {
   get full (): boolean { return this.waiting.size >= this.framesMax }
   get oldestMs (): number | undefined { for (const w of this.waiting.values()) return w.sinceMs; return undefined }
 
-  /** At start: every stored frame that no block holds. */
-  restore (): void {
+  /** At start: every stored frame that no block holds. @returns those whose record cannot be what was stored. */
+  restore (): FrameRef[] {
+    const damaged: FrameRef[] = []
     const taken = new Set<string>()
     for (const number of this.core.blocks.keys()) for (const f of this.core.framesOf(number)) taken.add(nameOf(f))
     for (const link of this.links) {
@@ -31,9 +35,12 @@ export class PendingFrames {
         const name = { link, id: key[2] as string, offset: key[3] as number }
         if (taken.has(nameOf(name))) continue
         const record = this.core.deps.kv.get(frameKey(name))
-        if (record !== undefined) this.add({ ...name, length: recordPayload(record) })
+        if (record === undefined) continue
+        if (isWhole(record, name)) this.add({ ...name, length: recordPayload(record) })
+        else damaged.push({ ...name, length: Math.max(0, record.length - RECORD_OVERHEAD_BYTES) })
       }
     }
+    return damaged
   }
 
   add (frame: FrameRef): void {

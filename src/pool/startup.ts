@@ -13,6 +13,8 @@ export class Startup {
   private stopping: (() => void) | undefined
   private stopped = false
   private mayResume = false
+  /** The peer has struck our bye, and the cursor is not taken up yet: a connection that is made meanwhile must not begin above it. */
+  private resuming = false
   /** The bye of the peer that was struck for it in this start: its question may come twice, its use only once (its own strike). */
   private struck = 0
   private begin: (() => void) | undefined
@@ -32,8 +34,8 @@ export class Startup {
   ready (begin: () => void): void {
     const { core } = this
     if (this.stopped) return
-    if (this.begun) { begin(); return } // A reconnection within one start: nothing was lost.
-    this.begin = begin
+    this.begin = () => { if (!this.stopped) begin() }
+    if (this.begun) { if (!this.resuming) begin(); return } // A reconnection within one start: nothing was lost.
     if (this.mayResume && core.meta.bye !== null) core.send('resume', { bye: core.meta.bye.number })
     else this.beginAbove()
   }
@@ -69,11 +71,16 @@ export class Startup {
     if (this.begun || bye === null || bye.number !== body.bye) return
     const cursor = bye.cursors.find((c) => c.lane === 0)
     if (!body.accepted || cursor === undefined) { this.beginAbove(); return }
-    this.begun = true
+    this.begun = this.resuming = true
+    const opened = this.opened()
     core.commit(() => { core.meta.bye = null })
     core.durable(() => {
-      this.lane.resume(this.opened(), cursor)
-      core.durable(() => { this.begin?.() })
+      if (this.stopped) return // Struck and not used: the next start begins above.
+      this.lane.resume(opened.filter((b) => core.blocks.get(b.number) === b), cursor) // A void may have come between.
+      core.durable(() => {
+        this.resuming = false
+        this.begin?.()
+      })
     })
   }
 

@@ -36,19 +36,53 @@ export class BlockViews {
 
   /**
    * Opens the frames that cover bytes [from, to).
+   * @returns how many it opened; with few cells left, the last ones may have thrown out the first.
    * @throws KmeError `STORE_CORRUPT` (a record is missing or does not authenticate), `ARENA_FULL`.
    */
-  load (number: number, from: number, to: number): void {
+  private load (number: number, from: number, to: number): number {
     const view = this.views.get(number)
     if (view === undefined) throw new Error(`invariant violated: block ${number} is not entered`)
     const { vault, keys, kv } = this.core.deps
+    let opened = 0
     for (let i = 0; i < view.frames.length; i++) {
       if (view.starts[i + 1]! <= from || view.starts[i]! >= to || vault.frameLoaded(view.handle, i)) continue
       const frame = view.frames[i]!
       const record = kv.get(frameKey(frame))
       if (record === undefined) throw new KmeError('STORE_CORRUPT', `frame ${frame.link}/${frame.id}/${frame.offset} of block ${number} is missing`)
       vault.loadFrame(view.handle, i, keys.opener(record), record)
+      opened++
     }
+    return opened
+  }
+
+  /**
+   * Enters and loads, for a caller who goes on without these bytes. @returns the handle, to be left; or why not: 'full' passes
+   * (the arena has no room), 'damaged' does not (a record is missing or does not authenticate; an alarm is raised).
+   */
+  reach (block: BlockRow, from: number, to: number): BlockHandle | 'full' | 'damaged' {
+    const handle = this.enter(block)
+    const why = this.attempt(block.number, from, to)
+    if (why === '') return handle
+    this.leave(block.number)
+    return why
+  }
+
+  private attempt (number: number, from: number, to: number): '' | 'full' | 'damaged' {
+    try {
+      return this.load(number, from, to) === 0 || this.isLoaded(number, from, to) ? '' : 'full'
+    } catch (error) {
+      const { code, message } = error as { code?: unknown, message?: string }
+      if (code === 'ARENA_FULL') return 'full'
+      if (code !== 'STORE_CORRUPT') throw error
+      this.core.security('integrity.record', `block ${number} of ${this.core.pool}: ${message ?? 'a record is damaged'}. It is not used any more; qkme store check tells what else is damaged`)
+      return 'damaged'
+    }
+  }
+
+  /** Whether the frames that cover bytes [from, to) are open now. */
+  isLoaded (number: number, from: number, to: number): boolean {
+    const view = this.views.get(number)
+    return view !== undefined && view.frames.every((_, i) => view.starts[i + 1]! <= from || view.starts[i]! >= to || this.core.deps.vault.frameLoaded(view.handle, i))
   }
 
   /** Wipes the view of a block that is gone. */

@@ -1,0 +1,114 @@
+import type { LaneHandle } from '../device/native.js'
+import type { PoolCore } from './core.js'
+import type { BlockRow } from './rows.js'
+import type { BlockViews } from './views.js'
+
+/** Bytes [from, to) of a block that are spent on disk. `last`: nothing behind them will ever be leased. */
+export interface Stretch { readonly block: BlockRow, readonly from: number, readonly to: number, readonly last: boolean }
+
+/** What a lane has leased, in order: stretches whose flush is under way or for which the arena has no room, then those in the vault. */
+export class Leases {
+  private lane: LaneHandle
+  /** In the vault, the front first; as the vault has them. */
+  private readonly held: Stretch[] = []
+  /** Committed as spent, not in the vault yet. */
+  private readonly coming: Stretch[] = []
+
+  constructor (private readonly core: PoolCore, private readonly views: BlockViews) { this.lane = core.deps.vault.createLane() }
+
+  get handle (): LaneHandle { return this.lane }
+  /** Bytes that can be cut now. */
+  get leftBytes (): number { return this.core.deps.vault.laneLeft(this.lane) }
+  get isComing (): boolean { return this.coming.length > 0 }
+  get front (): BlockRow | undefined { return (this.held[0] ?? this.coming[0])?.block }
+  /** Every block with a leased byte that is not cut. */
+  blocks (): BlockRow[] { return [...new Set([...this.held, ...this.coming].map((s) => s.block))] }
+  has (block: BlockRow): boolean { return this.held.some((s) => s.block === block) || this.coming.some((s) => s.block === block) }
+
+  /** Where the next byte comes from, or undefined. */
+  cursor (): { index: number, offset: number } | undefined {
+    const [number, offset] = this.core.deps.vault.laneCursor(this.lane)
+    const current = this.held.find((s) => s.block.number === number)?.block
+    if (current !== undefined) return { index: current.index, offset }
+    const next = this.coming[0]
+    return next === undefined ? undefined : { index: next.block.index, offset: next.from }
+  }
+
+  /** Stretches that the caller commits as spent now. `push` follows when that is flushed. */
+  add (stretches: readonly Stretch[]): void { this.coming.push(...stretches) }
+
+  /**
+   * Hands what is flushed to the vault (I2). Stops where the arena is full: called again at the next request or tick.
+   * @returns stretches whose records do not open; they are out of the lane, and the caller books them.
+   */
+  push (): Stretch[] {
+    const damaged: Stretch[] = []
+    while (this.coming.length > 0) {
+      const s = this.coming[0]!
+      const handle = this.views.reach(s.block, s.from, s.to)
+      if (handle === 'full') break
+      this.coming.shift()
+      if (handle === 'damaged') { damaged.push(s); continue }
+      this.core.deps.vault.lanePush(this.lane, handle, s.from, s.to, s.last)
+      this.keep(s)
+    }
+    return damaged
+  }
+
+  /** The vault lengthens its last stretch when a lease continues it, and `laneTrim` counts stretches as the vault has them. */
+  private keep (s: Stretch): void {
+    const before = this.held.at(-1)
+    if (before === undefined || before.block !== s.block || before.to !== s.from || before.last) {
+      this.held.push(s)
+      return
+    }
+    this.held[this.held.length - 1] = { ...s, from: before.from }
+    this.views.leave(s.block.number) // One entry for one stretch.
+  }
+
+  /** Forgets what is cut. @returns blocks of which the last byte is. */
+  trim (): BlockRow[] {
+    const done = this.core.deps.vault.laneTrim(this.lane)
+    const finished: BlockRow[] = []
+    for (let i = 0; i < done; i++) {
+      const s = this.held.shift()!
+      this.views.leave(s.block.number)
+      if (s.last) finished.push(s.block)
+    }
+    return finished
+  }
+
+  /**
+   * Some blocks are not cut from any more. The vault leases no byte twice, so if it holds some of them everything in it goes: at most
+   * some seconds of use. @returns bytes that went uncut, and other blocks that are at their end by it.
+   */
+  withdraw (blocks: ReadonlySet<BlockRow>): { uncutBytes: number, finished: BlockRow[] } {
+    let uncutBytes = 0
+    for (let i = this.coming.length - 1; i >= 0; i--) {
+      const s = this.coming[i]!
+      if (!blocks.has(s.block)) continue
+      uncutBytes += s.to - s.from
+      this.coming.splice(i, 1)
+    }
+    if (!this.held.some((s) => blocks.has(s.block))) return { uncutBytes, finished: [] }
+    uncutBytes += this.leftBytes
+    const finished = this.held.filter((s) => s.last && !blocks.has(s.block)).map((s) => s.block)
+    this.dropHeld()
+    return { uncutBytes, finished }
+  }
+
+  private dropHeld (): void {
+    for (const s of this.held) this.views.leave(s.block.number)
+    this.held.length = 0
+    this.core.deps.vault.dropLane(this.lane)
+    this.lane = this.core.deps.vault.createLane()
+  }
+
+  /** Forgets everything. What it held is the caller's to book. */
+  clear (): void {
+    this.dropHeld()
+    this.coming.length = 0
+  }
+
+  dispose (): void { this.core.deps.vault.dropLane(this.lane) }
+}
