@@ -1,119 +1,123 @@
-// Rows of bits, one per lane of a batch, each with a second level that makes wide questions cheap: one bit per word of
-// the first level. 64 bits are asked at once, so a question about any stretch of 10^5 bits costs at most some 30 words.
+// What a party knows of one order of the bits (one pass), for up to 64 frames: own parities, places found to be wrong,
+// pieces whose parity is known, and which of them are odd. Four bits for each place, and those of 64 neighbours lie in
+// half a cache line, because a question needs several of them. A second level, one bit per 64 places, makes wide
+// questions cheap: any stretch of 10^5 bits costs at most some 30 words.
 #pragma once
 
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+
+#include "post/pages.h"
 
 namespace qkme::post {
 
-/// Bits of `word` from `from` up, and below `to` (0 to 63).
-inline uint64_t From(uint32_t from) { return ~0ull << (from & 63); }
-inline uint64_t Below(uint32_t to) { return (1ull << (to & 63)) - 1; }
+/// Bits of a word from `from` up, and below `to` (taken modulo 64).
+inline uint64_t BitsFrom(uint32_t from) { return ~0ull << (from & 63); }
+inline uint64_t BitsBelow(uint32_t to) { return (1ull << (to & 63)) - 1; }
 
-/// Bits that flip, and the parity of any stretch of them.
-class ParityRows {
- public:
-  ParityRows() = default;
-  ParityRows(uint32_t lanes, uint32_t bits) : words_((bits >> 6) + 1), sums_((words_ >> 6) + 1), low_(size_t{lanes} * words_), high_(size_t{lanes} * sums_) {}
-
-  void Flip(uint32_t lane, uint32_t at) {
-    const uint32_t word = at >> 6;
-    low_[size_t{lane} * words_ + word] ^= 1ull << (at & 63);
-    high_[size_t{lane} * sums_ + (word >> 6)] ^= 1ull << (word & 63);
-  }
-
-  /// Parity of [from, to).
-  bool Parity(uint32_t lane, uint32_t from, uint32_t to) const {
-    const uint64_t* const low = &low_[size_t{lane} * words_];
-    const uint32_t first = from >> 6, last = to >> 6;
-    if (first == last) return std::popcount(low[first] & From(from) & Below(to)) & 1;
-    return (std::popcount(low[first] & From(from)) + std::popcount(low[last] & Below(to)) + Words(lane, first + 1, last)) & 1;
-  }
-
- private:
-  /// Parity of whole words [from, to), by the second level.
-  int Words(uint32_t lane, uint32_t from, uint32_t to) const {
-    if (from >= to) return 0;
-    const uint64_t* const high = &high_[size_t{lane} * sums_];
-    const uint32_t first = from >> 6, last = to >> 6;
-    if (first == last) return std::popcount(high[first] & From(from) & Below(to));
-    uint64_t sum = (high[first] & From(from)) ^ (high[last] & Below(to));
-    for (uint32_t i = first + 1; i < last; ++i) sum ^= high[i];
-    return std::popcount(sum);
-  }
-
-  uint32_t words_ = 0, sums_ = 0;
-  std::vector<uint64_t> low_, high_;
-};
-
-/// Marks, and the nearest one before or after a place.
-class MarkRows {
- public:
-  MarkRows() = default;
-  MarkRows(uint32_t lanes, uint32_t bits) : words_((bits >> 6) + 1), sums_((words_ >> 6) + 1), low_(size_t{lanes} * words_), high_(size_t{lanes} * sums_) {}
-
-  void Set(uint32_t lane, uint32_t at) {
-    const uint32_t word = at >> 6;
-    low_[size_t{lane} * words_ + word] |= 1ull << (at & 63);
-    high_[size_t{lane} * sums_ + (word >> 6)] |= 1ull << (word & 63);
-  }
-
-  /// The last mark at or before `at`. Place 0 must be marked.
-  uint32_t AtOrBefore(uint32_t lane, uint32_t at) const {
-    const uint64_t* const low = &low_[size_t{lane} * words_];
-    uint32_t word = at >> 6;
-    if (const uint64_t here = low[word] & (~0ull >> (63 - (at & 63)))) return Top(word, here);
-    const uint64_t* const high = &high_[size_t{lane} * sums_];
-    uint32_t sum = word >> 6;
-    uint64_t above = high[sum] & Below(word);
-    while (above == 0) above = high[--sum];
-    word = Top(sum, above);
-    return Top(word, low[word]);
-  }
-
-  /// The first mark after `at`, or `end` if there is none.
-  uint32_t After(uint32_t lane, uint32_t at, uint32_t end) const {
-    const uint64_t* const low = &low_[size_t{lane} * words_];
-    uint32_t word = (at + 1) >> 6;
-    if (const uint64_t here = low[word] & From(at + 1)) return word * 64 + static_cast<uint32_t>(std::countr_zero(here));
-    const uint64_t* const high = &high_[size_t{lane} * sums_];
-    ++word;
-    uint32_t sum = word >> 6;
-    if (sum >= sums_) return end;
-    uint64_t beyond = high[sum] & From(word);
-    while (beyond == 0) {
-      if (++sum >= sums_) return end;
-      beyond = high[sum];
-    }
-    word = sum * 64 + static_cast<uint32_t>(std::countr_zero(beyond));
-    return word * 64 + static_cast<uint32_t>(std::countr_zero(low[word]));
-  }
-
- private:
-  static uint32_t Top(uint32_t word, uint64_t bits) { return word * 64 + 63 - static_cast<uint32_t>(std::countl_zero(bits)); }
-
-  uint32_t words_ = 0, sums_ = 0;
-  std::vector<uint64_t> low_, high_;
-};
-
-/// Plain bits.
 class BitRows {
  public:
-  BitRows() = default;
-  BitRows(uint32_t lanes, uint32_t bits) : words_((bits >> 6) + 1), low_(size_t{lanes} * words_) {}
+  BitRows(uint32_t lanes, uint32_t bits)
+      : bits_(bits), words_((bits >> 6) + 1), sums_((words_ >> 6) + 1), row_(size_t{words_} * kKinds), low_(lanes * row_), high_(size_t{lanes} * sums_ * 2) {}
 
-  bool Get(uint32_t lane, uint32_t at) const { return low_[size_t{lane} * words_ + (at >> 6)] >> (at & 63) & 1; }
-  /// Flips a bit; returns its new value.
-  bool Flip(uint32_t lane, uint32_t at) { return (low_[size_t{lane} * words_ + (at >> 6)] ^= 1ull << (at & 63)) >> (at & 63) & 1; }
-  uint64_t& Word(uint32_t lane, uint32_t word) { return low_[size_t{lane} * words_ + word]; }
-  std::vector<uint64_t>& words () { return low_; }
+  /// Bit `at & 63` of it: parity of the own first `at` bits. Secret.
+  uint64_t& PrefixWord(uint32_t lane, uint32_t word) { return low_[lane * row_ + size_t{word} * kKinds + kPrefix]; }
+
+  /// Parity of the own bits [from, to).
+  bool Own(uint32_t lane, uint32_t from, uint32_t to) const {
+    return ((Low(lane, from >> 6, kPrefix) >> (from & 63)) ^ (Low(lane, to >> 6, kPrefix) >> (to & 63))) & 1;
+  }
+
+  /// Own bits 64 word .. 64 word + 63; behind the last one they are 0. Secret.
+  uint64_t OwnWord(uint32_t lane, uint32_t word) const {
+    const uint64_t here = Low(lane, word, kPrefix);
+    const uint64_t next = word + 1 < words_ ? Low(lane, word + 1, kPrefix) << 63 : 0;
+    const uint64_t bits = here ^ (here >> 1 | next);
+    return word + 1 < words_ ? bits : bits & BitsBelow(bits_);
+  }
+
+  uint64_t FoundWord(uint32_t lane, uint32_t word) const { return Low(lane, word, kFound); }
+
+  void FlipFound(uint32_t lane, uint32_t at) {
+    low_[lane * row_ + size_t{at >> 6} * kKinds + kFound] ^= 1ull << (at & 63);
+    high_[(size_t{lane} * sums_ + (at >> 12)) * 2] ^= 1ull << (at >> 6 & 63);
+  }
+
+  /// Parity of the places found to be wrong in [from, to).
+  bool Found(uint32_t lane, uint32_t from, uint32_t to) const {
+    const uint32_t first = from >> 6, last = to >> 6;
+    const uint64_t begin = Low(lane, first, kFound) & BitsFrom(from);
+    if (first == last) return __builtin_parityll(begin & BitsBelow(to));
+    uint64_t sum = begin ^ (Low(lane, last, kFound) & BitsBelow(to));
+    if (last - first <= 4) {
+      for (uint32_t i = first + 1; i < last; ++i) sum ^= Low(lane, i, kFound);
+    } else {
+      sum ^= WholeWords(lane, first + 1, last);
+    }
+    return __builtin_parityll(sum);
+  }
+
+  /// At the start of a piece: an odd number of errors is left in it.
+  bool Odd(uint32_t lane, uint32_t at) const { return Low(lane, at >> 6, kOdd) >> (at & 63) & 1; }
+  /// Returns the new value.
+  bool FlipOdd(uint32_t lane, uint32_t at) {
+    return (low_[lane * row_ + size_t{at >> 6} * kKinds + kOdd] ^= 1ull << (at & 63)) >> (at & 63) & 1;
+  }
+
+  void SetStart(uint32_t lane, uint32_t at) {
+    low_[lane * row_ + size_t{at >> 6} * kKinds + kStart] |= 1ull << (at & 63);
+    high_[(size_t{lane} * sums_ + (at >> 12)) * 2 + 1] |= 1ull << (at >> 6 & 63);
+  }
+
+  /// The last start at or before `at`. Place 0 must be one.
+  uint32_t StartBefore(uint32_t lane, uint32_t at) const {
+    uint32_t word = at >> 6;
+    if (const uint64_t here = Low(lane, word, kStart) & (~0ull >> (63 - (at & 63)))) return Top(word, here);
+    uint32_t sum = word >> 6;
+    uint64_t marked = Marks(lane, sum) & BitsBelow(word);
+    while (marked == 0) marked = Marks(lane, --sum);
+    word = Top(sum, marked);
+    return Top(word, Low(lane, word, kStart));
+  }
+
+  /// The first start after `at`, or `end` if there is none.
+  uint32_t StartAfter(uint32_t lane, uint32_t at, uint32_t end) const {
+    uint32_t word = (at + 1) >> 6;
+    if (word >= words_) return end;
+    if (const uint64_t here = Low(lane, word, kStart) & BitsFrom(at + 1)) return Bottom(word, here);
+    uint32_t sum = ++word >> 6;
+    if (sum >= sums_) return end;
+    uint64_t marked = Marks(lane, sum) & BitsFrom(word);
+    while (marked == 0) {
+      if (++sum >= sums_) return end;
+      marked = Marks(lane, sum);
+    }
+    word = Bottom(sum, marked);
+    return Bottom(word, Low(lane, word, kStart));
+  }
 
  private:
-  uint32_t words_ = 0;
-  std::vector<uint64_t> low_;
+  enum Kind : uint32_t { kPrefix, kFound, kStart, kOdd, kKinds };
+
+  uint64_t Low(uint32_t lane, uint32_t word, Kind kind) const { return low_[lane * row_ + size_t{word} * kKinds + kind]; }
+  uint64_t Marks(uint32_t lane, uint32_t sum) const { return high_[(size_t{lane} * sums_ + sum) * 2 + 1]; }
+  static uint32_t Top(uint32_t word, uint64_t bits) { return word * 64 + 63 - static_cast<uint32_t>(std::countl_zero(bits)); }
+  static uint32_t Bottom(uint32_t word, uint64_t bits) { return word * 64 + static_cast<uint32_t>(std::countr_zero(bits)); }
+
+  /// A word with the parity of the whole words [from, to).
+  uint64_t WholeWords(uint32_t lane, uint32_t from, uint32_t to) const {
+    const uint64_t* const high = &high_[size_t{lane} * sums_ * 2];
+    const uint32_t first = from >> 6, last = to >> 6;
+    if (first == last) return __builtin_parityll(high[first * 2] & BitsFrom(from) & BitsBelow(to));
+    uint64_t sum = (high[first * 2] & BitsFrom(from)) ^ (high[last * 2] & BitsBelow(to));
+    for (uint32_t i = first + 1; i < last; ++i) sum ^= high[i * 2];
+    return __builtin_parityll(sum);
+  }
+
+  uint32_t bits_, words_, sums_;
+  size_t row_;
+  ZeroPages low_, high_;
 };
 
 /// Row i becomes column i of a 64 x 64 matrix of bits (Warren, Hacker's Delight, 7-3).

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "gf128.h"
 #include "post/error.h"
 
 namespace qkme::post {
@@ -10,6 +11,8 @@ namespace {
 
 constexpr size_t kHeaderBytes = 8;
 constexpr uint32_t kLanesMax = 64;
+constexpr uint32_t kStride = 16;
+constexpr uint64_t kCheckMask = (1ull << kCheckBits) - 1;
 
 void PutU32(uint8_t* at, uint32_t value) {
   for (int i = 0; i < 4; ++i) at[i] = static_cast<uint8_t>(value >> 8 * i);
@@ -31,11 +34,7 @@ uint64_t LoadBits(std::span<const uint8_t> bits, size_t from, uint32_t count) {
   const uint32_t shift = from & 7;
   uint64_t word = low >> shift;
   if (shift != 0) word |= static_cast<uint64_t>(bytes[8]) << (64 - shift);
-  return count == 64 ? word : word & Below(count);
-}
-
-void Wipe(std::vector<uint64_t>& words) {
-  if (!words.empty()) explicit_bzero(words.data(), words.size() * sizeof words[0]);
+  return count == 64 ? word : word & BitsBelow(count);
 }
 
 }  // namespace
@@ -50,12 +49,17 @@ Cascade::Cascade(const CascadeOptions& options, std::span<const uint8_t> bits) :
   const uint64_t rows = (uint64_t{length_bits_} + lanes_ - 1) / lanes_;
   frame_bits_ = std::max<uint32_t>(2, static_cast<uint32_t>((rows + groups_ - 1) / groups_));
   plan_ = PlanCascade(options.variant, frame_bits_, options.error_ppm);
-  stride_ = static_cast<uint32_t>(plan_.block_bits.size() + 15) / 16 * 16;
+  stride_ = kStride;
+  SharedRandom random(seed_, kStreamCheck);
+  for (size_t i = 0; i < sizeof check_key_; i += 8) {
+    const uint64_t word = random.Next();
+    std::memcpy(check_key_ + i, &word, 8);
+  }
   inverse_.resize(size_t{frame_bits_} * stride_);
   group_.resize(groups_);
   for (uint32_t g = 0; g < groups_; ++g) {
     Group& group = group_[g];
-    group.slices.resize(frame_bits_);
+    group.slices = ZeroPages(frame_bits_);
     for (uint32_t place = 0; place < frame_bits_; ++place) {
       const uint64_t from = (uint64_t{place} * groups_ + g) * lanes_;
       group.slices[place] = from < length_bits_ ? LoadBits(bits, from, lanes_) : 0;
@@ -63,7 +67,7 @@ Cascade::Cascade(const CascadeOptions& options, std::span<const uint8_t> bits) :
     // Bits of the last byte that are no part of the key.
     for (uint32_t place = 0; place < frame_bits_; ++place) {
       const uint64_t from = (uint64_t{place} * groups_ + g) * lanes_;
-      if (from + lanes_ > length_bits_ && from < length_bits_) group.slices[place] &= Below(static_cast<uint32_t>(length_bits_ - from));
+      if (from + lanes_ > length_bits_ && from < length_bits_) group.slices[place] &= BitsBelow(static_cast<uint32_t>(length_bits_ - from));
     }
     group.frames.resize(lanes_);
     group.passes.reserve(plan_.block_bits.size());
@@ -74,11 +78,7 @@ Cascade::Cascade(const CascadeOptions& options, std::span<const uint8_t> bits) :
 }
 
 Cascade::~Cascade() {
-  for (Group& group : group_) {
-    Wipe(group.slices);
-    for (GroupPass& pass : group.passes) Wipe(pass.prefix.words());
-  }
-  if (!message_.empty()) explicit_bzero(message_.data(), message_.size());
+  explicit_bzero(message_.data(), message_.size());
 }
 
 void Cascade::PreparePass(uint32_t pass) {
@@ -87,17 +87,18 @@ void Cascade::PreparePass(uint32_t pass) {
   if (pass == 0) return;  // The key's own order.
   std::vector<uint32_t>& order = order_.back();
   order = MakePermutation(seed_, kStreamPass + pass, frame_bits_);
-  for (uint32_t i = 0; i < frame_bits_; ++i) inverse_[size_t{order[i]} * stride_ + pass] = i;
+  if (pass < stride_) {
+    for (uint32_t i = 0; i < frame_bits_; ++i) inverse_[size_t{order[i]} * stride_ + pass] = i;
+    return;
+  }
+  std::vector<uint32_t>& inverse = late_inverse_.emplace_back(frame_bits_);
+  for (uint32_t i = 0; i < frame_bits_; ++i) inverse[order[i]] = i;
 }
 
 void Cascade::OpenInGroup(Group& group, uint32_t pass) {
   if (group.passes.size() > pass) return;
   PreparePass(pass);
-  GroupPass& made = group.passes.emplace_back();
-  made.prefix = BitRows(lanes_, frame_bits_);
-  made.found = ParityRows(lanes_, frame_bits_);
-  made.odd = BitRows(lanes_, frame_bits_);
-  if (plan_.keeps_pieces) made.starts = MarkRows(lanes_, frame_bits_);
+  BitRows& made = group.passes.emplace_back(lanes_, frame_bits_);
   // All lanes at once: word j holds the parity of the first j bits of each lane; 64 words are turned at a time.
   const uint32_t* const order = pass == 0 ? nullptr : order_[pass].data();
   uint64_t parity = 0, square[64];
@@ -110,7 +111,7 @@ void Cascade::OpenInGroup(Group& group, uint32_t pass) {
     }
     for (uint32_t j = count; j < 64; ++j) square[j] = 0;
     Transpose64(square);
-    for (uint32_t lane = 0; lane < lanes_; ++lane) made.prefix.Word(lane, first >> 6) = square[lane];
+    for (uint32_t lane = 0; lane < lanes_; ++lane) made.PrefixWord(lane, first >> 6) = square[lane];
   }
   explicit_bzero(square, sizeof square);
 }
@@ -121,8 +122,8 @@ uint32_t Cascade::AskedBlocks(uint32_t pass) const {
   return pass == 0 ? blocks : blocks - 1;
 }
 
-Cascade::Range Cascade::BlockAround(const GroupPass& pass, uint32_t number, uint32_t lane, uint32_t at) const {
-  if (plan_.keeps_pieces) return {pass.starts.AtOrBefore(lane, at), pass.starts.After(lane, at, frame_bits_)};
+Cascade::Range Cascade::BlockAround(const BitRows& pass, uint32_t number, uint32_t lane, uint32_t at) const {
+  if (plan_.keeps_pieces) return {pass.StartBefore(lane, at), pass.StartAfter(lane, at, frame_bits_)};
   const uint32_t size = plan_.block_bits[number], from = at / size * size;
   return {from, std::min(frame_bits_, from + size)};
 }
@@ -143,34 +144,66 @@ void Cascade::EachRange(const Frame& frame, Each each) const {
   }
 }
 
+void Cascade::PutBits(uint64_t bits, uint32_t count) {
+  for (uint32_t i = 0; i < count; ++i, ++asked_now_) {
+    if ((asked_now_ & 7) == 0) message_.push_back(0);
+    message_.back() |= static_cast<uint8_t>((bits >> i & 1) << (asked_now_ & 7));
+  }
+}
+
 void Cascade::MakeMessage() {
   message_.assign(kHeaderBytes, 0);
-  uint64_t word = 0;
-  size_t count = 0;
-  for (const Group& group : group_) {
+  asked_now_ = 0;
+  for (Group& group : group_) {
     for (uint32_t lane = 0; lane < lanes_; ++lane) {
-      EachRange(group.frames[lane], [&](uint32_t pass, uint32_t from, uint32_t to) {
-        const BitRows& prefix = group.passes[pass].prefix;
-        word |= static_cast<uint64_t>(prefix.Get(lane, from) ^ prefix.Get(lane, to)) << (count & 7);
-        if ((++count & 7) == 0) {
-          message_.push_back(static_cast<uint8_t>(word));
-          word = 0;
-        }
-      });
+      Frame& frame = group.frames[lane];
+      if (round_ == 0) {
+        frame.check = Check(group, lane, false);
+        PutBits(frame.check, kCheckBits);
+      }
+      EachRange(frame, [&](uint32_t pass, uint32_t from, uint32_t to) { PutBits(group.passes[pass].Own(lane, from, to), 1); });
     }
   }
-  if ((count & 7) != 0) message_.push_back(static_cast<uint8_t>(word));
   PutU32(message_.data(), round_);
-  PutU32(message_.data() + 4, static_cast<uint32_t>(count));
-  asked_now_ = count;
+  PutU32(message_.data() + 4, static_cast<uint32_t>(asked_now_));
+}
+
+/// Check of a frame's own bits, or of the places found to be wrong (then without the term of the length, which cancels).
+uint64_t Cascade::Check(const Group& group, uint32_t lane, bool found) const {
+  const BitRows& first = group.passes[0];  // in the order of the frame
+  const uint32_t words = (frame_bits_ >> 6) + 1;
+  std::vector<uint64_t> bits(words + 1);
+  for (uint32_t i = 0; i < words; ++i) bits[i] = found ? first.FoundWord(lane, i) : first.OwnWord(lane, i);
+  const auto hash = [&] {
+    PolyHash state(check_key_);
+    state.Update(reinterpret_cast<const uint8_t*>(bits.data()), words * sizeof bits[0]);
+    uint8_t out[kGfBytes];
+    state.Final(out);
+    uint64_t low = 0;
+    std::memcpy(&low, out, sizeof low);
+    return low & kCheckMask;
+  };
+  uint64_t result = hash();
+  explicit_bzero(bits.data(), bits.size() * sizeof bits[0]);
+  if (found) result ^= hash();
+  return result;
+}
+
+bool Cascade::Solved(const Group& group, uint32_t lane) const { return Check(group, lane, true) == group.frames[lane].check; }
+
+void Cascade::End(Frame& frame, bool good) {
+  frame.state = Frame::State::kDone;
+  frame.ranges.clear();
+  --open_frames_;
+  if (!good) ++given_up_;
 }
 
 void Cascade::Receive(std::span<const uint8_t> message) {
   if (done()) throw PostError("PROTOCOL", "Cascade: a message after the last round");
   if (message.size() != message_.size() || GetU32(message.data()) != round_ || GetU32(message.data() + 4) != asked_now_) {
-    throw PostError("PROTOCOL", "Cascade: round " + std::to_string(round_) + " needs " + std::to_string(asked_now_) + " parities; the other side sent another message");
+    throw PostError("PROTOCOL", "Cascade: round " + std::to_string(round_) + " needs " + std::to_string(asked_now_) + " bits; the other side sent another message");
   }
-  if ((asked_now_ & 7) != 0 && message.back() >> (asked_now_ & 7) != 0) throw PostError("PROTOCOL", "Cascade: bits behind the last parity");
+  if ((asked_now_ & 7) != 0 && message.back() >> (asked_now_ & 7) != 0) throw PostError("PROTOCOL", "Cascade: bits behind the last one");
   differ_.resize(message.size() - kHeaderBytes);
   for (size_t i = 0; i < differ_.size(); ++i) differ_[i] = message[kHeaderBytes + i] ^ message_[kHeaderBytes + i];
   leaked_bits_ += asked_now_;
@@ -185,36 +218,41 @@ void Cascade::Receive(std::span<const uint8_t> message) {
 void Cascade::Take(Group& group, uint32_t lane, const uint8_t* differ, size_t& at) {
   Frame& frame = group.frames[lane];
   if (frame.state == Frame::State::kDone) return;
+  if (round_ == 1) {
+    uint64_t other = 0;
+    for (uint32_t i = 0; i < kCheckBits; ++i) other |= static_cast<uint64_t>(BitAt(differ, at++)) << i;
+    frame.check = other;
+  }
   const size_t before = at;
   if (frame.state == Frame::State::kOpening) FinishOpening(group, lane, differ, at);
   else Bisect(group, lane, differ, at);
   frame.asked += static_cast<uint32_t>(at - before);
-  if (frame.asked > frame_bits_) {
-    frame.state = Frame::State::kDone;
-    ++given_up_;
-    --open_frames_;
-    return;
-  }
+  if (frame.asked > frame_bits_) return End(frame, false);
   if (frame.ranges.empty()) Continue(group, lane);
 }
 
 void Cascade::FinishOpening(Group& group, uint32_t lane, const uint8_t* differ, size_t& at) {
   Frame& frame = group.frames[lane];
   const uint32_t pass = frame.passes - 1, size = plan_.block_bits[pass], asked = AskedBlocks(pass);
-  GroupPass& made = group.passes[pass];
-  for (const uint32_t place : frame.wrong) made.found.Flip(lane, PlaceIn(pass, place));
+  BitRows& made = group.passes[pass];
+  constexpr size_t kAhead = 16;
+  for (size_t i = 0; i < frame.wrong.size(); ++i) {
+    if (i + kAhead < frame.wrong.size()) __builtin_prefetch(&inverse_[size_t{frame.wrong[i + kAhead]} * stride_ + pass]);
+    made.FlipFound(lane, PlaceIn(pass, frame.wrong[i]));
+  }
   bool all = false;
   const uint32_t blocks = (frame_bits_ + size - 1) / size;
   for (uint32_t i = 0; i < blocks; ++i) {
     const uint32_t from = i * size, to = std::min(frame_bits_, from + size);
     bool odd = all;  // of the block that was not asked
     if (i < asked) {
-      odd = BitAt(differ, at++) ^ made.found.Parity(lane, from, to);
+      odd = BitAt(differ, at++);
+      if (!frame.wrong.empty()) odd ^= made.Found(lane, from, to);
       all ^= odd;
     }
-    if (plan_.keeps_pieces) made.starts.Set(lane, from);
+    if (plan_.keeps_pieces) made.SetStart(lane, from);
     if (!odd) continue;
-    made.odd.Flip(lane, from);
+    made.FlipOdd(lane, from);
     frame.odd_blocks[pass].push_back(from);
   }
   frame.state = Frame::State::kBisecting;
@@ -222,13 +260,13 @@ void Cascade::FinishOpening(Group& group, uint32_t lane, const uint8_t* differ, 
 
 void Cascade::Bisect(Group& group, uint32_t lane, const uint8_t* differ, size_t& at) {
   Frame& frame = group.frames[lane];
-  GroupPass& pass = group.passes[frame.pass];
+  BitRows& pass = group.passes[frame.pass];
   size_t kept = 0;
   for (size_t i = 0; i < frame.ranges.size(); ++i) {
     Range range = frame.ranges[i];
     const uint32_t middle = range.from + (range.to - range.from) / 2;
-    const bool odd = BitAt(differ, at++) ^ pass.found.Parity(lane, range.from, middle);
-    if (plan_.keeps_pieces) pass.starts.Set(lane, middle);
+    const bool odd = BitAt(differ, at++) ^ pass.Found(lane, range.from, middle);
+    if (plan_.keeps_pieces) pass.SetStart(lane, middle);
     if (odd) range.to = middle;
     else range.from = middle;
     if (range.to - range.from == 1) Found(group, lane, frame.pass, range.from);
@@ -244,12 +282,12 @@ void Cascade::Found(Group& group, uint32_t lane, uint32_t pass, uint32_t at) {
   frame.wrong.push_back(place);
   ++corrected_;
   for (uint32_t other = 0; other < frame.passes; ++other) {
-    GroupPass& made = group.passes[other];
+    BitRows& made = group.passes[other];
     const uint32_t there = PlaceIn(other, place);
-    made.found.Flip(lane, there);
+    made.FlipFound(lane, there);
     if (other == pass) continue;
     const uint32_t from = BlockAround(made, other, lane, there).from;
-    if (made.odd.Flip(lane, from)) frame.odd_blocks[other].push_back(from);
+    if (made.FlipOdd(lane, from)) frame.odd_blocks[other].push_back(from);
   }
 }
 
@@ -259,13 +297,11 @@ void Cascade::Continue(Group& group, uint32_t lane) {
   while (TakeOddBlocks(group, lane)) {
     if (!frame.ranges.empty()) return;
   }
-  if (frame.passes > plan_.streak_from) frame.clean_passes = frame.wrong.size() == frame.corrections_at_opening ? frame.clean_passes + 1 : 0;
-  const bool enough = plan_.streak > 0 && frame.clean_passes >= plan_.streak;
-  if (enough || frame.passes == plan_.block_bits.size()) {
-    frame.state = Frame::State::kDone;
-    --open_frames_;
-    return;
+  if (frame.checked_found != frame.wrong.size()) {
+    frame.checked_found = frame.wrong.size();
+    if (Solved(group, lane)) return End(frame, true);
   }
+  if (frame.passes == plan_.block_bits.size()) return End(frame, false);
   OpenNext(group, lane);
 }
 
@@ -274,15 +310,15 @@ bool Cascade::TakeOddBlocks(Group& group, uint32_t lane) {
   Frame& frame = group.frames[lane];
   for (uint32_t number = 0; number < frame.passes; ++number) {
     if (frame.odd_blocks[number].empty()) continue;
-    GroupPass& pass = group.passes[number];
+    BitRows& pass = group.passes[number];
     const std::vector<uint32_t> starts = std::move(frame.odd_blocks[number]);
     frame.odd_blocks[number].clear();
     frame.pass = number;
     bool any = false;
     for (const uint32_t start : starts) {
-      if (!pass.odd.Get(lane, start)) continue;
+      if (!pass.Odd(lane, start)) continue;
       any = true;
-      pass.odd.Flip(lane, start);  // The bisection leaves only even pieces, and names it once.
+      pass.FlipOdd(lane, start);  // The bisection leaves only even pieces, and names it once.
       const Range range = BlockAround(pass, number, lane, start);
       if (range.to - range.from == 1) Found(group, lane, number, start);
       else frame.ranges.push_back(range);
@@ -298,7 +334,6 @@ void Cascade::OpenNext(Group& group, uint32_t lane) {
   ++frame.passes;
   frame.odd_blocks.emplace_back();
   frame.state = Frame::State::kOpening;
-  frame.corrections_at_opening = static_cast<uint32_t>(frame.wrong.size());
 }
 
 void Cascade::Correct(std::span<uint8_t> bits) const {

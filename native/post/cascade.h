@@ -7,8 +7,14 @@
 // parities, and the differences), a message needs no addresses, and a round costs one way, not two.
 // Bob's parities are those of his bits before any correction; both sides subtract the places found since.
 //
-// Leaked: one bit for each parity that Alice sends. Parities that follow from known ones are never sent: the last
+// Leaked: one bit for each bit that Alice sends. Parities that follow from known ones are never sent: the last
 // block of each pass but the first.
+//
+// With its first parities each side sends a check of each frame, kCheckBits of a polynomial hash under a key that
+// follows from the seed. The hash is linear: the two checks differ by the check of the errors. So both sides see after each
+// pass whether the places found so far are all, and a frame ends with the first pass after which they are, or gets
+// more passes than its variant has. An error stays unseen with probability frame_bits / 128 / 2^40 per frame and pass; the
+// caller verifies the whole with a fresh key.
 //
 // Order of work in a frame, as in Brassard and Salvail 1993: all odd blocks of a pass are bisected together; then the
 // odd blocks of the lowest pass that has any; when none is left, the next pass is opened. Frames do not wait for
@@ -37,6 +43,7 @@ struct CascadeOptions {
 };
 
 inline constexpr uint32_t kCascadeBitsMax = 1u << 27;
+inline constexpr uint32_t kCheckBits = 40;
 
 class Cascade {
  public:
@@ -49,7 +56,7 @@ class Cascade {
 
   /// No message is due any more.
   bool done() const { return open_frames_ == 0; }
-  /// The own message of this round: round u32, number of parities u32 (little endian), parities packed. The same until
+  /// The own message of this round: round u32, number of bits u32 (little endian), the bits packed. The same until
   /// the other's message was received.
   std::span<const uint8_t> Message() const { return message_; }
   /// The other's message of this round. @throws PostError PROTOCOL if it is not that; nothing has changed then.
@@ -58,11 +65,11 @@ class Cascade {
   uint32_t round() const { return round_; }
   uint32_t frames() const { return groups_ * lanes_; }
   uint32_t frame_bits() const { return frame_bits_; }
-  /// Parities that Alice sent (and Bob as many).
+  /// Bits that Alice sent, parities and checks (and Bob as many).
   uint64_t leaked_bits() const { return leaked_bits_; }
   /// Places found to be wrong: the errors, if verification confirms them.
   uint64_t corrected() const { return corrected_; }
-  /// Frames given up because they asked for more parities than they have bits.
+  /// Frames given up: no pass is left, or they asked for more parities than they have bits.
   uint32_t given_up() const { return given_up_; }
   /// Flips the places found to be wrong: turns Bob's bits into Alice's, and hers into his.
   void Correct(std::span<uint8_t> bits) const;
@@ -75,36 +82,36 @@ class Cascade {
     State state = State::kOpening;
     uint32_t passes = 0;  ///< opened (or being opened)
     uint32_t pass = 0;    ///< whose blocks are being bisected
-    uint32_t clean_passes = 0, corrections_at_opening = 0;
     uint32_t asked = 0;
+    uint64_t check = 0;             ///< own; once the other's is known, the difference
+    size_t checked_found = SIZE_MAX;  ///< how many wrong places were known at the last look at it
     std::vector<Range> ranges;      ///< odd, being bisected
     std::vector<uint32_t> wrong;    ///< places found, in the order of the key
     std::vector<std::vector<uint32_t>> odd_blocks;  ///< by pass: starts of blocks that became odd (may have become even again)
   };
 
-  /// What a group keeps for a pass it has opened.
-  struct GroupPass {
-    BitRows prefix;      ///< own parity of the first j bits in the order of the pass. Secret.
-    ParityRows found;    ///< corrected places
-    MarkRows starts;     ///< first places of the pieces with known parity (only if pieces are kept)
-    BitRows odd;         ///< at the start of a block or piece: an odd number of errors is left in it
-  };
-
   struct Group {
-    std::vector<uint64_t> slices;  ///< bit l of word p: place p of lane l. Secret.
+    ZeroPages slices;  ///< bit l of word p: place p of lane l. Secret.
     std::vector<Frame> frames;
-    std::vector<GroupPass> passes;
+    std::vector<BitRows> passes;  ///< those opened
   };
 
   void PreparePass(uint32_t pass);
   void OpenInGroup(Group& group, uint32_t pass);
-  uint32_t PlaceIn(uint32_t pass, uint32_t place) const { return pass == 0 ? place : inverse_[size_t{place} * stride_ + pass]; }
-  Range BlockAround(const GroupPass& pass, uint32_t number, uint32_t lane, uint32_t at) const;
+  uint32_t PlaceIn(uint32_t pass, uint32_t place) const {
+    if (pass == 0) return place;
+    return pass < stride_ ? inverse_[size_t{place} * stride_ + pass] : late_inverse_[pass - stride_][place];
+  }
+  uint64_t Check(const Group& group, uint32_t lane, bool found) const;
+  bool Solved(const Group& group, uint32_t lane) const;
+  void End(Frame& frame, bool good);
+  Range BlockAround(const BitRows& pass, uint32_t number, uint32_t lane, uint32_t at) const;
   uint32_t AskedBlocks(uint32_t pass) const;
 
   template <typename Each>
   void EachRange(const Frame& frame, Each each) const;
   void MakeMessage();
+  void PutBits(uint64_t bits, uint32_t count);
   void Take(Group& group, uint32_t lane, const uint8_t* differ, size_t& at);
   void FinishOpening(Group& group, uint32_t lane, const uint8_t* differ, size_t& at);
   void Bisect(Group& group, uint32_t lane, const uint8_t* differ, size_t& at);
@@ -117,9 +124,11 @@ class Cascade {
   Seed seed_;
   uint32_t length_bits_, frame_bits_, lanes_, groups_, stride_;
   std::vector<std::vector<uint32_t>> order_;  ///< by pass: order_[i][j] is the place that stands at j
-  std::vector<uint32_t> inverse_;             ///< [place * stride_ + pass]: where the place stands
+  std::vector<uint32_t> inverse_;             ///< [place * stride_ + pass]: where the place stands. One line of cache per place.
+  std::vector<std::vector<uint32_t>> late_inverse_;  ///< the same for passes from stride_ on, which are rare
   std::vector<Group> group_;
   std::vector<uint8_t> message_, differ_;
+  uint8_t check_key_[16];
   size_t asked_now_ = 0;
   uint32_t round_ = 0, open_frames_ = 0, given_up_ = 0;
   uint64_t leaked_bits_ = 0, corrected_ = 0;

@@ -6,13 +6,6 @@
 #include "post/error.h"
 
 namespace qkme::post {
-namespace {
-
-constexpr uint32_t kBiconfRounds = 10;
-constexpr uint32_t kBiconfRoundsMax = 30;
-
-}  // namespace
-
 CascadePlan PlanCascade(CascadeVariant variant, uint32_t frame_bits, uint32_t error_ppm) {
   Require(frame_bits >= 2 && frame_bits <= 1u << 24, "a frame of Cascade has 2 to 2^24 bits");
   Require(error_ppm >= 1 && error_ppm <= 500'000, "an expected error rate is 1 to 500000 millionths");
@@ -21,7 +14,7 @@ CascadePlan PlanCascade(CascadeVariant variant, uint32_t frame_bits, uint32_t er
   const auto size = [half](double bits) { return static_cast<uint32_t>(std::clamp(std::ceil(bits - 1e-9), 2.0, static_cast<double>(std::max(2u, half)))); };
   CascadePlan plan;
   const auto halves_up_to = [&](size_t passes) { plan.block_bits.resize(passes, std::max(2u, half)); };
-  plan.keeps_pieces = variant == CascadeVariant::kOption7 || variant == CascadeVariant::kOption8;
+  plan.keeps_pieces = variant != CascadeVariant::kOriginal && variant != CascadeVariant::kBiconf;
   switch (variant) {
     case CascadeVariant::kOriginal:
       for (double k = std::ceil(0.73 / e); plan.block_bits.size() < 4; k *= 2) plan.block_bits.push_back(size(k));
@@ -29,9 +22,7 @@ CascadePlan PlanCascade(CascadeVariant variant, uint32_t frame_bits, uint32_t er
     case CascadeVariant::kBiconf: {
       const double k = std::ceil(0.92 / e);
       plan.block_bits = {size(k), size(3 * k)};
-      halves_up_to(2 + kBiconfRoundsMax);
-      plan.streak = kBiconfRounds;
-      plan.streak_from = 2;
+      halves_up_to(2 + 10);
       break;
     }
     case CascadeVariant::kYanEtAl: {
@@ -54,6 +45,7 @@ CascadePlan PlanCascade(CascadeVariant variant, uint32_t frame_bits, uint32_t er
     }
   }
   Require(!plan.block_bits.empty(), "a known variant of Cascade");
+  halves_up_to(plan.block_bits.size() + kCascadeExtraPasses);
   return plan;
 }
 

@@ -13,14 +13,15 @@ namespace qkme::post {
 enum class CascadeVariant : uint8_t { kOriginal = 0, kBiconf = 1, kYanEtAl = 2, kOption7 = 3, kOption8 = 4 };
 inline constexpr int kCascadeVariants = 5;
 
+/// Passes over halves that a frame gets on top if its check still fails; then it is given up.
+inline constexpr uint32_t kCascadeExtraPasses = 16;
+
 struct CascadePlan {
   /// Block size of each pass, in bits; a frame's last block may be shorter.
   std::vector<uint32_t> block_bits;
   /// A block keeps what its bisections disclosed: an error that shows later is looked for in the smallest piece
   /// whose parity is known, not in the whole block.
-  bool keeps_pieces;
-  /// Ends early after so many passes in a row without an error, counted from `streak_from`; 0: makes all passes.
-  uint32_t streak = 0, streak_from = 0;
+  bool keeps_pieces = false;
 };
 
 /// @param frame_bits  2 to 2^24.

@@ -32,6 +32,7 @@ std::vector<uint32_t> MakePermutation(const Seed& seed, uint64_t stream, uint32_
 /// Streams of one seed.
 inline constexpr uint64_t kStreamBlock = 1ull << 32;    ///< the whole block, before it is cut into frames
 inline constexpr uint64_t kStreamPass = 2ull << 32;     ///< + number of the pass of Cascade
+inline constexpr uint64_t kStreamCheck = 3ull << 32;    ///< key of the checks of frames
 
 /// Bit i of `out` is bit p(i) of `in`, packed least significant first. Both have (length + 7) / 8 bytes; unused bits
 /// of `out` become 0. `back`: the inverse.

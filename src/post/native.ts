@@ -13,7 +13,38 @@ export interface NativePolyHash {
   final (): Uint8Array
 }
 
+/** Variants of Cascade in the order of native/post/cascade_plan.h, by their names in the literature. */
+export const CASCADE_VARIANTS = ['original', 'biconf', 'yanetal', 'option7', 'option8'] as const
+
+export interface NativeCascadeStats {
+  readonly done: boolean, readonly rounds: number, readonly frames: number, readonly frameBits: number
+  /** Bits that Alice sent. */
+  readonly leakedBits: number
+  readonly corrected: number, readonly givenUp: number
+}
+
+/** One party's Cascade over one block (native/post/cascade.h): both send `message()`, then `receive` the other's, until there is none. */
+export interface NativeCascade {
+  /** The own message of this round, undefined when all is done. */
+  message (): Uint8Array | undefined
+  /** Throws with code PROTOCOL if it is not the other's message of this round; nothing has changed then. */
+  receive (message: Uint8Array): void
+  /** Flips the places found to be wrong, in place: Bob's bits become Alice's. */
+  correct (bits: Uint8Array): void
+  stats (): NativeCascadeStats
+  /** Wipes and frees. Nothing but `close` may follow. */
+  close (): void
+}
+
 export interface NativePost {
+  /** @param variant  Index in CASCADE_VARIANTS. `lengthBits` 2 to 2^27, `frameBits` (wanted) 64 to 2^24, `errorPpm` 1 to 500,000, `seed` 32 bytes. */
+  readonly Cascade: new (variant: number, lengthBits: number, frameBits: number, errorPpm: number, seed: Uint8Array, bits: Uint8Array) => NativeCascade
+  /** Bit `shift` of each record, packed. */
+  takePlane (records: Uint8Array, shift: number): Uint8Array
+  /** Appends the bits of `plane` where `mask` is 1 (of the first `count`) to `out`, from its bit `at` on, where it must be 0. Returns how many. */
+  selectBits (plane: Uint8Array, mask: Uint8Array, count: number, out: Uint8Array, at: number): number
+  /** Number of 1s in a AND b, of the first `count`. */
+  countBoth (a: Uint8Array, b: Uint8Array, count: number): number
   readonly features: { readonly gf128: string }
   readonly PolyHash: new (key: Uint8Array) => NativePolyHash
   /** Bits in the order of a permutation drawn from `seed` (32 bytes); `back` undoes it. At most 2^30 bits. */

@@ -3,5 +3,9 @@
 
 #include <napi.h>
 
+/// Adds `Cascade` (cascade_binding.cc).
+void InitCascade(Napi::Env env, Napi::Object exports);
+/// Adds `takePlane`, `selectBits` and `countBoth` (sift_binding.cc).
+void InitSift(Napi::Env env, Napi::Object exports);
 /// Adds `PolyHash` and `shuffleBits` (verify_binding.cc).
 void InitVerify(Napi::Env env, Napi::Object exports);
