@@ -159,7 +159,7 @@ const checkBuckets = (saes: readonly SaeId[], { origin, part, parts }: Pick<Reco
 export const saePart = (sae: SaeId, parts: number): number => {
   let hash = 0x811c9dc5
   for (let i = 0; i < sae.length; i++) hash = Math.imul(hash ^ sae.charCodeAt(i), 0x01000193) >>> 0
-  return (hash ^ (hash >>> 16)) % parts
+  return ((hash ^ (hash >>> 16)) >>> 0) % parts
 }
 
 const PART_BYTES_MAX = 16_384

@@ -64,7 +64,6 @@ export class SmoothLink {
       // From the moment it became better than what is shown; how much better may still change.
       if (rank[this.#raw] <= rank[this.#shown]) this.#betterSinceMs = nowMs
       this.#raw = state
-      if (nowMs - this.#lastFallMs > this.times.forgiveMs) this.#falls = 0
       if (this.#wasUp && nowMs - this.#betterSinceMs < this.#holdMs()) return false
       this.#shown = state
       this.#wasUp = true
@@ -73,7 +72,7 @@ export class SmoothLink {
     this.#raw = state
     if (state === this.#shown) return false
     this.#shown = state
-    this.#falls++
+    this.#falls = nowMs - this.#lastFallMs > this.times.forgiveMs ? 1 : this.#falls + 1
     this.#lastFallMs = nowMs
     return true
   }
