@@ -22,6 +22,10 @@ export type LinkReport =
   | { type: 'link.qber', qber: number }
   /** The ring found what must not be: known frames under new names, other bytes under a known name, a stuck source. */
   | { type: 'link.integrity', cause: 'replay' | 'other-bytes' | 'three-bad' | 'stuck' }
+  /** Frames come, but the pool is full: nothing is to be confirmed. Told again while it lasts. */
+  | { type: 'link.full' }
+  /** The device took back a key block. `delivered`: bits of it may be in use already. */
+  | { type: 'link.compromised', deviceBlock: string, delivered: boolean }
 export type LinkEvent = LinkReport
   /** Operator: end the quarantine, on probation. */
   | { type: 'link.release' }
@@ -97,6 +101,9 @@ export const linkMachine = setup({
     alertDegraded: emit(({ context: c }) => alertBegins('link.degraded', c.link, 'medium', `error rate ${((c.qber ?? 0) * 100).toFixed(2)} % is above the warning level`)),
     endDegraded: emit(({ context: c }) => alertEnds('link.degraded', c.link)),
     alertSilent: emit(({ context: c }) => alertBegins('link.silent', c.link, 'medium', 'device and peer are up, but no block gets confirmed')),
+    alertCompromised: emit(({ context: c, event: e }) => alertBegins('device.compromised', c.link, e.type === 'link.compromised' && e.delivered ? 'critical' : 'high',
+      e.type === 'link.compromised' ? `the device took back key block ${e.deviceBlock}: ${e.delivered ? 'keys made of it were given out; renew them' : 'nothing of it was given out'}` : '')),
+    endCompromised: emit(({ context: c }) => alertEnds('device.compromised', c.link)),
     endSilent: emit(({ context: c }) => alertEnds('link.silent', c.link)),
     alertDown: emit(({ context: c }) => alertBegins('link.down', c.link, 'medium', c.device ? 'the peer is not reachable' : 'the device gives no key')),
     endDown: emit(({ context: c }) => alertEnds('link.down', c.link)),
@@ -119,6 +126,9 @@ export const linkMachine = setup({
     'link.qber': { actions: 'keepQber' },
     'link.integrity': { target: '.quarantined', actions: 'blameEvent' },
     'link.quarantine': { target: '.quarantined', actions: { type: 'blame', params: 'operator' } },
+    'link.compromised': { actions: 'alertCompromised' },
+    // An operator has seen it.
+    'link.release': { actions: 'endCompromised' },
   },
   states: {
     /** A quarantine outlives a restart. Never observed: left at once. */
@@ -138,6 +148,8 @@ export const linkMachine = setup({
           { actions: 'keepQber' },
         ],
         'link.confirmed': { target: 'up', actions: 'countConfirmed' },
+        // Stock of this link is there, and no more is wanted: waiting for a block would take until it is used.
+        'link.full': 'up',
         'link.mismatch': thirdMismatch,
       },
     },
@@ -172,7 +184,7 @@ export const linkMachine = setup({
       exit: 'endQuarantine',
       on: {
         'link.qber': [{ guard: 'healsItself', target: 'recovering', actions: 'keepQber' }, { actions: 'keepQber' }],
-        'link.release': 'recovering',
+        'link.release': { target: 'recovering', actions: 'endCompromised' },
         // The first cause stays: a link that was caught replaying must not heal because its error rate fell.
         'link.integrity': { actions: ['blameEvent', 'hold'] },
         'link.quarantine': { actions: [{ type: 'blame', params: 'operator' }, 'hold'] },

@@ -87,11 +87,46 @@ void Ingest::Remember(const RecordHeader& header) {
             header.payload_bytes >= kReplayBytesMin);
 }
 
-void Ingest::Resume() {
+bool Ingest::Resume() {
+  const bool held = quarantine_ != Quarantine::kNone;
   quarantine_ = Quarantine::kNone;
   bad_in_row_ = 0;
   suspicious_until_ = 0;
   health_.Reset();
+  // Without a quarantine of our own (an error rate, an operator) the ring was drained all the time: nothing old waits.
+  if (!held || fault_ != IngestFault::kNone) return false;
+  DiscardWaiting();
+  return ring_.FinishBatch();
+}
+
+// At most one ring full, so that a device that goes on writing cannot keep us here. Numbers are followed, so that what was
+// discarded is no gap; the device is told with the next ticket that it need not send it again.
+void Ingest::DiscardWaiting() {
+  for (uint32_t i = 0; i < ring_.ring().geometry.nslots && ring_.Next() == RingConsumer::Look::kReady; ++i) {
+    FrameHeader header;
+    if (CopyAndCheck(&header) == FrameFault::kNone) {
+      FollowEpoch(header);
+      if (header.sequence >= expected_) {
+        drained_sequence_ = header.sequence;
+        expected_ = header.sequence + 1;
+      }
+    }
+    counters_[kDiscardedFrames] += 1;
+    ring_.Release();
+  }
+  explicit_bzero(copy_, kCopyBytes);
+}
+
+void Ingest::KeepHeader(const FrameHeader& header) {
+  FrameHeader& kept = recent_[recent_count_++ % kRecentHeaders];
+  kept = header;
+  kept.crc = 0;
+}
+
+uint32_t Ingest::RecentHeaders(FrameHeader* to, uint32_t room) const {
+  const uint32_t count = uint32_t(std::min<uint64_t>({recent_count_, kRecentHeaders, room}));
+  for (uint32_t i = 0; i < count; ++i) to[i] = recent_[(recent_count_ - count + i) % kRecentHeaders];
+  return count;
 }
 
 // The header is read once, onto the stack; the payload once, into private memory. Everything after that
@@ -118,6 +153,7 @@ FrameFault Ingest::CopyAndCheck(FrameHeader* header) {
 Ingest::Fate Ingest::TakeFrame(RecordSink& sink, uint32_t key_slot, uint8_t* out, uint32_t* meta) {
   FrameHeader header;
   const FrameFault fault = CopyAndCheck(&header);
+  if (header.header_bytes == sizeof header) KeepHeader(header);
   if (fault != FrameFault::kNone) return RefuseBad(header, fault);
   return Judge(header, sink, key_slot, out, meta);
 }

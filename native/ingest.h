@@ -45,7 +45,7 @@ static_assert(sizeof(Incident) == 40);
 enum IngestCounter : uint32_t {
   kAcceptedFrames, kAcceptedBytes, kRepeats, kRefusedFrames, kRefusedBytes, kBadForm, kBadCrc, kBadMac, kBadLink, kBadEpoch,
   kTestFrames, kAbortedFrames, kGaps, kMissingFrames, kSequenceBack, kRestarts, kSuspicious, kStuckFrames, kOtherBytesFrames,
-  kReplayFrames, kDeviceDropped, kIncidentsLost, kIngestCounters,
+  kReplayFrames, kDeviceDropped, kIncidentsLost, kDiscardedFrames, kIngestCounters,
 };
 
 /// Where sealed records go. `header` has kind, name, sequence, fingerprint, QBER set.
@@ -89,6 +89,8 @@ class Ingest {
   static constexpr uint32_t kReplayBytesMin = 8;
   /// Numbers per record in `meta`: record length, payload bytes, flags, QBER.
   static constexpr uint32_t kMetaNumbers = 4;
+  /// Headers of the newest frames that are kept for operators.
+  static constexpr uint32_t kRecentHeaders = 16;
 
   /// @throws std::invalid_argument, std::bad_alloc, std::runtime_error (OpenSSL).
   Ingest(const RingView& ring, uint64_t position, const IngestOptions& options);
@@ -101,8 +103,9 @@ class Ingest {
   void Acknowledge(uint32_t ticket);
   /// A frame that the store already knows (or has finished), oldest first.
   void Remember(const RecordHeader& header);
-  /// Ends a quarantine by an operator's decision. Health state starts anew.
-  void Resume();
+  /// Ends a quarantine by an operator's decision. Health state starts anew. What waits in the ring is discarded: it came
+  /// while nothing was trusted, and may be more of what the quarantine was for. True if the producer must be woken.
+  bool Resume();
   /// The mapping went away under us.
   void Fail(IngestFault fault) { if (fault_ == IngestFault::kNone) fault_ = fault; }
 
@@ -115,6 +118,10 @@ class Ingest {
   RingConsumer& ring() { return ring_; }
   uint32_t epoch() const { return epoch_; }
   uint64_t expected_sequence() const { return expected_; }
+  /// Up to here everything of this epoch was drained: what the device is told when it is durable.
+  uint64_t drained_sequence() const { return drained_sequence_; }
+  /// Copies the newest headers, oldest first, without their checksums: those depend on key. Returns how many.
+  uint32_t RecentHeaders(FrameHeader* to, uint32_t room) const;
   const FrameHeader& last_header() const { return last_header_; }
 
  private:
@@ -123,6 +130,8 @@ class Ingest {
   Fate TakeFrame(RecordSink& sink, uint32_t key_slot, uint8_t* out, uint32_t* meta);
   FrameFault CopyAndCheck(FrameHeader* header);
   Fate RefuseBad(const FrameHeader& header, FrameFault fault);
+  void DiscardWaiting();
+  void KeepHeader(const FrameHeader& header);
   Fate Refuse(const FrameHeader& header, IngestCounter counter, IncidentKind kind, uint32_t detail);
   Fate Judge(const FrameHeader& header, RecordSink& sink, uint32_t key_slot, uint8_t* out, uint32_t* meta);
   Fate SealFrame(const FrameHeader& header, uint64_t fingerprint, RecordSink& sink, uint32_t key_slot, uint8_t* out,
@@ -145,6 +154,8 @@ class Ingest {
   std::unique_ptr<uint8_t[]> own_copy_;
   uint8_t* copy_;
   FrameHeader last_header_{};
+  std::array<FrameHeader, kRecentHeaders> recent_{};
+  uint64_t recent_count_ = 0;
 
   bool epoch_known_ = false;
   uint32_t epoch_ = 0;

@@ -1,10 +1,12 @@
 // NativeRingConsumer (src/device/native.ts): a ring's reading side, its handover socket and its doorbell.
 #include "binding/ring_binding.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "binding/bell.h"
+#include "binding/pci_binding.h"
 #include "binding/ring_options.h"
 #include "ingest.h"
 #include "vault/sealer.h"
@@ -13,11 +15,12 @@ namespace qkme::binding {
 namespace {
 
 constexpr uint32_t kSlotsDefault = 4096;
-constexpr size_t kStatusNumbers = 10, kHealthNumbers = 6;
+constexpr size_t kStatusNumbers = 13, kHealthNumbers = 6;
 constexpr const char* kCounterNames[kIngestCounters] = {
     "acceptedFrames", "acceptedBytes", "repeats", "refusedFrames", "refusedBytes", "badForm", "badCrc", "badMac", "badLink",
     "badEpoch", "testFrames", "abortedFrames", "gaps", "missingFrames", "sequenceBack", "restarts", "suspiciousFrames",
-    "stuckFrames", "otherBytesFrames", "replayFrames", "deviceDropped", "incidentsLost"};
+    "stuckFrames", "otherBytesFrames", "replayFrames", "deviceDropped", "incidentsLost",
+    "discardedFrames"};
 
 /// Seals with the vault's sealer; a handle stays the same during one drain.
 struct VaultSink : RecordSink {
@@ -35,6 +38,7 @@ class Consumer : public Napi::ObjectWrap<Consumer> {
         InstanceMethod<&Consumer::Remember>("remember"), InstanceMethod<&Consumer::Resume>("resume"),
         InstanceMethod<&Consumer::TakeIncidents>("takeIncidents"), InstanceMethod<&Consumer::Tick>("tick"),
         InstanceMethod<&Consumer::Counters>("counters"), InstanceMethod<&Consumer::Header>("header"),
+        InstanceMethod<&Consumer::RecentHeaders>("recentHeaders"), InstanceMethod<&Consumer::Share>("share"),
         InstanceMethod<&Consumer::Start>("start"), InstanceMethod<&Consumer::Close>("close")});
   }
 
@@ -50,7 +54,9 @@ class Consumer : public Napi::ObjectWrap<Consumer> {
     const std::string path = TextOption(options, "path"), kind = TextOption(options, "kind");
     const RingGeometry wanted{.nslots = U32Option(options, "slots", kSlotsDefault), .stride = kStrideDefault,
                               .link = U32(env, options.Get("linkId"), "linkId")};
-    if (kind == "file") region_ = Region::OpenOrCreateFile(path, wanted);
+    port_ = PortOption(options);
+    if (port_) region_ = port_->region();
+    else if (kind == "file") region_ = Region::OpenOrCreateFile(path, wanted);
     else if (kind == "device") region_ = Region::AttachPath(path);
     else region_ = Region::CreateMemfd(wanted);
     const RingGeometry& geometry = region_->view().geometry;
@@ -65,12 +71,34 @@ class Consumer : public Napi::ObjectWrap<Consumer> {
         .link = wanted.link, .remembered_frames = U32Option(options, "rememberedFrames", 1u << 20), .fingerprint_key = key.Data(),
         .mac_key = mac_key ? mac_key->data() : nullptr, .copy = copy_.data()});
     if (mac_key) vault::Wipe(mac_key->data(), mac_key->size());
-    frames_ = MakeEventFd();
+    frames_ = port_ && port_->bell_fd() >= 0 ? Duplicate(port_->bell_fd()) : MakeEventFd();
     space_ = MakeEventFd();
-    if (kind != "device") {
+    private_ = kind == "private";
+    if (kind != "device" && !private_) {
       server_ = std::make_unique<HandoverServer>(kind == "file" ? path + ".bell" : path, wanted.link, OwnedFd(region_->ShareFd()), frames_.get(), space_.get());
     }
     Beat(SideState::kRun);
+  }
+
+  /// Of a private ring: whether its producer says that its device is there.
+  static bool Present(const RingControl* control) {
+    return control->producer_state.load(std::memory_order_relaxed) != uint32_t(SideState::kAbsent);
+  }
+
+  static OwnedFd Duplicate(int fd) {
+    OwnedFd copy(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    if (!copy) throw RingError("no more file descriptors; raise the limit (ulimit -n)");
+    return copy;
+  }
+
+  /// Age of the producer's beat in ms; UINT32_MAX if there never was one. A device's clock is its own, so of a device each
+  /// change counts as a beat now.
+  uint64_t BeatAgeMs(uint64_t beat) {
+    const uint64_t now = MonotonicNs();
+    if (beat == 0) return UINT32_MAX;
+    if (!port_) return now > beat ? (now - beat) / 1'000'000 : 0;
+    if (beat != beat_seen_) { beat_seen_ = beat; beat_changed_ns_ = now; }
+    return (now - beat_changed_ns_) / 1'000'000;
   }
 
   void Beat(SideState state) {
@@ -95,13 +123,15 @@ class Consumer : public Napi::ObjectWrap<Consumer> {
     auto out = Typed<Napi::Uint8Array>(env, info[2], napi_uint8_array, kRecordStride, "out has room for a record");
     const uint32_t room = uint32_t(std::min<size_t>(out.ElementLength() / kRecordStride, Ingest::kFramesPerDrain));
     auto meta = Typed<Napi::Uint32Array>(env, info[3], napi_uint32_array, room * Ingest::kMetaNumbers, "meta has four numbers per record");
-    auto status = Typed<Napi::Uint32Array>(env, info[4], napi_uint32_array, kStatusNumbers, "status has ten numbers");
+    auto status = Typed<Napi::Uint32Array>(env, info[4], napi_uint32_array, kStatusNumbers, "status has thirteen numbers");
     const DrainOutcome done = ingest.Drain(sink_, key_slot, out.Data(), meta.Data(), room);
     if (done.wake_producer) RingBell(space_.get());
+    if (done.wake_producer && port_) port_->RingDevice();
     if (region_->Lost()) ingest.Fail(IngestFault::kRegionLost);
     const uint32_t numbers[kStatusNumbers] = {done.records, done.repeats, done.refused, done.more, uint32_t(ingest.quarantine()),
                                               uint32_t(ingest.fault()), done.ticket, done.level, ingest.incidents(),
-                                              uint32_t(ingest.counter(kIncidentsLost))};
+                                              uint32_t(ingest.counter(kIncidentsLost)), ingest.epoch(),
+                                              uint32_t(ingest.drained_sequence()), uint32_t(ingest.drained_sequence() >> 32)};
     std::memcpy(status.Data(), numbers, sizeof numbers);
     return Napi::Number::New(env, done.records);
   }
@@ -117,7 +147,31 @@ class Consumer : public Napi::ObjectWrap<Consumer> {
     Live(info.Env()).Remember(header);
   }
 
-  void Resume(const Napi::CallbackInfo& info) { Live(info.Env()).Resume(); }
+  void Resume(const Napi::CallbackInfo& info) {
+    if (Live(info.Env()).Resume()) RingBell(space_.get());
+  }
+
+  Napi::Value RecentHeaders(const Napi::CallbackInfo& info) {
+    auto to = Typed<Napi::Uint8Array>(info.Env(), info[0], napi_uint8_array, sizeof(FrameHeader), "room for a header of 64 bytes");
+    FrameHeader headers[Ingest::kRecentHeaders];
+    const uint32_t room = uint32_t(std::min<size_t>(to.ElementLength() / sizeof(FrameHeader), Ingest::kRecentHeaders));
+    const uint32_t count = Live(info.Env()).RecentHeaders(headers, room);
+    std::memcpy(to.Data(), headers, count * sizeof(FrameHeader));
+    return Napi::Number::New(info.Env(), count);
+  }
+
+  /// Descriptors of region, "frames" and "space" for a producer in this process, which owns them then.
+  Napi::Value Share(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    Live(env);
+    OwnedFd region(region_->ShareFd()), frames(fcntl(frames_.get(), F_DUPFD_CLOEXEC, 0)), space(fcntl(space_.get(), F_DUPFD_CLOEXEC, 0));
+    if (!region || !frames || !space) throw CodedError(env, "RING_INVALID", "private ring: no more file descriptors; raise the limit (ulimit -n)");
+    Napi::Object result = Napi::Object::New(env);
+    result.Set("region", Napi::Number::New(env, region.Take()));
+    result.Set("frames", Napi::Number::New(env, frames.Take()));
+    result.Set("space", Napi::Number::New(env, space.Take()));
+    return result;
+  }
 
   Napi::Value TakeIncidents(const Napi::CallbackInfo& info) {
     auto to = Typed<Napi::Uint8Array>(info.Env(), info[0], napi_uint8_array, sizeof(Incident), "room for an incident of 40 bytes");
@@ -134,10 +188,9 @@ class Consumer : public Napi::ObjectWrap<Consumer> {
     auto health = Typed<Napi::Uint32Array>(info.Env(), info[0], napi_uint32_array, kHealthNumbers, "health has six numbers");
     Beat(ingest.fault() == IngestFault::kNone && ingest.quarantine() == Quarantine::kNone ? SideState::kRun : SideState::kFault);
     const RingControl* control = region_->view().control();
-    const uint64_t beat = control->producer_beat_ns.load(std::memory_order_relaxed), now = MonotonicNs();
-    const uint64_t age_ms = beat == 0 ? UINT32_MAX : now > beat ? (now - beat) / 1'000'000 : 0;
+    const uint64_t beat = control->producer_beat_ns.load(std::memory_order_relaxed), age_ms = BeatAgeMs(beat);
     const uint32_t numbers[kHealthNumbers] = {
-        server_ ? server_->connected() : beat != 0, control->producer_state.load(std::memory_order_relaxed),
+        server_ ? server_->connected() : private_ ? Present(control) : beat != 0, control->producer_state.load(std::memory_order_relaxed),
         uint32_t(std::min<uint64_t>(age_ms, UINT32_MAX)), uint32_t(ingest.ring().Waiting()), uint32_t(ingest.fault()),
         server_ ? server_->peer_pid() : control->producer_pid.load(std::memory_order_relaxed)};
     std::memcpy(health.Data(), numbers, sizeof numbers);
@@ -195,15 +248,19 @@ class Consumer : public Napi::ObjectWrap<Consumer> {
     if (ingest_) Beat(SideState::kRetired);
     ingest_.reset();
     region_.reset();
+    port_.reset();
   }
 
   vault::LockedRegion copy_;
-  std::unique_ptr<Region> region_;
+  std::shared_ptr<pci::DevicePort> port_;
+  uint64_t beat_seen_ = 0, beat_changed_ns_ = 0;
+  std::shared_ptr<Region> region_;
   std::unique_ptr<Ingest> ingest_;
   OwnedFd frames_, space_;
   std::unique_ptr<HandoverServer> server_;
   OwnedBell bell_;
   VaultSink sink_;
+  bool private_ = false;
 };
 
 }  // namespace

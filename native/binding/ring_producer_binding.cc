@@ -68,7 +68,10 @@ class Producer : public Napi::ObjectWrap<Producer> {
   void Open(const Napi::Object& options) {
     const std::string path = TextOption(options, "path");
     struct stat info;
-    if (stat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode)) {
+    if (options.Get("shared").IsObject()) {
+      TakeShared(options.Get("shared").As<Napi::Object>());
+      region_ = Region::AttachFd(handover_.region.Take(), path);
+    } else if (stat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode)) {
       handover_ = ReceiveHandover(path, kHandoverTimeoutMs);
       region_ = Region::AttachFd(handover_.region.Take(), path);
     } else {
@@ -90,6 +93,14 @@ class Producer : public Napi::ObjectWrap<Producer> {
     const uint64_t epoch = std::max<uint64_t>(view.control()->epoch.load(std::memory_order_acquire), U32Option(options, "epochAfter", 0)) + 1;
     producer_ = std::make_unique<RingProducer>(view, places->write, epoch);
     Beat(SideState::kRun);
+  }
+
+  /// What the consumer's `share` gave: owned from here on.
+  void TakeShared(const Napi::Object& shared) {
+    const Napi::Env env = shared.Env();
+    handover_.region = OwnedFd(int(U32(env, shared.Get("region"), "a descriptor")));
+    handover_.frames = OwnedFd(int(U32(env, shared.Get("frames"), "a descriptor")));
+    handover_.space = OwnedFd(int(U32(env, shared.Get("space"), "a descriptor")));
   }
 
   void Beat(SideState state) { producer_->Beat(state, uint32_t(getpid())); }

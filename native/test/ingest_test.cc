@@ -103,8 +103,41 @@ TEST("the same name twice: equal bytes are a repeat, other bytes quarantine, bot
   CHECK(side.sink.kept.size() == 1);
   // Nothing more is taken before somebody decides.
   CHECK(side.Drain().records == 0);
+  // What waited may be more of the same: it is discarded, told to the device as done with, and no gap.
+  side.ingest.Resume();
+  CHECK(side.ingest.counter(kDiscardedFrames) == 1 && side.ingest.drained_sequence() == 4);
+  CHECK(side.Drain().records == 0);
+  CHECK(Put(producer, 2, 0, 12));
+  CHECK(side.Drain().records == 1 && side.ingest.counter(kGaps) == 0);
+}
+
+TEST("a replay that waits behind the one that quarantined does not quarantine again after the release") {
+  Memory memory(16);
+  RingProducer producer(memory.view(), 0, 1);
+  Side side(memory.view());
+  for (uint32_t i = 0; i < 4; ++i) CHECK(Put(producer, 1, i, i));
+  CHECK(side.Drain().records == 4);
+  for (uint32_t i = 0; i < 4; ++i) CHECK(Put(producer, 9, i, i));
+  side.Drain();
+  CHECK(side.ingest.quarantine() == Quarantine::kReplay);
+  side.ingest.Resume();
+  CHECK(side.Drain().records == 0 && side.ingest.quarantine() == Quarantine::kNone);
+  CHECK(side.ingest.counter(kDiscardedFrames) == 3);
+  // Without a quarantine nothing is discarded.
+  CHECK(Put(producer, 2, 0, 100));
   side.ingest.Resume();
   CHECK(side.Drain().records == 1);
+}
+
+TEST("the newest headers are kept, oldest first, without their checksum") {
+  Memory memory(8);
+  RingProducer producer(memory.view(), 0, 1);
+  Side side(memory.view());
+  for (uint32_t i = 0; i < 20; ++i) { CHECK(Put(producer, 1, i, i)); side.ingest.Acknowledge(side.Drain().ticket); }
+  FrameHeader kept[32];
+  CHECK(side.ingest.RecentHeaders(kept, 32) == Ingest::kRecentHeaders);
+  for (uint32_t i = 0; i < 16; ++i) CHECK(kept[i].offset == i + 4 && kept[i].crc == 0 && kept[i].magic == kFrameMagic);
+  CHECK(side.ingest.RecentHeaders(kept, 2) == 2 && kept[1].offset == 19);
 }
 
 TEST("the same bytes under a new name quarantine, also in a new epoch and after a restart of the KME") {

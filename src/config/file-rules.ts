@@ -6,9 +6,9 @@ import { configSchema, type Config } from './schema.js'
 import type { SettingPath, SettingSchema } from './settings.js'
 
 /** Places that qkme makes itself: there the folder above must be writable. Everything else must be a file that can be read. */
-const made: ReadonlySet<string> = new Set(['folders.state', 'store.folder', 'admin.socketPath', 'logging.destination', 'links.ring.path'])
+const made: ReadonlySet<string> = new Set(['folders.state', 'store.folder', 'admin.socketPath', 'logging.destination', 'links.ring.path', 'links.corFiles.folder', 'links.recordFile.path'])
 
-const folders: ReadonlySet<string> = new Set(['folders.state', 'store.folder'])
+const folders: ReadonlySet<string> = new Set(['folders.state', 'store.folder', 'links.corFiles.folder'])
 
 /** Looks whether the files that the configuration names are there, readable, and, where secret, readable by the owner alone. */
 export const checkFiles = (config: Config, faults: Faults): void => {

@@ -1,6 +1,7 @@
 import type { Faults } from './fault.js'
 import type { Config } from './schema.js'
-import type { SettingPath } from './settings.js'
+import { deviceKinds } from './schema-links.js'
+import { settingName, type SettingPath } from './settings.js'
 
 /** A Unix socket's path must fit into sockaddr_un with its final zero. */
 const socketPathBytesMax = 107
@@ -44,14 +45,28 @@ const checkLimits = (config: Config, faults: Faults): void => {
   }
   config.links.forEach((link, index) => {
     if (link.qber.warn >= link.qber.abort) faults.addDerived(['links', index, 'qber', 'warn'], `(${link.qber.warn}) must be less than abort (${link.qber.abort})`, [['links', index, 'qber', 'abort']])
-    if ((link.ring.slots & (link.ring.slots - 1)) !== 0) faults.addDerived(['links', index, 'ring', 'slots'], `must be a power of two, not ${link.ring.slots}`)
+    if (link.ring !== undefined && (link.ring.slots & (link.ring.slots - 1)) !== 0) faults.addDerived(['links', index, 'ring', 'slots'], `must be a power of two, not ${link.ring.slots}`)
+    checkDevice(link, index, faults)
   })
 }
 
+/** A link has one device, and each device its own place. */
+const checkDevice = (link: Config['links'][number], index: number, faults: Faults): void => {
+  const chosen = deviceKinds.filter((kind) => link[kind] !== undefined)
+  if (chosen.length !== 1) faults.addDerived(['links', index], `needs exactly one device (${deviceKinds.join(', ')}), and has ${chosen.length === 0 ? 'none' : chosen.join(' and ')}`, deviceKinds.map((kind) => ['links', index, kind]))
+  const { qix } = link
+  if (qix !== undefined && (qix.connect === undefined) === (qix.listen === undefined)) faults.addDerived(['links', index, 'qix'], `needs exactly one of connect and listen, and has ${qix.connect === undefined ? 'none' : 'both'}`)
+}
+
+/** Where a device brings its key: two links must not share it. */
+const placeOf = ({ ring, corFiles, recordFile, pull014, qix }: Config['links'][number]): string | undefined =>
+  ring?.path ?? corFiles?.folder ?? recordFile?.path ?? pull014?.url ?? qix?.connect ?? qix?.listen
+
 const checkUnique = (config: Config, faults: Faults): void => {
-  const unique = (list: string, names: readonly (string | number)[], member: SettingPath): void => {
+  const unique = (list: string, names: readonly (string | number | undefined)[], member: SettingPath): void => {
     const first = new Map<string | number, number>()
     names.forEach((name, index) => {
+      if (name === undefined) return
       const earlier = first.get(name)
       if (earlier === undefined) first.set(name, index)
       else faults.addDerived([list, index, ...member], `is the same as that of ${list}[${earlier}]`, [[list, earlier, ...member]])
@@ -59,7 +74,8 @@ const checkUnique = (config: Config, faults: Faults): void => {
   }
   unique('peers', config.peers.map((peer) => peer.kme), ['kme'])
   unique('links', config.links.map((link) => link.id), ['id'])
-  unique('links', config.links.map((link) => link.ring.path), ['ring', 'path'])
+  unique('links', config.links.map((link) => link.ring?.path), ['ring', 'path'])
+  unique('links', config.links.map((link) => link.ring === undefined ? placeOf(link) : undefined), [])
   unique('saes', config.saes.map((sae) => sae.id), ['id'])
   const operators = config.admin.roles.map((role) => role.operator)
   operators.forEach((name, index) => {
@@ -86,11 +102,12 @@ const checkNeighbours = (config: Config, faults: Faults): void => {
 const checkPorts = (config: Config, faults: Faults): void => {
   const doors: { path: SettingPath, host: string, port: number }[] = [{ path: ['rest'], ...config.rest }]
   if (config.peering.listen && config.peers.length > 0) doors.push({ path: ['peering'], ...config.peering })
+  config.links.forEach(({ push004 }, index) => { if (push004 !== undefined) doors.push({ path: ['links', index, 'push004'], ...push004 }) })
   if (config.admin.https !== undefined) doors.push({ path: ['admin', 'https'], ...config.admin.https })
   const everywhere = (host: string): boolean => host === '0.0.0.0' || host === '::'
   doors.forEach((door, index) => {
     const other = doors.slice(0, index).find((one) => one.port === door.port && (one.host === door.host || everywhere(one.host) || everywhere(door.host)))
-    if (other !== undefined && door.port !== 0) faults.addDerived([...door.path, 'port'], `(${door.port}) is taken by ${other.path.join('.')}.port`, [[...other.path, 'port']])
+    if (other !== undefined && door.port !== 0) faults.addDerived([...door.path, 'port'], `(${door.port}) is taken by ${settingName(other.path)}.port`, [[...other.path, 'port']])
   })
 }
 

@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { choice, entity, fingerprint, flag, fraction, group, integer, list, path, text } from './setting.js'
+import { choice, entity, fingerprint, flag, group, integer, list, text } from './setting.js'
 
 const dayMs = 86_400_000
 const ms = (description: string, byDefault: number, minimum: number, maximum: number) => integer(description, { minimum, maximum, default: byDefault, unit: 'ms' })
@@ -32,20 +32,6 @@ export const poolsSchema = group('Pools of key shared with another KME. Both KME
   associationsPerSae: integer('Sets of slaves that one master SAE may use.', { minimum: 1, maximum: 4_096, default: 64 }),
   idEpochDays: integer('Keys that make key IDs are replaced after this time.', { minimum: 1, maximum: 3_650, default: 90, unit: 'days' }),
 })
-
-export const linkSchema = Type.Object({
-  id: integer('Number of the link, the same at both ends and in the frames of its devices.', { minimum: 1, maximum: 0xffff_ffff }),
-  peer: entity('KME at the other end; one of the peers.'),
-  ring: Type.Object({
-    path: path('Ring in shared memory (a file, a UIO or PCI resource).'),
-    slots: integer('Slots of a ring that qkme makes itself: a power of two.', { minimum: 16, maximum: 65_536, default: 1_024 }),
-    macKeyFile: Type.Optional(path('File with the key of the frames\' MAC; without it frames carry only a checksum.', { secret: true })),
-  }, { additionalProperties: false, description: 'Where the device writes.' }),
-  qber: group('Quantum bit error rate.', {
-    warn: fraction('Above it the link is degraded.', { minimum: 0, maximum: 0.5, default: 0.05 }),
-    abort: fraction('Above it the link is quarantined.', { minimum: 0, maximum: 0.5, default: 0.11 }),
-  }),
-}, { additionalProperties: false, description: 'A QKD link that ends at this KME.' })
 
 const rateLimit = (description: string) => integer(description, { minimum: 0, maximum: 1_000_000_000_000, default: 0, unit: 'per second' })
 

@@ -5,7 +5,8 @@
 import { Type, type Static, type TLiteral, type TOptional, type TUnion } from '@sinclair/typebox'
 import { logLevels, type LogLevel } from '../kernel/log.js'
 import { adminSchema, peerSchema, peeringSchema, restSchema } from './schema-network.js'
-import { linkSchema, localPoolSchema, policySchema, poolsSchema, rateLimitsSchema, saeSchema } from './schema-keys.js'
+import { localPoolSchema, policySchema, poolsSchema, rateLimitsSchema, saeSchema } from './schema-keys.js'
+import { linkSchema } from './schema-links.js'
 import { choice, entity, flag, group, integer, list, path } from './setting.js'
 
 const gib = 1_073_741_824

@@ -1,14 +1,15 @@
 import { fromCallback } from 'xstate'
 import type { DeviceCommand, DeviceReport } from '../../machines/device.js'
 import { KmeError } from '../kernel/errors.js'
-import type { RingListener, RingSource } from './ring-source.js'
+import type { DeviceSource } from './adapter.js'
+import type { RingListener } from './ring-source.js'
 
-/** Opens the source of one device, with the store's names already remembered. Throws what `RingSource` throws. */
-export type OpenSource = (device: string) => RingSource
+/** Opens the source of one device, with the store's names already remembered. Throws what its adapter throws. */
+export type OpenSource = (device: string) => DeviceSource
 /** Everything of the listener but the reports, which go to the machine. */
 export type DeviceOutlet = Omit<RingListener, 'report'> & {
   /** The source that is open now, or undefined: for `view`, `resume` and metrics. */
-  opened (source: RingSource | undefined): void
+  opened (source: DeviceSource | undefined): void
 }
 
 const messageOf = (error: unknown): string => error instanceof Error ? error.message : String(error)
@@ -20,7 +21,7 @@ const isRingFault = (error: unknown): boolean => error instanceof Error && 'code
  */
 export const createRingActor = (open: OpenSource, outlet: DeviceOutlet) =>
   fromCallback<DeviceCommand, { device: string }>(({ input, sendBack, receive }) => {
-    let source: RingSource | undefined
+    let source: DeviceSource | undefined
     const close = (): void => {
       source?.close()
       if (source !== undefined) outlet.opened(undefined)

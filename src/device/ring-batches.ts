@@ -1,9 +1,15 @@
 import { invariant } from '../kernel/errors.js'
 import { DRAIN_RECORDS_MAX, META_NUMBERS, RECORD_STRIDE } from './native.js'
 
+/** Up to which of its frames a device is told that everything is done with: epoch (low half) and sequence. */
+export interface DurableMark { readonly epoch: number, readonly sequence: number }
+
 /** Sealed records of one drain: record i is at records[i * RECORD_STRIDE], meta[i * META_NUMBERS] is its length. */
 export interface RingBatch {
+  /** 0: the drain took frames, but none to store (repeats, refusals). */
   readonly count: number
+  /** What the device is told by `acknowledge`: must be durable first, so that a store can see later that it is an old copy. */
+  readonly mark: DurableMark
   /** Ciphertext behind 64-byte record headers. Borrowed until `acknowledge`. */
   readonly records: Uint8Array
   readonly meta: Uint32Array
@@ -14,7 +20,7 @@ export interface RingBatch {
 interface Buffers { readonly records: Uint8Array, readonly meta: Uint32Array }
 interface Ticket { readonly number: number, done: boolean }
 
-/** Tickets of batches without records (repeats, refusals) that may wait behind one that is being stored. */
+/** Batches that are durable but wait for an earlier one. */
 const TICKETS_MAX = 48
 
 /**
@@ -46,19 +52,13 @@ export class RingBatches {
   /** The drain took nothing. */
   giveBack (buffers: Buffers): void { this.free.push(buffers) }
 
-  /** The drain took frames, none of which is to be stored. */
-  settle (buffers: Buffers, ticket: number): void {
-    this.free.push(buffers)
-    this.tickets.push({ number: ticket, done: true })
-    this.advance()
-  }
-
   /** The drain wrote `count` records. */
-  issue (buffers: Buffers, count: number, ticket: number): RingBatch {
+  issue (buffers: Buffers, count: number, ticket: number, mark: DurableMark): RingBatch {
     const mine: Ticket = { number: ticket, done: false }
     this.tickets.push(mine)
     return {
       count,
+      mark,
       records: buffers.records,
       meta: buffers.meta,
       acknowledge: () => {

@@ -1,4 +1,5 @@
 import { QUARANTINES, INCIDENT_BYTES } from './native.js'
+import type { DurableMark } from './ring-batches.js'
 
 /** Why a link is quarantined (native/ingest.h). */
 export type QuarantineReason = Exclude<typeof QUARANTINES[number], ''>
@@ -32,6 +33,8 @@ export type RingNotice =
   | { readonly type: 'watermark', readonly level: number }
   /** `aborted`: what is stored of that device block is void. */
   | { readonly type: 'incident', readonly incident: Incident }
+  /** The device, or a ring file that outlived us, knows that this KME had this much: a store that has less is an old copy. */
+  | { readonly type: 'witness', readonly mark: DurableMark }
   /** More incidents than could be kept: so many since the last such notice. */
   | { readonly type: 'incidents-lost', readonly count: number }
 

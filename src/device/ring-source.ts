@@ -2,9 +2,9 @@ import type { DeviceReport } from '../../machines/device.js'
 import type { Cancel, Clock } from '../kernel/time.js'
 import {
   DRAIN, DRAIN_NUMBERS, INCIDENT_BYTES, QUARANTINES, RING_FAULTS, SIDE_STATE, TICK, TICK_NUMBERS,
-  type NativeAddon, type NativeRingConsumer, type NativeVault, type RingOptions, type SealerHandle,
+  type NativeAddon, type NativeRingConsumer, type NativeVault, type RingOptions, type RingShare, type SealerHandle,
 } from './native.js'
-import { RingBatches, type RingBatch } from './ring-batches.js'
+import { RingBatches, type DurableMark, type RingBatch } from './ring-batches.js'
 import { readIncidents, type RingNotice } from './ring-notices.js'
 
 /** Under what the next frames are sealed: the sealer of the pool's present hour. */
@@ -23,6 +23,12 @@ export interface RingSourceOptions {
   readonly gatherMs?: number
   /** Silence of the device that counts as stalled. Default 3000. */
   readonly stalledMs?: number
+  /** The ring has no bell and is looked at each 5 ms. Default: it is a device's memory. */
+  readonly polled?: boolean
+  /** Why no device is there, for its alert. Default: nobody is connected to the ring's path. */
+  readonly absence?: () => string
+  /** Something became durable and the ring says so: for the adapter that writes into a private ring. */
+  readonly onDurable?: () => void
 }
 
 export interface RingListener {
@@ -69,27 +75,38 @@ export class RingSource {
   private incidentsLost = 0
   private quarantineTold = 0
   private framesTold = false
+  private witness: DurableMark = { epoch: 0, sequence: 0 }
   private state: RingState = 'detached'
 
   /** @throws errors with code `RING_INVALID` (what, where, what to do). */
   constructor (private readonly options: RingSourceOptions) {
     this.consumer = options.addon.openRingConsumer(options.vault, options.ring)
-    this.batches = new RingBatches(options.batchesMax ?? 4, (ticket) => { if (!this.closed) this.consumer.acknowledge(ticket) }, () => { this.plan() })
+    this.batches = new RingBatches(options.batchesMax ?? 4, (ticket) => { this.acknowledge(ticket) }, () => { this.plan() })
   }
+
+  private acknowledge (ticket: number): void {
+    if (this.closed) return
+    this.consumer.acknowledge(ticket)
+    this.options.onDurable?.()
+  }
+
+  /** Descriptors for a producer of this process: `kind: 'private'`. */
+  share (): RingShare { return this.consumer.share() }
 
   /** A record that the store holds or has finished, by its 64-byte header, oldest first; before `start`. */
   remember (recordHeader: Uint8Array): void { this.consumer.remember(recordHeader) }
 
   start (listener: RingListener): void {
     this.listener = listener
+    this.tellWitness(listener)
     this.consumer.start(() => { this.onBell() })
     this.tick()
     if (this.state === 'detached') this.tellAbsent(listener)
-    if (this.options.ring.kind === 'device') this.poll()
+    if (this.options.polled ?? this.options.ring.kind === 'device') this.poll()
     this.plan()
   }
 
-  /** Ends a quarantine: an operator's decision. */
+  /** Ends a quarantine: an operator's decision. What waits in the ring is discarded. */
   resume (): void {
     this.consumer.resume()
     this.status[DRAIN.quarantine] = this.quarantineTold = 0
@@ -109,6 +126,7 @@ export class RingSource {
   counters (): Record<string, number> { return this.consumer.counters() }
   /** What the region and the last frame's header say. */
   header (): Record<string, number> { return this.consumer.header() }
+  recentHeaders (out: Uint8Array): number { return this.consumer.recentHeaders(out) }
 
   /** Batches under way may still be stored; their acknowledgement does nothing. */
   close (): void {
@@ -146,8 +164,8 @@ export class RingSource {
     this.lastPumpMs = this.options.clock.monoMs()
     const taken = count + status[DRAIN.repeats]! + status[DRAIN.refused]!
     this.tellProgress(listener, taken)
-    if (count > 0) listener.batch(this.batches.issue(buffers, count, status[DRAIN.ticket]!))
-    else if (taken > 0) this.batches.settle(buffers, status[DRAIN.ticket]!)
+    const mark = { epoch: status[DRAIN.epoch]!, sequence: status[DRAIN.sequenceLow]! + status[DRAIN.sequenceHigh]! * 2 ** 32 }
+    if (taken > 0) listener.batch(this.batches.issue(buffers, count, status[DRAIN.ticket]!, mark))
     else this.batches.giveBack(buffers)
     this.tellStops(listener)
     if (status[DRAIN.more] !== 0) this.plan()
@@ -205,7 +223,7 @@ export class RingSource {
   private tick (): void {
     if (this.closed) return
     this.consumer.tick(this.health)
-    if (this.listener !== undefined) this.follow(this.listener)
+    if (this.listener !== undefined) { this.tellWitness(this.listener); this.follow(this.listener) }
     if (this.closed) return // A listener may close the source that tells it.
     this.stopTicking = this.options.clock.after(TICK_MS, () => { this.tick() })
     // A device that writes but rings no bell, or rings it badly, is served twice a second.
@@ -238,7 +256,19 @@ export class RingSource {
   }
 
   private tellAbsent (listener: RingListener): void {
-    this.tell(listener, { type: 'device.absent', reason: `no device is connected to ${this.options.ring.path}` })
+    this.tell(listener, { type: 'device.absent', reason: this.options.absence?.() ?? `no device is connected to ${this.options.ring.path}` })
+  }
+
+  // Before the first drain the region's own mark stands there, from a former start if it is a file; later it is ours.
+  private tellWitness (listener: RingListener): void {
+    const at = this.consumer.header()
+    const told = (epoch: number, sequence: number): void => {
+      if (sequence === 0 || (epoch === this.witness.epoch && sequence === this.witness.sequence)) return
+      this.witness = { epoch, sequence }
+      listener.notice({ type: 'witness', mark: this.witness })
+    }
+    if (!this.flowing && this.lastPumpMs === -Infinity) told(at['durableEpoch']!, at['durableSequence']!)
+    told(at['witnessEpoch']!, at['witnessSequence']!)
   }
 
   private epoch (): string { return String(this.header()['epoch'] ?? 0) }

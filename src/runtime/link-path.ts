@@ -1,15 +1,16 @@
 import type { LinkReport, QuarantineCause } from '../../machines/link.js'
 import type { Config } from '../config/schema.js'
 import type { DeviceOutlet, OpenSource } from '../device/ring-actor.js'
-import type { RingBatch } from '../device/ring-batches.js'
+import type { DeviceSource } from '../device/adapter.js'
+import type { DurableMark, RingBatch } from '../device/ring-batches.js'
 import type { RingNotice } from '../device/ring-notices.js'
-import { RingSource } from '../device/ring-source.js'
 import { META_NUMBERS } from '../device/native.js'
 import type { Log } from '../kernel/log.js'
 import type { Cancel, Clock } from '../kernel/time.js'
-import { framesOfLink, getRow, putRow, tableOf } from '../pool/rows.js'
+import { framesOfLink, getRow, putRow, tableOf, type FrameRef } from '../pool/rows.js'
 import type { KvKey } from '../store/kv.js'
 import type { Keyspace } from './keyspace.js'
+import { openDevice } from './link-adapters.js'
 import type { LinkPort } from './link-shell.js'
 
 type LinkConfig = Config['links'][number]
@@ -18,8 +19,25 @@ const HEADER_BYTES = 64
 const RETRY_MS = 20
 const QBER_UNKNOWN = 0xffff_ffff
 const QBER_MS = 250
+const FULL_MS = 500
 
 const admissionKey = (link: number): KvKey => ['admission', link]
+/** Up to which of its frames the device was told, or is about to be told, that they are durable here. */
+const durableKey = (link: number): KvKey => ['durable', link]
+
+/** Whether `a` is a later mark than `b`: epochs in serial arithmetic of 32 bits (RFC 1982). */
+const isLater = (a: DurableMark, b: DurableMark): boolean =>
+  a.epoch === b.epoch ? a.sequence > b.sequence : ((a.epoch - b.epoch) | 0) > 0
+
+export interface LinkPathDeps {
+  readonly link: LinkConfig
+  readonly keyspace: Keyspace
+  readonly clock: Clock
+  readonly log: Log
+  /** This KME: the one with the lower ID proposes. */
+  readonly self: string
+  readonly stateFolder: string
+}
 
 /**
  * The way of one link's bits: sealed batches from its ring into its pool's store, and back the word that they are durable.
@@ -27,18 +45,30 @@ const admissionKey = (link: number): KvKey => ['admission', link]
  * quarantine batches are dropped: their bits never become key.
  */
 export class LinkPath implements LinkPort {
-  source: RingSource | undefined
+  source: DeviceSource | undefined
   private reporter: ((event: LinkReport) => void) | undefined
   private cause: QuarantineCause | ''
   private readonly waiting: RingBatch[] = []
   private retrying = false
   private qberMs = -Infinity
+  private fullMs = -Infinity
+  private durable: DurableMark | undefined
+  private readonly link: LinkConfig
+  private readonly keyspace: Keyspace
+  private readonly clock: Clock
+  private readonly log: Log
   lastQber: number | null = null
   droppedFrames = 0
   bytesTaken = 0
 
-  constructor (private readonly link: LinkConfig, private readonly keyspace: Keyspace, private readonly clock: Clock, private readonly log: Log) {
+  constructor (private readonly deps: LinkPathDeps) {
+    const { link, keyspace } = deps
+    this.link = link
+    this.keyspace = keyspace
+    this.clock = deps.clock
+    this.log = deps.log
     this.cause = getRow<{ cause: QuarantineCause | '' }>(keyspace.now.store.kv, admissionKey(link.id))?.cause ?? ''
+    this.durable = getRow<DurableMark>(keyspace.now.store.kv, durableKey(link.id))
   }
 
   /** Why the link was in quarantine when this start began, for its machine. */
@@ -52,18 +82,24 @@ export class LinkPath implements LinkPort {
   // --- the device ---------------------------------------------------------------------------------------------------
 
   readonly open: OpenSource = () => {
-    const { ring } = this.link
-    const source = new RingSource({
-      addon: this.keyspace.addon, vault: this.keyspace.vault, clock: this.clock,
-      ring: { path: ring.path, fingerprintKey: this.fingerprintKey(), linkId: this.link.id, slots: ring.slots, ...(ring.macKeyFile === undefined ? {} : { macKeyPath: ring.macKeyFile }) },
+    const { deps, link, keyspace } = this
+    const source = openDevice(link, {
+      addon: keyspace.addon, vault: keyspace.vault, clock: deps.clock, log: deps.log.child('device'), linkId: link.id,
+      fingerprintKey: this.fingerprintKey(), stateFolder: deps.stateFolder, proposes: deps.self < link.peer,
       sealing: () => {
-        const { sealer, slot } = this.keyspace.now.store.keys.sealer(this.link.peer)
+        const { sealer, slot } = keyspace.now.store.keys.sealer(link.peer)
         return { sealer, keySlot: slot }
       },
     })
-    this.rememberNames(source)
+    try { this.rememberNames(source) } catch (error) {
+      source.close()
+      throw error
+    }
     return source
   }
+
+  /** The other KME proposed frames that this end lacks: a device that gives key by its name is asked for them. */
+  want (frames: readonly FrameRef[]): void { if (this.cause === '') this.source?.want?.(frames) }
 
   /** The same over restarts of one store; tells nothing of the master key. */
   private fingerprintKey (): Uint8Array {
@@ -72,7 +108,7 @@ export class LinkPath implements LinkPort {
   }
 
   /** Names and fingerprints of finished and of stored frames, oldest first: a frame is taken once (device.md 5.5). */
-  private rememberNames (source: RingSource): void {
+  private rememberNames (source: DeviceSource): void {
     const { kv } = this.keyspace.now.store
     for (const { value } of kv.range(tableOf('tomb', this.link.peer))) {
       for (let at = 0; at + HEADER_BYTES <= value.length; at += HEADER_BYTES) source.remember(value.subarray(at, at + HEADER_BYTES))
@@ -89,9 +125,17 @@ export class LinkPath implements LinkPort {
   private pump (): void {
     while (this.waiting.length > 0) {
       if (!this.keyspace.isOpen) return
-      if (this.cause === '' && (this.keyspace.full || !this.pool.hungry)) { this.retryLater(); return }
+      if (this.cause === '' && (this.keyspace.full || !this.pool.hungry)) { this.tellFull(); this.retryLater(); return }
       this.store(this.waiting.shift()!)
     }
+  }
+
+  /** Frames come, but nothing is to be agreed on: that is no silence of the link. */
+  private tellFull (): void {
+    const now = this.clock.monoMs()
+    if (now - this.fullMs < FULL_MS || this.keyspace.full) return
+    this.fullMs = now
+    this.reporter?.({ type: 'link.full' })
   }
 
   private retryLater (): void {
@@ -101,15 +145,16 @@ export class LinkPath implements LinkPort {
   }
 
   private store (batch: RingBatch): void {
-    this.tellQber(batch)
-    if (this.cause !== '') {
-      this.droppedFrames += batch.count
-      batch.acknowledge()
-      return
+    if (batch.count > 0) this.tellQber(batch)
+    if (this.cause !== '') this.droppedFrames += batch.count
+    else if (batch.count > 0) {
+      for (let i = 0; i < batch.count; i++) this.bytesTaken += batch.meta[i * META_NUMBERS + 1]!
+      this.pool.ingest(batch.records, batch.meta, batch.count)
     }
-    for (let i = 0; i < batch.count; i++) this.bytesTaken += batch.meta[i * META_NUMBERS + 1]!
-    this.pool.ingest(batch.records, batch.meta, batch.count)
     const { kv } = this.keyspace.now.store
+    // On disk before the device hears of it: a device that knows more than the store shows that the store is an old copy.
+    this.durable = { ...batch.mark }
+    kv.transact((tx) => { putRow(tx, durableKey(this.link.id), batch.mark) })
     kv.flushed().then(() => { batch.acknowledge() }, (error: unknown) => { this.keyspace.fail(error) })
   }
 
@@ -126,6 +171,7 @@ export class LinkPath implements LinkPort {
     const link = this.link.id
     if (notice.type === 'quarantined') this.reporter?.({ type: 'link.integrity', cause: notice.reason })
     else if (notice.type === 'watermark') this.log.warn('ring fills', { link, quarters: notice.level })
+    else if (notice.type === 'witness') this.onWitness(notice.mark)
     else if (notice.type === 'incidents-lost') this.log.warn('more incidents than could be kept', { link, count: notice.count })
     else this.onIncident(notice.incident)
   }
@@ -133,9 +179,47 @@ export class LinkPath implements LinkPort {
   private onIncident (incident: Extract<RingNotice, { type: 'incident' }>['incident']): void {
     const { kind, detail, deviceBlock, offset, epoch } = incident
     this.log.warn('frame incident', { link: this.link.id, kind, detail, deviceBlock, offset, epoch })
-    if (kind !== 'aborted') return
-    const known = this.pool.revoke(this.link.id, deviceBlock)
-    this.log.security({ category: 'device', severity: known > 0 ? 'critical' : 'high', event: 'device.compromised', subject: `link ${this.link.id}`, outcome: 'detected', fields: { deviceBlock, blocksTouched: known } })
+    if (kind === 'aborted') this.onCompromised(deviceBlock)
+  }
+
+  /** The device takes a key block back. Bits of it that left already cannot be recalled: that is an incident, with a record. */
+  private onCompromised (deviceBlock: string): void {
+    const { link, keyspace } = this
+    const left = this.hasLeft(deviceBlock)
+    const touched = this.pool.revoke(link.id, deviceBlock)
+    this.log.security({
+      category: 'device', severity: left ? 'critical' : 'high', event: 'device.compromised', subject: `link ${link.id}`, outcome: 'detected', fields: { deviceBlock, blocksTouched: touched, delivered: left },
+    })
+    keyspace.now.audit.record({ kind: 'security', caller: '', other: `compromised link/${link.id} ${deviceBlock} ${left ? 'delivered' : 'not delivered'}`, association: 0, block: 0, place: 0, sizeBytes: 0, number: touched })
+    keyspace.now.audit.flush()
+    this.reporter?.({ type: 'link.compromised', deviceBlock, delivered: left })
+  }
+
+  /** Whether keys, pads or ID keys may have been made of it: bits that were spent, or frames that are finished. */
+  private hasLeft (deviceBlock: string): boolean {
+    const { core } = this.pool
+    const holds = (number: number): boolean => core.framesOf(number).some((f) => f.link === this.link.id && f.id === deviceBlock)
+    for (const b of core.blocks.values()) if ((b.spent > 0 || b.index > 0 || b.state === 'closed' || b.purpose !== 'app') && holds(b.number)) return true
+    const id = Buffer.from(deviceBlock, 'hex')
+    for (const { value } of this.keyspace.now.store.kv.range(tableOf('tomb', this.link.peer))) {
+      for (let at = 0; at + HEADER_BYTES <= value.length; at += HEADER_BYTES) if (id.equals(value.subarray(at + 8, at + 24))) return true
+    }
+    return false
+  }
+
+  /**
+   * Design, "Copies": a store behind its ring's durable sequence is an old copy, and its stock of this link may be spent: it is
+   * void on both sides. A store that never took from this device has nothing of it.
+   */
+  private onWitness (mark: DurableMark): void {
+    const { durable } = this
+    if (durable === undefined || !isLater(mark, durable) || !this.keyspace.isOpen) return
+    // From here on this is known: the next life of the store must not find it anew.
+    this.durable = { ...mark }
+    this.keyspace.now.store.kv.transact((tx) => { putRow(tx, durableKey(this.link.id), mark) })
+    const reason = `the device of link ${this.link.id} knows that its frame ${mark.sequence} of epoch ${mark.epoch} was stored here, but the store ends at ${durable.sequence} of epoch ${durable.epoch}: it was put back to an older state`
+    this.pool.rolledBack(reason)
+    this.pool.core.channel?.close(reason) // The next hello tells the peer.
   }
 
   // --- the link's machine ---------------------------------------------------------------------------------------------

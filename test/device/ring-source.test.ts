@@ -5,7 +5,7 @@ import { createActor } from 'xstate'
 import { deviceMachine } from '../../machines/device.js'
 import { RingBatches } from '../../src/device/ring-batches.js'
 import { createRingActor } from '../../src/device/ring-actor.js'
-import type { RingSource } from '../../src/device/ring-source.js'
+import type { DeviceSource } from '../../src/device/adapter.js'
 import { addon, bench, folder, frameHeader, LINK, payload, plan, until } from '../native/ring-support.js'
 import { Listener } from './source-support.js'
 
@@ -15,13 +15,15 @@ t.test('batches are acknowledged to the device in order, whatever the order of t
   const batches = new RingBatches(3, (ticket) => { told.push(ticket) }, () => { freed += 1 })
   const [a, b, c] = [batches.borrow()!, batches.borrow()!, batches.borrow()!]
   t.equal(batches.borrow(), undefined, 'the bound holds')
-  const one = batches.issue(a, 1, 10), two = batches.issue(b, 1, 11)
-  batches.settle(c, 12)
+  const mark = { epoch: 1, sequence: 7 }
+  const one = batches.issue(a, 1, 10, mark), two = batches.issue(b, 1, 11, mark), bare = batches.issue(c, 0, 12, mark)
+  t.same(bare.mark, mark)
+  bare.acknowledge()
   two.acknowledge()
   t.same(told, [], 'the first is not durable yet')
   one.acknowledge()
   t.same(told, [12])
-  t.same([freed, batches.inFlight], [2, 0])
+  t.same([freed, batches.inFlight], [3, 0])
   t.throws(() => { one.acknowledge() }, /once/)
 })
 
@@ -81,8 +83,10 @@ t.test('a quarantine is told once, holds the ring, and ends by resume', async (t
   t.equal(listener.frames.size, 1)
   t.equal(listener.source.view().quarantine, 'other-bytes')
   listener.source.resume()
+  producer.publish(frameHeader(4, 0), payload(4))
   await until(() => listener.frames.size === 2, 'it goes on')
-  producer.publish(frameHeader(3, 0), payload(3))
+  t.equal(listener.source.counters()['discardedFrames'], 1, 'what waited is gone')
+  producer.publish(frameHeader(3, 0), payload(4))
   await until(() => listener.kinds().filter((kind) => kind === 'quarantined').length === 2, 'the next one is told too')
   t.same(listener.kinds(), ['other-bytes', 'quarantined', 'replay', 'quarantined'])
   producer.close()
@@ -100,7 +104,7 @@ t.test('memory without a bell is polled', async (t) => {
 
 t.test('the device machine drives a ring: attached, running, a fault closes and opens it anew', async (t) => {
   const path = join(folder(t), 'r'), parts = bench()
-  let opened: RingSource | undefined, opens = 0
+  let opened: DeviceSource | undefined, opens = 0
   const ring = createRingActor(() => {
     opens += 1
     return new Listener(t, parts, { path, slots: 64, kind: 'file' }).source

@@ -14,12 +14,14 @@ const good = qber(0.02), between = qber(0.047), warn = qber(0.06), abort = qber(
 const replay = { type: 'link.integrity', cause: 'replay' }
 const release = { type: 'link.release' }
 const quarantine = { type: 'link.quarantine' }
+const full = { type: 'link.full' }
+const compromised = { type: 'link.compromised', deviceBlock: 'ab', delivered: true }
 const stop = { type: 'stop' }
 const effectsDie = { type: 'xstate.error.actor.effects', error: new Error('boom') }
 const up = [deviceUp, peerUp, confirmed]
 
 const columns = {
-  deviceUp, deviceDown, peerUp, peerDown, confirmed, mismatch, good, between, warn, abort, replay, release, quarantine, stop, effectsDie, wait120s: 120_000,
+  deviceUp, deviceDown, peerUp, peerDown, confirmed, mismatch, good, between, warn, abort, replay, full, compromised, release, quarantine, stop, effectsDie, wait120s: 120_000,
 }
 const paths = {
   down: [], synchronising: [deviceUp, peerUp], up, degraded: [...up, warn], quarantined: [...up, replay],
@@ -31,15 +33,15 @@ t.test('link: every state with every event', async t => {
   checkTable(t, {
     ...bench, columns, paths, passing: ['deciding'],
     rows: {
-      //               devUp devDown peerUp peerDown confirmed mismatch good between warn abort replay release    quarantine stop   effectsDie wait
-      down:          `. .    . .    . .  . . . .    ${q} .          ${q} stopped failed .`,
-      synchronising: `. down . down up . . . . ${q} ${q} .          ${q} stopped failed .`,
-      up:            `. down . down . .  . . degraded ${q} ${q} .   ${q} stopped failed .`,
-      degraded:      `. down . down . .  up . . ${q} ${q} .         ${q} stopped failed .`,
-      quarantined:   `. .    . .    . .  . . . .    .    recovering .    stopped failed .`,
-      recovering:    `. .    . .    . ${q} . . ${q} ${q} ${q} .     ${q} stopped failed .`,
-      stopped:       '. .    . .    . .  . . . .    .    .          .    .       .      .',
-      failed:        '. .    . .    . .  . . . .    .    .          .    .       .      .',
+      //               devUp devDown peerUp peerDown confirmed mismatch good between warn abort replay full compromised release    quarantine stop   effectsDie wait
+      down:          `. .    . .    . .  . . . .    ${q} . . .          ${q} stopped failed .`,
+      synchronising: `. down . down up . . . . ${q} ${q} up . .          ${q} stopped failed .`,
+      up:            `. down . down . .  . . degraded ${q} ${q} . . .   ${q} stopped failed .`,
+      degraded:      `. down . down . .  up . . ${q} ${q} . . .         ${q} stopped failed .`,
+      quarantined:   `. .    . .    . .  . . . .    .    . . recovering .    stopped failed .`,
+      recovering:    `. .    . .    . ${q} . . ${q} ${q} ${q} . . .     ${q} stopped failed .`,
+      stopped:       '. .    . .    . .  . . . .    .    . . .          .    .       .      .',
+      failed:        '. .    . .    . .  . . . .    .    . . .          .    .       .      .',
     },
   })
 })
@@ -86,7 +88,23 @@ t.test('probation: three confirmed blocks end it, one mismatch ends it badly', a
 t.test('admission is withdrawn with its cause and given back at release', async t => {
   const r = run(bench, ...up, replay, release)
   t.same(r.commands, ['link.admission {"admit":false,"cause":"replay"}', 'link.admission {"admit":true}'])
-  t.same(r.emitted.filter((e) => e !== '-link.down' && e !== '-link.silent'), ['security:link.quarantined', '+link.quarantined', '-link.quarantined'])
+  t.same(r.emitted.filter((e) => e !== '-link.down' && e !== '-link.silent' && e !== '-device.compromised'), ['security:link.quarantined', '+link.quarantined', '-link.quarantined'])
+})
+
+t.test('a key block that the device takes back is an alert until an operator has seen it', async t => {
+  const r = run(bench, ...up, compromised)
+  t.equal(r.state(), 'up')
+  t.ok(r.emitted.includes('+device.compromised'))
+  t.notOk(r.emitted.includes('-device.compromised'))
+  r.play(release)
+  t.ok(r.emitted.includes('-device.compromised'))
+})
+
+t.test('a link whose pool is full comes up after a cut without a new block', async t => {
+  const r = run(bench, ...up, deviceDown, deviceUp)
+  t.equal(r.state(), 'synchronising')
+  r.play(full)
+  t.equal(r.state(), 'up')
 })
 
 t.test('a quarantine outlives a restart', async t => {

@@ -69,6 +69,9 @@ t.test('a name is taken once: same bytes repeat, other bytes quarantine, nothing
   t.equal(done.records.length, 1)
   t.equal(reader.drain().records.length, 0)
   reader.consumer.resume()
+  t.equal(reader.drain().records.length, 0, 'what waited behind it is discarded')
+  t.equal(reader.consumer.counters()['discardedFrames'], 1)
+  producer.publish(frameHeader(3, 0), payload(4))
   t.equal(reader.drain().records.length, 1)
 })
 

@@ -32,7 +32,7 @@ export class Network {
   startDevice (rateBps: number): void {
     if (this.isStopping) return
     const { folder, env, configs } = this.prepared
-    const ring = (site: 'a' | 'b'): string => configs[site].links.find(({ id }) => id === linkId)?.ring.path ?? join(folder, `kme-${site}-ring.sock`)
+    const ring = (site: 'a' | 'b'): string => configs[site].links.find(({ id }) => id === linkId)?.ring?.path ?? join(folder, `kme-${site}-ring.sock`)
     this.add(new Child({
       name: 'device', folder, env,
       args: [

@@ -1,0 +1,42 @@
+import type { NextBlock } from './agreement.js'
+import type { PoolCore } from './core.js'
+import type { Epochs } from './epochs.js'
+import type { Pads } from './pads.js'
+
+const AUTH_FRAMES = 4
+const APP_FRAMES = 16
+const FIRST_PADS_BYTES = 512
+const FIRST_APP_BLOCKS = 4
+
+export interface NextBlockDeps {
+  readonly core: PoolCore
+  readonly epochs: Epochs
+  readonly pads: Pads
+  /** Whether messages of this pool need pads; TLS authenticates those of a relayed pool. */
+  readonly padded: boolean
+  /** Blocks opened lately by either side. */
+  readonly use: () => { readonly mine: number, readonly theirs: number }
+}
+
+/**
+ * What the proposer's next block is for (design 3.2, 6): first an ID epoch, then both reserves, then keys by use. A slow link
+ * would fill its reserves for minutes: so a first stock of keys comes before all but the first pads.
+ */
+export const nextBlock = ({ core, epochs, pads, padded, use }: NextBlockDeps): NextBlock | undefined => {
+  if (core.meta.suspended !== '') return undefined
+  if (epochs.due()) return { owner: 'mine', purpose: 'id', epoch: epochs.next(), framesMax: 1 }
+  const epoch = epochs.current?.epoch
+  const { unopened } = core.tally
+  const reserve = core.deps.limits.authReserveBytes
+  const isYoung = epoch !== undefined && unopened.mine + unopened.theirs < FIRST_APP_BLOCKS
+  for (const owner of padded ? ['mine', 'theirs'] as const : []) {
+    if (pads.left(owner) < (isYoung ? Math.min(FIRST_PADS_BYTES, reserve) : reserve)) return { owner, purpose: 'auth', epoch: epoch ?? 0, framesMax: AUTH_FRAMES }
+  }
+  return epoch === undefined ? undefined : { owner: poorer(unopened, use()), purpose: 'app', epoch, framesMax: APP_FRAMES }
+}
+
+/** The side whose unopened stock is the smaller for its use. */
+const poorer = (unopened: { mine: number, theirs: number }, use: { mine: number, theirs: number }): 'mine' | 'theirs' => {
+  const share = Math.min(0.9, Math.max(0.1, (use.mine + 1) / (use.mine + use.theirs + 2)))
+  return unopened.mine * (1 - share) <= unopened.theirs * share ? 'mine' : 'theirs'
+}
