@@ -134,7 +134,10 @@ export class Kme {
     let path = this.links.get(id)
     if (path === undefined) {
       const config = this.o.config.links.find((l) => l.id === id)!
-      this.links.set(id, path = new LinkPath(config, this.keyspace, this.o.clock, this.o.logs.log('link')))
+      this.links.set(id, path = new LinkPath({
+        link: config, keyspace: this.keyspace, clock: this.o.clock, log: this.o.logs.log('link'), self: this.o.config.kme.id,
+        stateFolder: this.o.config.folders.state,
+      }))
     }
     return path
   }
@@ -151,6 +154,7 @@ export class Kme {
   private onPoolEvent (kme: string, event: PoolEvent): void {
     if (event.type === 'link.mismatch') this.links.get(event.link)?.tell({ type: 'link.mismatch' })
     else if (event.type === 'link.confirmed') this.links.get(event.link)?.tell({ type: 'link.confirmed' })
+    else if (event.type === 'frames.wanted') this.links.get(event.link)?.want(event.frames)
     else if (event.type === 'store.rolledBack') this.onRolledBack(event.reason)
     else this.pools.get(kme)?.told(event)
   }
