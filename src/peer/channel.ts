@@ -76,12 +76,12 @@ export class Channel implements PeerChannel {
     invariant(name !== 'hello', 'only the channel says hello')
     if (this.#state !== 'ready') return this.#unsent('closed')
     const bytes = packBody(name, body)
-    const total = frameBytes({ source: this.#o.self, destination: this.remote, bodyBytes: bytes.length, tagged: kind.tagged })
+    const total = frameBytes({ source: this.#o.self, destination: this.remote, bodyBytes: bytes.length, tagged: this.#isTagged(kind) })
     const { bufferedBytes } = this.#o.link.transport
     // One frame always fits, or a bound below the largest frame would block for ever.
     if (bufferedBytes > 0 && bufferedBytes + total > this.#o.sendQueueBytesMax) return this.#full()
-    const ticket = kind.tagged ? this.#ticket(kind.vital) : undefined
-    if (kind.tagged && ticket === undefined) return this.#unsent('no-pad')
+    const ticket = this.#isTagged(kind) ? this.#ticket(kind.vital) : undefined
+    if (this.#isTagged(kind) && ticket === undefined) return this.#unsent('no-pad')
     return this.#write(kind, bytes, ticket) === undefined ? this.#full() : 'sent'
   }
 
@@ -144,7 +144,7 @@ export class Channel implements PeerChannel {
   #accept (bytes: Uint8Array): void {
     const frame = parseFrame(bytes, this.#o.link.version)
     const kind = this.#checkHeader(frame.header)
-    const body = kind.tagged ? this.#authenticated(bytes, frame) : bytes.subarray(frame.bodyAt, frame.tagAt)
+    const body = this.#isTagged(kind) ? this.#authenticated(bytes, frame) : bytes.subarray(frame.bodyAt, frame.tagAt)
     this.#received++
     const decoded = unpackBody(kind.name, body)
     this.#o.counters.received[kind.name]++
@@ -161,7 +161,7 @@ export class Channel implements PeerChannel {
     if (header.number <= this.#received) throw new Refusal('replayed', `frame number ${header.number} after ${this.#received}`)
     if (header.number !== this.#received + 1) throw new Refusal('gap', `frame number ${header.number} after ${this.#received}`)
     const kind = kindOfCode(header.type)
-    if (kind.tagged !== header.tagged) throw new Refusal('malformed', `a message ${kind.name} ${kind.tagged ? 'without' : 'with'} a tag`)
+    if (this.#isTagged(kind) !== header.tagged) throw new Refusal('malformed', `a message ${kind.name} ${this.#isTagged(kind) ? 'without' : 'with'} a tag`)
     if ((kind.name === 'hello') !== (this.#state === 'open')) throw new Refusal('order', this.#state === 'open' ? `a message ${kind.name} before hello` : 'a second hello')
     if (kind.name !== 'hello' && header.incarnation !== this.#peersIncarnation) throw new Refusal('incarnation', 'the incarnation changed within a connection')
     return kind
@@ -216,7 +216,7 @@ export class Channel implements PeerChannel {
   /** @returns the frame that was sent, or undefined if the transport did not take it: then its number is free again, its pad is not. */
   #write (kind: MessageKind, body: Uint8Array, ticket: FrameTicket | undefined): Uint8Array | undefined {
     const header: FrameHeader = {
-      version: this.#o.link.version, type: kind.code, tagged: kind.tagged, fromAcceptor: this.#isAcceptor, source: this.#o.self,
+      version: this.#o.link.version, type: kind.code, tagged: ticket !== undefined, fromAcceptor: this.#isAcceptor, source: this.#o.self,
       destination: this.remote, incarnation: this.#ownIncarnation, number: this.#sent + 1, bodyBytes: body.length,
       hashKey: ticket?.hashKey ?? noPad, pad: ticket === undefined ? noPad : { block: ticket.pad.block, offset: ticket.pad.offset },
     }
@@ -237,6 +237,8 @@ export class Channel implements PeerChannel {
     this.#o.counters.sentBytes += sentBytes
     return kept
   }
+
+  #isTagged (kind: MessageKind): boolean { return kind.tagged || (this.#tags.isForAll && kind.name !== 'hello') }
 
   #ticket (vital: boolean): FrameTicket | undefined {
     const before = this.#tags.taken

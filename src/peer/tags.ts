@@ -18,6 +18,8 @@ export interface FrameTicket { readonly hashKey: PadRef, readonly pad: PadRef }
  * session (src/peer/control/session-tags.ts). A ticket goes back only to whoever gave it.
  */
 export interface ChannelTags {
+  /** Every message but the hello carries a tag; false: those that want one. A tag that costs nothing need not be spared. */
+  readonly isForAll: boolean
   /** Pieces of 16 bytes taken from our reserve so far. */
   readonly taken: number
   /** What the next tagged frame needs; undefined when there is nothing now. */
@@ -42,6 +44,7 @@ const samePlace = (a: PadRef, b: PadRef): boolean => a.block === b.block && a.of
  * @see Wegman and Carter, "New hash functions and their use in authentication and set equality", 1981
  */
 export class FrameTags implements ChannelTags {
+  readonly isForAll = false
   #own: HeldKey | undefined
   #peers: HeldKey | undefined
   /** Pieces of 16 bytes taken from our reserve so far. */

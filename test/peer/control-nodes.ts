@@ -5,10 +5,11 @@ import type { Clock } from '../../src/kernel/time.js'
 import { createControlPeers, type ControlPeers } from '../../src/peer/control/control.js'
 import { TunnelHub } from '../../src/peer/control/hub.js'
 import { defaultTunnelLimits, type TunnelLimits } from '../../src/peer/control/limits.js'
+import type { Parcel } from '../../src/peer/control/outlet.js'
 import type { EndToEnd, Path } from '../../src/peer/control/ports.js'
 import { defaultPeerLimits, type PeerLimits } from '../../src/peer/limits.js'
 import { createPeerManager, type PeerManager } from '../../src/peer/manager.js'
-import { joinParts } from '../../src/peer/parts.js'
+import { joinParts, type PeerPart } from '../../src/peer/parts.js'
 import type { AuthPads, PadBytes, PadRef, PeerHandler } from '../../src/peer/ports.js'
 import { keepConnected } from '../../src/peer/redial.js'
 import type { PeerEvent } from '../../src/peer/state.js'
@@ -62,6 +63,8 @@ export interface MeshOptions {
   readonly limits?: Partial<PeerLimits>
   readonly tunnels?: Partial<TunnelLimits>
   readonly seed?: number
+  /** A node that lies: sees what a neighbour hands it before its tunnels do, and says what they get instead. */
+  readonly evil?: (id: string, from: string, parcel: Parcel) => readonly Parcel[]
 }
 
 export class Mesh {
@@ -98,7 +101,7 @@ export class Mesh {
     for (const remote of remotes) {
       pads.set(remote, this.#padsOf(id, remote))
       desks.set(remote, new Desk(id, pads.get(remote) as EndlessPads, this.incarnation))
-      handlers.set(remote, joinParts(desks.get(remote) as Desk, [hub.neighbour(remote)]))
+      handlers.set(remote, joinParts(desks.get(remote) as Desk, [this.#honest(id, remote, hub.neighbour(remote))]))
     }
     const shared = { self: id, vault: quickVault, clock, random, log, limits: this.#limits }
     const neighbours = createPeerManager({ ...shared, peers: remotes.map((remote) => ({ id: remote, url: `sim://${remote}` })), handlerFor: (remote) => handlers.get(remote), ...this.network.node(id) })
@@ -152,6 +155,13 @@ export class Mesh {
   open (a: string, b: string): void {
     this.at(a).control.open(b)
     this.at(b).control.open(a)
+  }
+
+  #honest (id: string, remote: string, part: PeerPart): PeerPart {
+    const { evil } = this.o
+    return evil === undefined ? part : {
+      ...part, onMessage: (name, body) => { for (const parcel of evil(id, remote, { name, body } as Parcel)) part.onMessage(parcel.name, parcel.body) },
+    }
   }
 
   stop (): void { for (const node of this.nodes.values()) node.kill() }

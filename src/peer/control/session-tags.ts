@@ -18,6 +18,7 @@ const ticket: FrameTicket = { hashKey: noPad, pad: noPad }
  * @see RFC 2104; RFC 8446, clause 7.5
  */
 export class SessionTags implements ChannelTags {
+  readonly isForAll = true
   readonly taken = 0
   #out: KeyObject | undefined
   #in: KeyObject | undefined
