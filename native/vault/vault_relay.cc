@@ -75,7 +75,7 @@ uint32_t Vault::SealPads(uint32_t sealer, ByteSpan header, std::span<const uint3
 uint32_t Vault::SealXor(uint32_t sealer, ByteSpan header, std::span<const uint32_t> blocks,
                         std::span<const uint32_t> offsets, uint32_t length, OutSpan out) {
   RequireSealable(sealer, header, length, out);
-  Require(blocks.size() >= 2 && blocks.size() <= kXorBlocksMax && offsets.size() == blocks.size(), "2 to 8 shares, each with its offset");
+  Require(blocks.size() >= 1 && blocks.size() <= kXorBlocksMax && offsets.size() == blocks.size(), "1 to 8 shares, each with its offset");
   for (size_t i = 0; i < blocks.size(); ++i) ClaimPad(GetBlock(blocks[i]), offsets[i], length);
   const ScratchGuard payload(scratch().frame, length);
   std::memset(payload.data(), 0, length);

@@ -5,6 +5,7 @@
  */
 import { createRequire } from 'node:module'
 import { KmeError } from '../kernel/errors.js'
+import type { DevicePortOptions, DeviceStreamOptions, NativeDevicePort, NativeDeviceStream } from './pci/native-pci.js'
 
 /** 32 secret bytes in native memory (master, seal key, ID epoch key, hash key, derived key). */
 export type KeyHandle = number & { readonly __handle: 'key' }
@@ -159,7 +160,7 @@ export interface NativeVault {
   laneXor (lane: LaneHandle, block: BlockHandle, offset: number, data: Uint8Array, taken: Uint32Array): void
   /** Last hop: seals `cipher` xor the pads [block, offset, length]… (1 to 8, one after the other) as a new record; the pads are spent. @returns the record's length in `out`. */
   sealPads (sealer: SealerHandle, header: Uint8Array, pads: Uint32Array, cipher: Uint8Array, out: Uint8Array): number
-  /** Joins shares of disjoint paths: seals the xor of `length` bytes of each of 2 to 8 blocks; they are spent. @returns the record's length in `out`. */
+  /** Joins shares of disjoint paths: seals the xor of `length` bytes of each of 1 to 8 blocks; they are spent. @returns the record's length in `out`. */
   sealXor (sealer: SealerHandle, header: Uint8Array, blocks: Uint32Array, offsets: Uint32Array, length: number, out: Uint8Array): number
   /** Wipes everything: arena, keys. Every handle is invalid afterwards. */
   zeroize (): void
@@ -212,6 +213,8 @@ export interface RingOptions {
   readonly kind?: 'memory' | 'file' | 'device' | 'private'
   readonly path: string
   readonly linkId: number
+  /** kind device: the ring of this port, which may have an interrupt, instead of the memory at `path`. */
+  readonly port?: NativeDevicePort
   /** Of a region that is made: a power of two from 8 to 262144. Default 4096 (16 MiB). */
   readonly slots?: number
   /** 32 bytes, the same over restarts; copied. Caller wipes it. */
@@ -312,6 +315,9 @@ export interface NativeAddon {
   openRingProducer (options: RingProducerOptions): NativeRingProducer
   /** `seed`: 32 bytes; without it a fresh one from the system's random source. */
   createFrameSource (seed?: Uint8Array): NativeFrameSource
+  /** Throws errors with code `RING_INVALID`: what, which device, what to do. */
+  openDevicePort (options: DevicePortOptions): NativeDevicePort
+  openDeviceStream (options: DeviceStreamOptions): NativeDeviceStream
 }
 
 let loaded: NativeAddon | undefined

@@ -168,14 +168,16 @@ export const messages = {
   /** Back along the path, to the source of a job: node `at` could not take it on. Its bits are burned at every node that had them. */
   relayFailed: {
     code: 49, tagged: true, vital: false,
-    schema: Type.Object({ job: bytes(16), path: tunnelPath, hop: tunnelHop, share: shareNumber, at: entity, cause: Type.Union(relayFailures.map((f) => Type.Literal(f))) }, { additionalProperties: false }),
+    schema: Type.Object({ job: bytes(16), path: tunnelPath, hop: Type.Integer({ minimum: 0, maximum: 30 }), share: shareNumber, at: entity, cause: Type.Union(relayFailures.map((f) => Type.Literal(f))) }, { additionalProperties: false }),
   },
-  /** End to end only. The destination has all shares of a job; one tag for each, by its last 48 bytes (as `propose`). */
-  relayArrived: { code: 50, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), tags: shareTags }, { additionalProperties: false }) },
-  /** End to end only. The source's tags: both sides join the shares now, with a hybrid stream over them if `exchange` is not null. */
-  relayJoin: { code: 51, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), tags: shareTags, exchange: Type.Union([bytes(16), Type.Null()]) }, { additionalProperties: false }) },
+  /** End to end only. The destination has all shares of a job; one tag for each, by its last 48 bytes (as `propose`), and the hybrid exchange whose stream goes over them, or null. */
+  relayArrived: { code: 50, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), tags: shareTags, exchange: Type.Union([bytes(16), Type.Null()]) }, { additionalProperties: false }) },
+  /** End to end only. The source's tags: it has joined the shares, and the destination does now. */
+  relayJoin: { code: 51, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), tags: shareTags }, { additionalProperties: false }) },
   /** End to end only. The job is given up; `wrong` are shares whose tag did not fit: their paths lie. */
   relayRefused: { code: 52, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), wrong: Type.Array(shareNumber, { maxItems: 8 }), reason }, { additionalProperties: false }) },
+  /** Announcements of the network's KMEs, and what serves to compare them (docs/relay-protocol.md, Packets). */
+  linkState: { code: 60, tagged: true, vital: false, schema: Type.Object({ packet: Type.Uint8Array({ minByteLength: 2, maxByteLength: 32_768 }) }, { additionalProperties: false }) },
 } as const satisfies Record<string, { code: number, tagged: boolean, vital: boolean, schema: TSchema }>
 
 export type MessageName = keyof typeof messages

@@ -366,8 +366,8 @@ export class Agreement {
 
   /** m of design 3.3: everything that both sides must agree on, in one byte order. */
   private canonical (block: BlockRow, frames: readonly FrameRef[], owner: string): Uint8Array {
-    const { deps, meta } = this.core
-    const stores = this.core.proposer ? [deps.incarnation.storeId, meta.theirStore] : [meta.theirStore, deps.incarnation.storeId]
+    const { storeId, meta } = this.core
+    const stores = this.core.proposer ? [storeId, meta.theirStore] : [meta.theirStore, storeId]
     const head = new TextEncoder().encode(JSON.stringify([block.number, owner, block.purpose, block.lane, block.epoch,
       ...stores.map((s) => Buffer.from(s ?? []).toString('hex')), frames.map((f) => [f.link, f.id, f.offset, f.length])]))
     return head

@@ -5,6 +5,7 @@ import type { MessageName, Body } from '../peer/messages.js'
 import type { PeerChannel } from '../peer/ports.js'
 import type { KvWriter } from '../store/kv.js'
 import type { PoolDeps } from './ports.js'
+import { Tally } from './tally.js'
 import {
   accountKey, blockKey, encodeRow, framesKey, getRow, metaKey, newAccount, newMeta, outboxKey, putRow, tableOf, decodeRow,
   type AccountRow, type BlockRow, type FrameRef, type MetaRow,
@@ -22,7 +23,9 @@ type Sequenced = { [N in MessageName]: Body<N> extends { seq: number } ? N : nev
 export class PoolCore {
   readonly meta: MetaRow
   readonly account: AccountRow
+  /** Changed by `putBlock` and `removeBlock` only. */
   readonly blocks = new Map<number, BlockRow>()
+  readonly tally = new Tally()
   channel: PeerChannel | undefined
   /** True between the end of a resynchronisation and the loss of the channel. */
   ready = false
@@ -39,9 +42,12 @@ export class PoolCore {
     for (const { value } of deps.kv.range(tableOf('block', this.pool))) {
       const row = decodeRow<BlockRow>(value)
       this.blocks.set(row.number, row)
+      this.tally.put(row)
     }
   }
 
+  /** What this peer knows us by. */
+  get storeId (): Uint8Array { return this.meta.identity ?? this.deps.incarnation.storeId }
   get pool (): string { return this.deps.poolId ?? this.deps.remote }
   /** The KME with the lower ID numbers and proposes the blocks. */
   get proposer (): boolean { return this.deps.self < this.deps.remote }
@@ -75,7 +81,14 @@ export class PoolCore {
 
   putBlock (tx: KvWriter, block: BlockRow): void {
     this.blocks.set(block.number, block)
+    this.tally.put(block)
     tx.put(blockKey(this.pool, block.number), encodeRow(block))
+  }
+
+  removeBlock (tx: KvWriter, number: number): void {
+    this.blocks.delete(number)
+    this.tally.remove(number)
+    tx.remove(blockKey(this.pool, number))
   }
 
   framesOf (number: number): FrameRef[] {

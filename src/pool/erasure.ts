@@ -2,7 +2,7 @@ import { KmeError } from '../kernel/errors.js'
 import type { KvWriter } from '../store/kv.js'
 import { recordSlot } from '../store/record.js'
 import type { PoolCore } from './core.js'
-import { blockKey, frameKey, framesKey, tableOf, tombKey, usableBytes, CONFIRM_BYTES, type BlockRow, type FrameRef } from './rows.js'
+import { frameKey, framesKey, tableOf, tombKey, usableBytes, CONFIRM_BYTES, type BlockRow, type FrameRef } from './rows.js'
 import type { BlockViews } from './views.js'
 
 /** How many blocks' frame names are remembered after erasure: 2^16 blocks are up to 2^20 frames (device.md 5.5). */
@@ -23,9 +23,8 @@ export class Erasure {
     if (block.state === 'proposed' || block.state === 'accepted') core.burn(cause, block.bytes - usableBytes(block))
     this.frames(tx, core.framesOf(block.number))
     tx.remove(framesKey(core.pool, block.number))
-    tx.remove(blockKey(core.pool, block.number))
+    core.removeBlock(tx, block.number)
     for (const key of core.deps.kv.keys(tableOf('claim', core.pool, block.number))) tx.remove(key)
-    core.blocks.delete(block.number)
     core.account.blocksErased++
     this.views.drop(block.number)
   }

@@ -7,7 +7,7 @@ export type Verdict =
   | { readonly kind: 'go' }
   /** The peer's store is new or void: our stock with it is void too. */
   | { readonly kind: 'void', readonly reason: string }
-  /** Our own store is behind what the peer saw of it: it is a copy or was rolled back. */
+  /** Our own store is behind what the peer says it saw of it: it is a copy or was rolled back, or the peer lies. */
   | { readonly kind: 'rolledBack', readonly reason: string }
   /** Two live incarnations of one store, or a peer that is behind itself and must find out from our hello. */
   | { readonly kind: 'refuse', readonly reason: string, readonly alarm: boolean }
@@ -31,7 +31,7 @@ export class Greeting {
     const { meta } = core
     const checks = this.epochs.live().map((e) => ({ epoch: e.epoch, check: e.check }))
     const mine: Column = {
-      storeId: incarnation.storeId, incarnation: incarnation.number, nonce: incarnation.nonce, bye: meta.bye?.number ?? 0,
+      storeId: core.storeId, incarnation: incarnation.number, nonce: incarnation.nonce, bye: meta.bye?.number ?? 0,
       byeCursor: (meta.bye?.cursors ?? []).map((c) => ({ ...c })), horizons: [{ lane: 0, index: meta.horizonMine }], grant: meta.grantGiven,
       highestBlock: meta.highestBlock, highestAssociation: Math.min(0xffff, meta.nextAssociation - 1), epochs: checks,
       padBlock: meta.padMine.block, padOffset: meta.padMine.offset, lastSent: meta.lastSent, voids: meta.voids,
@@ -52,17 +52,17 @@ export class Greeting {
     const { mine, yours } = hello
     if (!plausible(mine) || (yours !== null && !plausible(yours))) return { kind: 'refuse', reason: 'a hello with numbers that no KME reaches', alarm: true }
     if (hello.kme !== core.deps.remote) return { kind: 'refuse', reason: `the peer says it is ${hello.kme}`, alarm: true }
-    if (sameBytes(mine.storeId, incarnation.storeId)) return { kind: 'refuse', reason: 'the peer runs on a copy of this store', alarm: true }
-    if (yours !== null && sameBytes(yours.storeId, incarnation.storeId) && !incarnation.known(yours.incarnation, yours.nonce)) {
+    if (sameBytes(mine.storeId, core.storeId) || sameBytes(mine.storeId, incarnation.storeId)) return { kind: 'refuse', reason: 'the peer runs on a copy of this store', alarm: true }
+    if (yours !== null && sameBytes(yours.storeId, core.storeId) && !incarnation.known(yours.incarnation, yours.nonce)) {
       return { kind: 'rolledBack', reason: `${hello.kme} has met start ${yours.incarnation} of this store, which this store does not remember` }
     }
-    const lost = yours !== null && sameBytes(yours.storeId, incarnation.storeId) ? this.forgotten(yours) : ''
+    const lost = yours !== null && sameBytes(yours.storeId, core.storeId) ? this.forgotten(yours) : ''
     if (lost !== '') return { kind: 'rolledBack', reason: `${hello.kme} remembers more of this store than it does itself (${lost})` }
     if (meta.theirStore !== null && !sameBytes(mine.storeId, meta.theirStore)) return { kind: 'void', reason: 'the peer has a new store' }
     if (meta.theirStore !== null && (mine.incarnation < meta.theirIncarnation || (mine.incarnation === meta.theirIncarnation && !sameBytes(mine.nonce, meta.theirNonce ?? zero16)))) {
       return { kind: 'refuse', reason: `the peer is start ${mine.incarnation} of a store that was at start ${meta.theirIncarnation}: a copy or two at once`, alarm: true }
     }
-    const forgotten = yours === null ? core.blocks.size > 0 : !sameBytes(yours.storeId, incarnation.storeId)
+    const forgotten = yours === null ? core.blocks.size > 0 : !sameBytes(yours.storeId, core.storeId)
     if (forgotten) return { kind: 'void', reason: 'the peer does not know this store' }
     if (mine.voids > meta.theirVoids && meta.theirStore !== null) return { kind: 'void', reason: 'the peer voided the pool' }
     if (yours !== null && yours.voids < meta.voids) return { kind: 'void', reason: 'voided here' }
@@ -75,7 +75,9 @@ export class Greeting {
     if (yours.lastSent > meta.lastSent) return 'messages sent'
     if (yours.horizons.some((h) => h.index > meta.horizonMine)) return 'horizon'
     if (yours.grant > meta.grantGiven) return 'grants'
-    return proposer && yours.highestBlock > meta.highestBlock ? 'blocks proposed' : ''
+    if (proposer && yours.highestBlock > meta.highestBlock) return 'blocks proposed'
+    const pads = this.core.blocks.get(yours.padBlock)
+    return yours.padBlock > meta.highestBlock || (pads !== undefined && pads.owner === 'mine' && yours.padOffset > pads.spent) ? 'pads used' : ''
   }
 
   /** Raises our numbers to what the peer remembers of us, and remembers the peer. Inside a commit. */
@@ -91,7 +93,7 @@ export class Greeting {
     // Only the proposer gives numbers; the other side's mark says what it has seen, or proposals under way would be dead on arrival.
     if (this.core.proposer) meta.highestBlock = Math.max(meta.highestBlock, mine.highestBlock, yours?.highestBlock ?? 0)
     meta.highestEpoch = Math.max(meta.highestEpoch, ...mine.epochs.map((e) => e.epoch))
-    if (yours === null || !sameBytes(yours.storeId, this.core.deps.incarnation.storeId)) return // It speaks of another store.
+    if (yours === null || !sameBytes(yours.storeId, this.core.storeId)) return // It speaks of another store.
     meta.horizonMine = Math.max(meta.horizonMine, ...yours.horizons.map((h) => h.index))
     meta.lastSent = Math.max(meta.lastSent, yours.lastSent)
     meta.grantGiven = Math.max(meta.grantGiven, yours.grant)

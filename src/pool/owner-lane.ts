@@ -2,6 +2,7 @@ import { CUT_INSUFFICIENT, CUT_NO_ROOM, type LaneHandle } from '../device/native
 import type { Body } from '../peer/messages.js'
 import type { PoolCore } from './core.js'
 import { BlockEnds } from './block-ends.js'
+import { BlockList } from './block-list.js'
 import { CutBooks } from './cut-books.js'
 import type { Erasure } from './erasure.js'
 import { LastFifth } from './last-fifth.js'
@@ -25,11 +26,11 @@ const WAITERS_MAX = 1_024
 export class OwnerLane {
   private readonly leases: Leases
   /** Usable and not opened, by number. */
-  private readonly unopened: BlockRow[] = []
+  private readonly unopened = new BlockList((block) => block.number)
   /** Opened, waiting for the looker's acknowledgement. */
   private readonly opening: Openings
   /** Below the horizon, by lane index; the first one is being leased. */
-  private readonly opened: BlockRow[] = []
+  private readonly opened = new BlockList((block) => block.index)
   private readonly finished: BlockRow[] = []
   private leasing = false
   readonly used: Rate
@@ -58,32 +59,28 @@ export class OwnerLane {
   // --- stock ------------------------------------------------------------------------------------------
 
   add (block: BlockRow): void {
-    if (block.state !== 'usable' || block.owner !== 'mine' || this.unopened.includes(block) || this.core.blocks.get(block.number) !== block) return
+    if (block.state !== 'usable' || block.owner !== 'mine' || this.unopened.has(block) || this.core.blocks.get(block.number) !== block) return
     // It was proposed, or granted, before our association numbers began again: its key IDs would name associations of the old space.
     if (block.epoch < this.core.meta.generation) { this.burnUnopened([block], 'epoch'); return }
-    this.unopened.push(block)
-    this.unopened.sort((a, b) => a.number - b.number)
+    this.unopened.add(block)
     this.extend()
   }
 
   /** Bytes that this lane can still deliver: `connected` counts what the horizon does not cover yet, too. */
   freeBytes (connected: boolean): number {
-    let bytes = this.leases.leftBytes
-    for (const b of this.opened) bytes += usableBytes(b) - b.spent
-    if (connected) {
-      for (const b of this.opening.values()) bytes += usableBytes(b)
-      for (const b of this.unopened) bytes += usableBytes(b)
-    }
-    return bytes
+    let bytes = this.leases.leftBytes + this.opened.freeBytes
+    if (!connected) return bytes
+    for (const b of this.opening.values()) bytes += usableBytes(b)
+    return bytes + this.unopened.freeBytes
   }
 
   /** Lane index of the block that is being spent, or of the next. */
-  get cursorIndex (): number { return this.leases.front?.index ?? this.opened[0]?.index ?? this.core.meta.horizonMine + 1 }
-  get unopenedCount (): number { return this.unopened.length }
-  oldestBornMs (): number { return this.leases.front?.bornMs ?? this.opened[0]?.bornMs ?? this.unopened[0]?.bornMs ?? this.core.deps.ageMs() }
+  get cursorIndex (): number { return this.leases.front?.index ?? this.opened.first?.index ?? this.core.meta.horizonMine + 1 }
+  get unopenedCount (): number { return this.unopened.size }
+  oldestBornMs (): number { return this.leases.front?.bornMs ?? this.opened.first?.bornMs ?? this.unopened.first?.bornMs ?? this.core.deps.ageMs() }
 
   /** Gives away up to `count` blocks wholly above the horizon, youngest first. */
-  takeForGrant (count: number): BlockRow[] { return this.unopened.splice(Math.max(0, this.unopened.length - count)) }
+  takeForGrant (count: number): BlockRow[] { return this.unopened.takeLast(count) }
 
   // --- horizon ------------------------------------------------------------------------------------------
 
@@ -92,12 +89,12 @@ export class OwnerLane {
     const { core } = this
     if (!this.spending || (!core.ready && !this.alone)) return
     const wanted = Math.max(this.used.perSecond() * core.deps.limits.runwayMs / 1_000, 0)
-    let runway = 0
-    let blocks = this.opening.size
-    for (const b of this.opened) { runway += usableBytes(b) - b.spent; if (b.spent === 0) blocks++ }
+    let runway = this.opened.freeBytes
+    let blocks = this.opening.size + this.opened.size
+    if (this.opened.first !== undefined && this.opened.first.spent > 0) blocks-- // Leased in part; the others are whole.
     for (const b of this.opening.values()) runway += usableBytes(b)
     const fresh: BlockRow[] = []
-    while (this.unopened.length > 0 && this.opening.size + fresh.length < OPENING_MAX && fresh.length < OPEN_MESSAGE_MAX && (runway < wanted || blocks < 2)) {
+    while (this.unopened.size > 0 && this.opening.size + fresh.length < OPENING_MAX && fresh.length < OPEN_MESSAGE_MAX && (runway < wanted || blocks < 2)) {
       const block = this.unopened.shift()!
       fresh.push(block)
       runway += usableBytes(block)
@@ -128,8 +125,8 @@ export class OwnerLane {
 
   onHorizonAck (body: Body<'horizonAck'>): void {
     const { opened, refused } = this.opening.acknowledged(body)
-    const late = opened.filter((b) => this.isOld(b)) // The acknowledgement was long under way.
-    this.opened.push(...opened.filter((b) => !late.includes(b)))
+    const late = opened.filter(this.isOld()) // The acknowledgement was long under way.
+    for (const b of opened) if (!late.includes(b)) this.opened.add(b)
     if (refused.length > 0) this.close(refused, 'refused')
     if (late.length > 0) this.close(late, 'expired')
     this.extend()
@@ -151,7 +148,7 @@ export class OwnerLane {
     const { core, leases } = this
     if (this.leasing || !this.spending) return
     if (leases.isComing) this.push()
-    if (leases.isComing || this.opened.length === 0) return
+    if (leases.isComing || this.opened.size === 0) return
     const target = Math.max(this.leaseBytes(), atLeastBytes)
     const left = leases.leftBytes
     if (left >= target / 2 && left >= atLeastBytes) return
@@ -162,6 +159,7 @@ export class OwnerLane {
     core.commit((tx) => {
       for (const s of fresh) {
         s.block.spent = s.to
+        this.opened.changed(s.block)
         core.putBlock(tx, s.block)
         core.account.leased += s.to - s.from
       }
@@ -179,8 +177,7 @@ export class OwnerLane {
   private plan (bytes: number): Stretch[] {
     const out: Stretch[] = []
     const blocks = new Set(this.leases.blocks().map((b) => b.number))
-    while (bytes > 0 && this.opened.length > 0) {
-      const block = this.opened[0]!
+    for (let block = this.opened.first; bytes > 0 && block !== undefined; block = this.opened.first) {
       blocks.add(block.number)
       if (blocks.size > LEASED_BLOCKS_MAX) break
       const end = usableBytes(block)
@@ -264,24 +261,28 @@ export class OwnerLane {
 
   close (blocks: readonly BlockRow[], cause: string): void { this.ends.close(blocks, cause) }
 
-  private isOld (b: BlockRow): boolean {
+  /** By either clock; both are read once. */
+  private isOld (): (block: BlockRow) => boolean {
     const { ageMs, clock, limits } = this.core.deps
-    return ageMs() - b.bornMs > limits.keyTtlMs || clock.wallMs() - b.bornWallMs > limits.keyTtlMs
+    const age = ageMs(), wallMs = clock.wallMs()
+    return (b) => age - b.bornMs > limits.keyTtlMs || wallMs - b.bornWallMs > limits.keyTtlMs
   }
 
   /** The owner's time rule: nothing is leased or cut from a block older than `key_ttl`, by either clock. */
   expire (): void {
     this.trim()
-    this.endEarly(new Set([...this.leases.blocks(), ...this.opened, ...this.opening.values()].filter((b) => this.isOld(b))), 'expired')
-    this.burnUnopened(this.removeUnopened((b) => this.isOld(b)), 'expired')
+    const isOld = this.isOld(), old = new Set<BlockRow>()
+    for (const blocks of [this.leases.blocks(), this.opened, this.opening.values()]) for (const b of blocks) if (isOld(b)) old.add(b)
+    this.endEarly(old, 'expired')
+    this.burnUnopened(this.removeUnopened(isOld), 'expired')
   }
 
   /** Nothing more is leased or cut from these of the opened blocks. */
   endEarly (blocks: ReadonlySet<BlockRow>, cause: string): void {
-    const mine = [...blocks].filter((b) => this.opened.includes(b) || this.leases.has(b) || this.opening.has(b))
+    const mine = [...blocks].filter((b) => this.opened.has(b) || this.leases.has(b) || this.opening.has(b))
     if (mine.length === 0) return
     for (const b of mine) {
-      if (this.opened.includes(b)) this.opened.splice(this.opened.indexOf(b), 1)
+      this.opened.remove(b)
       this.opening.forget(b)
     }
     const { uncutBytes, finished } = this.leases.withdraw(blocks)
@@ -297,16 +298,12 @@ export class OwnerLane {
 
   /** The other side burned a block that was never opened. */
   forget (number: number): void {
-    const i = this.unopened.findIndex((b) => b.number === number)
-    if (i >= 0) this.unopened.splice(i, 1)
+    const block = this.core.blocks.get(number)
+    if (block !== undefined) this.unopened.remove(block)
   }
 
   /** Blocks of ID epochs before `generation` that were not opened, when association numbers start again. */
-  removeUnopened (which: (block: BlockRow) => boolean): BlockRow[] {
-    const out = this.unopened.filter(which)
-    for (const b of out) this.unopened.splice(this.unopened.indexOf(b), 1)
-    return out
-  }
+  removeUnopened (which: (block: BlockRow) => boolean): BlockRow[] { return this.unopened.removeIf(which) }
 
   // --- start and stop ------------------------------------------------------------------------------------------
 
@@ -328,7 +325,7 @@ export class OwnerLane {
     core.commit(() => {})
     const done = blocks.filter((b) => b.spent >= usableBytes(b))
     if (done.length > 0) this.close(done, 'spent')
-    this.opened.push(...blocks.filter((b) => b.spent < usableBytes(b)).sort((a, b) => a.index - b.index))
+    for (const b of blocks) if (b.spent < usableBytes(b)) this.opened.add(b)
   }
 
   /** After a clean stop: the first block goes on at the cursor, the ones before it are closed. */
@@ -345,7 +342,7 @@ export class OwnerLane {
     core.burn('crash', core.account.leased)
     core.account.leased = 0
     if (before.length > 0) this.close(before, 'spent')
-    this.opened.push(...blocks.filter((b) => b.index >= cursor.index).sort((a, b) => a.index - b.index))
+    for (const b of blocks) if (b.index >= cursor.index) this.opened.add(b)
   }
 
   private takeBack (block: BlockRow, offset: number): void {
@@ -358,7 +355,7 @@ export class OwnerLane {
     this.spending = false
     const cursor = this.leases.cursor()
     if (cursor !== undefined) return cursor
-    const next = this.opened[0] ?? this.opening.first()
+    const next = this.opened.first ?? this.opening.first()
     return next === undefined ? { index: this.core.meta.horizonMine + 1, offset: 0 } : { index: next.index, offset: next.spent }
   }
 
@@ -367,15 +364,17 @@ export class OwnerLane {
     const blocks = [...new Set([...this.finished, ...this.leases.blocks(), ...this.opened, ...this.opening.values()])]
     const unopened = [...this.unopened]
     this.clear()
-    this.unopened.push(...unopened)
+    for (const b of unopened) this.unopened.add(b)
     this.closeAllOpened(blocks, cause)
   }
 
   /** Forgets every block and starts with an empty cursor. What the blocks held is the caller's to book. */
   clear (): void {
     this.leases.clear()
-    this.unopened.length = this.opened.length = this.finished.length = 0
+    this.unopened.clear()
+    this.opened.clear()
     this.opening.clear()
+    this.finished.length = 0
     this.generation++
   }
 

@@ -92,10 +92,9 @@ export class PendingFrames {
     for (const [name, w] of this.waiting) this.waiting.set(name, { ...w, sinceMs: now })
   }
 
-  /** Stores a batch of sealed records as they came from the addon, in the caller's transaction. */
-  book (tx: KvWriter, frame: FrameRef, record: Uint8Array, slot: number): void {
+  /** Stores a sealed record as it came from the addon, in the caller's transaction; the caller counts it in its key slot. */
+  book (tx: KvWriter, frame: FrameRef, record: Uint8Array): void {
     tx.put(frameKey(frame), record)
-    this.core.deps.keys.added(tx, slot, 1)
     this.core.account.ingested += frame.length
   }
 }

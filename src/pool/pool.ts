@@ -19,7 +19,7 @@ import { OwnerLane } from './owner-lane.js'
 import { Pads } from './pads.js'
 import { PendingFrames } from './pending.js'
 import type { PoolDeps } from './ports.js'
-import { usableBytes, type BlockRow } from './rows.js'
+import { type BlockRow } from './rows.js'
 import { RelayAccess } from './relay-access.js'
 import { Sharing } from './sharing.js'
 import { Startup } from './startup.js'
@@ -84,7 +84,10 @@ export class Pool implements PeerHandler, KeyPool {
     this.relay = new RelayAccess(core, this.lane, this.claims, this.views, (number) => { this.claimed(number) })
     const damaged = this.pending.restore()
     if (damaged.length > 0) core.commit((tx) => { this.agreement.burnPending(tx, damaged, 'damaged') })
-    if (deps.disowned !== '') this.voiding.run(deps.disowned) // Before anything can be asked of it.
+    if (deps.disowned !== '') { // Before anything can be asked of it.
+      core.meta.identity = null // The store itself has a new one.
+      this.voiding.run(deps.disowned)
+    }
     for (const block of core.blocks.values()) if (block.purpose === 'auth' && block.state === 'usable') this.pads.add(block)
   }
 
@@ -101,9 +104,10 @@ export class Pool implements PeerHandler, KeyPool {
       for (let i = 0; i < count; i++) {
         const record = records.subarray(i * RECORD_STRIDE, i * RECORD_STRIDE + meta[i * META_NUMBERS]!)
         const frame = { ...recordName(record), length: recordPayload(record) }
-        pending.book(tx, frame, record, slot)
+        pending.book(tx, frame, record)
         pending.add(frame)
       }
+      if (count > 0) core.deps.keys.added(tx, slot, count)
     })
     core.deps.soon(() => { if (core.proposer) this.agreement.propose() })
   }
@@ -117,12 +121,7 @@ export class Pool implements PeerHandler, KeyPool {
     return this.pads.left('mine') < authReserveBytes || this.pads.left('theirs') < authReserveBytes
   }
 
-  stockBytes (): number {
-    let bytes = this.pending.bytes
-    // What was named of a closed block is owed to slaves: no new keys come from it.
-    for (const b of this.core.blocks.values()) if (b.state !== 'closed') bytes += usableBytes(b) - (b.owner === 'mine' ? b.spent : 0)
-    return bytes
-  }
+  stockBytes (): number { return this.pending.bytes + this.core.tally.stockBytes }
 
   // --- the peer ------------------------------------------------------------------------------------------------
 
@@ -137,7 +136,7 @@ export class Pool implements PeerHandler, KeyPool {
       throw core.protocol(verdict.reason)
     }
     if (verdict.kind === 'rolledBack') {
-      core.deps.emit({ type: 'store.rolledBack', reason: verdict.reason })
+      this.rolledBack(verdict.reason)
       throw core.protocol(verdict.reason)
     }
     if (verdict.kind === 'void') this.voiding.run(verdict.reason)
@@ -147,6 +146,13 @@ export class Pool implements PeerHandler, KeyPool {
     })
     this.pads.restart({ block: hello.yours?.padBlock ?? 0, offset: hello.yours?.padOffset ?? 0 })
     this.startup.met(hello, verdict.kind === 'void')
+  }
+
+  /** A hello carries no tag, so one peer's word costs what is shared with that peer, and no more: from now on it knows us as another store. */
+  rolledBack (reason: string): void {
+    this.core.meta.identity = this.core.deps.random.bytes(16)
+    this.voiding.run(reason)
+    this.core.deps.emit({ type: 'store.rolledBack', reason })
   }
 
   onReady (channel: PeerChannel): void {

@@ -38,7 +38,7 @@ export type PoolEvent =
   | { readonly type: 'link.confirmed', readonly link: number }
   /** The other KME proposed frames of this link that we lack: a device that gives key by its name can be asked for them. */
   | { readonly type: 'frames.wanted', readonly link: number, readonly frames: readonly FrameRef[] }
-  /** This store is a copy or was rolled back: the process must void its stock, take a new store ID and start again. */
+  /** The peer says that this store is a copy or was rolled back. The pool is void and has another identity; an operator must look. */
   | { readonly type: 'store.rolledBack', readonly reason: string }
   | { readonly type: 'security', readonly event: string, readonly detail: string }
 

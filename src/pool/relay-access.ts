@@ -76,6 +76,9 @@ export class RelayAccess {
     return true
   }
 
+  /** Whether a stretch that was reached is still open in the vault. */
+  isOpen (pad: PadPlace): boolean { return this.views.isLoaded(pad.block, pad.offset, pad.offset + pad.length) }
+
   /** The claims are used, or will never be. */
   letGo (pads: readonly PadPlace[]): void {
     for (const { block } of pads) {

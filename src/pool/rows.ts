@@ -40,6 +40,8 @@ export interface PadPosition { block: number, offset: number }
 
 /** Everything about a pool that is not about one block. */
 export interface MetaRow {
+  /** Under which store ID this peer knows us, if not by the store's own: new with each void that a rollback made. */
+  identity: Uint8Array | null
   /** The peer's store and its last start that we met. */
   theirStore: Uint8Array | null, theirIncarnation: number, theirNonce: Uint8Array | null
   highestBlock: number
@@ -106,7 +108,7 @@ export const getRow = <T>(kv: KvReader, key: KvKey): T | undefined => {
 export const putRow = (tx: KvWriter, key: KvKey, row: object): void => { tx.put(key, encodeRow(row)) }
 
 export const newMeta = (): MetaRow => ({
-  theirStore: null, theirIncarnation: 0, theirNonce: null, highestBlock: 0, horizonMine: 0, horizonTheirs: 0,
+  identity: null, theirStore: null, theirIncarnation: 0, theirNonce: null, highestBlock: 0, horizonMine: 0, horizonTheirs: 0,
   lastSent: 0, lastProcessed: 0, grantGiven: 0, grantTaken: 0, byeCount: 0, bye: null, byeTheirs: null,
   generation: 1, nextAssociation: 1, highestEpoch: 0, padMine: { block: 0, offset: 0 }, padTheirs: { block: 0, offset: 0 },
   voids: 0, theirVoids: 0, suspended: '', tombstones: 0,

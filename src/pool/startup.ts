@@ -28,7 +28,7 @@ export class Startup {
     if (meta.byeTheirs !== null && meta.byeTheirs.number !== hello.mine.bye) core.commit(() => { meta.byeTheirs = null })
     const { yours } = hello
     this.mayResume = !this.begun && !voided && meta.bye !== null && yours !== null && yours.bye === meta.bye.number &&
-      yours.incarnation === meta.bye.incarnation && sameBytes(yours.storeId, core.deps.incarnation.storeId)
+      yours.incarnation === meta.bye.incarnation && sameBytes(yours.storeId, core.storeId)
   }
 
   ready (begin: () => void): void {

@@ -1,0 +1,46 @@
+import type { KmeId } from '../kernel/ids.js'
+import type { Clock } from '../kernel/time.js'
+import type { RelayLimits } from './limits.js'
+import type { RelayHop } from './ports.js'
+
+interface Mark { untilMs: number, failures: number }
+const MARKS_MAX = 1_024
+
+/** Links and nodes that failed lately: not asked again for a while that doubles with each failure in a row. */
+export class Avoid {
+  private readonly hops = new Map<string, Mark & RelayHop>()
+  private readonly nodes = new Map<KmeId, Mark>()
+  constructor (private readonly clock: Clock, private readonly limits: RelayLimits) {}
+
+  /** Nothing goes over this link for a while. */
+  hop (from: KmeId, to: KmeId): void {
+    const key = `${from}\n${to}`
+    this.bound(this.hops)
+    this.hops.set(key, { ...this.next(this.hops.get(key)), from, to })
+  }
+
+  /** Other ways than through this node for a while, if there are any. */
+  node (kme: KmeId): void {
+    this.bound(this.nodes)
+    this.nodes.set(kme, this.next(this.nodes.get(kme)))
+  }
+
+  /** A job over this path went well: its links and nodes are forgiven. */
+  forgive (path: readonly KmeId[]): void {
+    if (this.hops.size === 0 && this.nodes.size === 0) return
+    for (let i = 1; i < path.length; i++) this.hops.delete(`${path[i - 1]!}\n${path[i]!}`)
+    for (const node of path) this.nodes.delete(node)
+  }
+
+  get excludedHops (): RelayHop[] { return [...this.hops.values()].filter((m) => this.clock.monoMs() < m.untilMs) }
+  get avoided (): KmeId[] { return [...this.nodes].filter(([, m]) => this.clock.monoMs() < m.untilMs).map(([kme]) => kme) }
+
+  private next (before: Mark | undefined): Mark {
+    const failures = (before?.failures ?? 0) + 1
+    return { failures, untilMs: this.clock.monoMs() + Math.min(this.limits.avoidMaxMs, this.limits.avoidMs * 2 ** (failures - 1)) }
+  }
+
+  private bound (marks: Map<string, Mark>): void {
+    if (marks.size >= MARKS_MAX) for (const oldest of marks.keys()) { marks.delete(oldest); break }
+  }
+}

@@ -1,0 +1,118 @@
+import { KmeError } from '../kernel/errors.js'
+import type { KmeId } from '../kernel/ids.js'
+import type { Body, MessageName, RelayFailure } from '../peer/messages.js'
+import type { PeerPart } from '../peer/parts.js'
+import { createRelayCounters, type RelayCounters } from './counters.js'
+import { RelayHop } from './hop.js'
+import { removePads, sumOf } from './pads.js'
+import type { RelayPorts, RelayedPool } from './ports.js'
+import { RelaySink } from './sink.js'
+import { RelaySource } from './source.js'
+
+interface Ends { readonly source: RelaySource, readonly sink: RelaySink }
+
+/** The relay of one KME (design 6): its parts on the channels of neighbours and of far ends, and the pools that it fills. */
+export class RelayDesk {
+  readonly counters: RelayCounters = createRelayCounters()
+  private readonly hop: RelayHop
+  private readonly ends = new Map<KmeId, Ends>()
+
+  constructor (private readonly p: RelayPorts) { this.hop = new RelayHop(p, this.counters) }
+
+  /** Begins to fill a relayed pool. */
+  add (pool: RelayedPool): void {
+    this.ends.set(pool.remote, { source: new RelaySource(this.p, pool, this.counters), sink: new RelaySink(this.p, pool, this.counters) })
+  }
+
+  /** Looks for work; call it a few times a second. */
+  tick (): void { for (const { source } of this.ends.values()) source.tick() }
+
+  /** Sealed shares are in memory: their key slots must stay. */
+  get isBusy (): boolean { return [...this.ends.values()].some((e) => e.source.jobsUnderWay + e.sink.jobsUnderWay > 0) }
+
+  /** Why the pool with that KME gets nothing, or ''. */
+  note (remote: KmeId): string { return this.ends.get(remote)?.source.note ?? '' }
+
+  stop (why: string): void { for (const { source, sink } of this.ends.values()) { source.stop(why); sink.stop() } }
+
+  /** On the channel of a neighbour. */
+  part (neighbour: KmeId): PeerPart {
+    return {
+      names: ['relay', 'relayFailed'],
+      onMessage: (name: MessageName, body: unknown) => {
+        if (name === 'relay') this.onRelay(neighbour, body as Body<'relay'>)
+        else this.onFailed(neighbour, body as Body<'relayFailed'>)
+      },
+      onReady: () => {}, onClosed: () => {},
+    }
+  }
+
+  /** On the control channel to the other end of a relayed pool. */
+  controlPart (remote: KmeId): PeerPart {
+    return {
+      names: ['relayArrived', 'relayJoin', 'relayRefused'],
+      onMessage: (name: MessageName, body: unknown) => {
+        const ends = this.ends.get(remote)
+        if (ends === undefined) return
+        if (name === 'relayArrived') ends.source.onArrived(body as Body<'relayArrived'>)
+        else if (name === 'relayJoin') ends.sink.onJoin(body as Body<'relayJoin'>)
+        else { ends.source.onRefused(body as Body<'relayRefused'>); ends.sink.onRefused(body as Body<'relayRefused'>) }
+      },
+      onReady: () => {}, onClosed: (reason) => { this.ends.get(remote)?.source.stop(reason); this.ends.get(remote)?.sink.stop() },
+    }
+  }
+
+  // --- messages of neighbours ---------------------------------------------------------------------------------------
+
+  private onRelay (from: KmeId, body: Body<'relay'>): void {
+    this.check(from, body)
+    const access = this.p.neighbour(from)?.access
+    if (access === undefined) return
+    const refuse = (cause: RelayFailure): void => { this.refuse(from, body, cause) }
+    const last = body.hop === body.path.length - 1
+    const cannot = last ? this.cannotTake(body) : this.p.routes.mayForward(body.path) === '' ? undefined : 'forbidden'
+    if (cannot !== undefined) { refuse(cannot); return }
+    const wrong = access.claim(body.pads)
+    if (wrong !== '') throw new KmeError('PROTOCOL', `${from}: a relayed block whose pads are not there: ${wrong}`)
+    if (!last) { this.hop.pass(access, body, (cause) => { refuse(cause) }); return }
+    access.store(body.pads, () => {
+      const { sink } = this.ends.get(body.path[0]!)!
+      const data = body.hop === 1 ? new Uint8Array(sumOf(body.pads)) : body.data
+      const share = removePads(this.p, access, body.pads, this.p.relayed(body.path[0]!)!, body.job, body.path, body.frames, data)
+      access.letGo(body.pads)
+      if (share === undefined) refuse('damaged')
+      else if (sink.mayTake(body.job, body.share, body.shares)) sink.add(body.job, body.share, body.shares, share)
+      else refuse('busy')
+    })
+  }
+
+  private cannotTake (body: Body<'relay'>): RelayFailure | undefined {
+    const source = body.path[0]!
+    const ends = this.ends.get(source)
+    if (ends === undefined || this.p.relayed(source) === undefined) return 'unknown'
+    return ends.sink.mayTake(body.job, body.share, body.shares) ? undefined : 'busy'
+  }
+
+  /** What no honest neighbour sends ends its connection. */
+  private check (from: KmeId, body: Body<'relay'>): void {
+    const { path, hop, frames, pads, data } = body
+    const bits = frames.reduce((sum, n) => sum + n, 0)
+    const fault = path[hop] !== this.p.self || path[hop - 1] !== from ? 'its path does not lead from the sender to here'
+      : new Set(path).size !== path.length ? 'its path is a circle'
+        : body.share >= body.shares ? 'a share beyond the number of shares'
+          : sumOf(pads) !== bits || data.length !== (hop === 1 ? 0 : bits) ? 'frames, pads and data differ in length' : ''
+    if (fault !== '') throw new KmeError('PROTOCOL', `${from}: a relayed block is wrong: ${fault}`)
+  }
+
+  private refuse (to: KmeId, body: Body<'relay'>, cause: RelayFailure): void {
+    this.counters.refused[cause]++
+    this.p.neighbour(to)?.send('relayFailed', { job: body.job, path: body.path, hop: body.hop - 1, share: body.share, at: this.p.self, cause })
+  }
+
+  private onFailed (from: KmeId, body: Body<'relayFailed'>): void {
+    const { path, hop } = body
+    if (path[hop] !== this.p.self || path[hop + 1] !== from || !path.includes(body.at)) throw new KmeError('PROTOCOL', `${from}: a relay failure that was not under way to here`)
+    if (hop === 0) { this.ends.get(path.at(-1)!)?.source.onFailed(body); return }
+    this.p.neighbour(path[hop - 1]!)?.send('relayFailed', { ...body, hop: hop - 1 })
+  }
+}

@@ -1,0 +1,24 @@
+/** Bounds and times of the relay. What is refused at a bound is said to the job's source, which tries again or elsewhere. */
+export interface RelayLimits {
+  /** Jobs of one relayed pool under way from here. */
+  readonly jobsMax: number
+  /** Frames of 3968 bytes of one job. */
+  readonly framesPerJob: number
+  /** From the first hop to the end-to-end confirmation; then the job's bits are burned. */
+  readonly jobMs: number
+  /** Jobs of others that wait here for a lease, per next neighbour. */
+  readonly passingMax: number
+  /** How long a job of others waits here for a lease. */
+  readonly passMs: number
+  /** Jobs that arrive here and lack shares or confirmation, per pool. */
+  readonly arrivingMax: number
+  /** Of a lane with a neighbour, this much stays for the SAEs of the two ends. */
+  readonly reserveBytes: number
+  /** A path or node that failed is avoided for so long, and doubled for each failure in a row. */
+  readonly avoidMs: number
+  readonly avoidMaxMs: number
+}
+
+export const defaultRelayLimits: RelayLimits = {
+  jobsMax: 8, framesPerJob: 16, jobMs: 10_000, passingMax: 32, passMs: 2_000, arrivingMax: 32, reserveBytes: 65_536, avoidMs: 1_000, avoidMaxMs: 60_000,
+}

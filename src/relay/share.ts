@@ -1,0 +1,97 @@
+import { META_NUMBERS, RECORD_STRIDE, type BlockHandle } from '../device/native.js'
+import { KmeError } from '../kernel/errors.js'
+import type { KmeId } from '../kernel/ids.js'
+import { makeRecordHeader, RECORD_KIND } from '../store/record.js'
+import { relayLink } from './link.js'
+import type { RelayPorts, RelayedPool } from './ports.js'
+
+export const FRAME_BYTES_MAX = 3_968
+const CONFIRM_BYTES = 48
+/** Offsets in names are in units of 32 bytes. */
+const OFFSET_UNITS = FRAME_BYTES_MAX / 32
+/** A share is a block that is in no pool and never named. */
+const NAMELESS = 0
+
+/** Bits that went or came over one path, sealed in this process' memory: they are lost with it, and burned everywhere by that. */
+export interface Share { readonly frames: readonly number[], readonly records: readonly Uint8Array[], readonly path: readonly KmeId[] }
+
+/** Sealed frames as `Pool.ingest` takes them. */
+export interface Joined { readonly records: Uint8Array, readonly meta: Uint32Array, readonly count: number }
+
+export interface Verdict {
+  /** Our tags, one for each share. */
+  readonly tags: Uint8Array[]
+  /** What the other side's tags must be. */
+  readonly expected: Uint8Array[]
+  readonly joined: Joined
+}
+
+const scratch = new Uint8Array(RECORD_STRIDE)
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+
+/** Seals one frame of a job: `seal` is told header, and where the record goes. @returns the record, of its own memory. */
+export const sealFrame = (p: RelayPorts, pool: RelayedPool, job: Uint8Array, index: number, length: number,
+  seal: (sealer: number, header: Uint8Array, out: Uint8Array) => number): Uint8Array => {
+  const { sealer, slot } = p.keys.sealer(pool.poolId)
+  const name = { link: relayLink(p.self, pool.remote), id: hex(job), offset: index * OFFSET_UNITS }
+  const bytes = seal(sealer, makeRecordHeader(RECORD_KIND.relayed, name, length, slot, p.start), scratch)
+  return scratch.slice(0, bytes)
+}
+
+/** What the tag of one share covers beside its bits: whatever a node between could have changed. */
+const canonical = (job: Uint8Array, index: number, shares: number, exchange: Uint8Array | null, share: Share): Uint8Array =>
+  new TextEncoder().encode(JSON.stringify([hex(job), index, shares, exchange === null ? null : hex(exchange), share.path, share.frames]))
+
+/**
+ * Opens all shares of a job, makes the tags of both sides and joins the shares to frames. `role` is 1 at the destination, which
+ * speaks first, and 2 at the source. The last 48 bytes of each share are k1, k2 and k3 of its tags (design 3.3).
+ *
+ * @throws KmeError `ARENA_FULL` (the job is given up), `STORE_CORRUPT`.
+ */
+export const examine = (p: RelayPorts, pool: RelayedPool, job: Uint8Array, shares: readonly Share[], exchange: Uint8Array | null, role: 1 | 2): Verdict => {
+  const blocks: BlockHandle[] = []
+  try {
+    for (const share of shares) blocks.push(load(p, share))
+    const m = shares.map((share, i) => canonical(job, i, shares.length, exchange, share))
+    const tags = blocks.map((block, i) => p.vault.confirmTag(block, role, m[i]!))
+    const expected = blocks.map((block, i) => p.vault.confirmTag(block, 3 - role as 1 | 2, m[i]!))
+    return { tags, expected, joined: join(p, pool, job, shares, blocks, exchange) }
+  } finally {
+    for (const block of blocks) p.vault.dropBlock(block)
+  }
+}
+
+const load = (p: RelayPorts, share: Share): BlockHandle => {
+  const block = p.vault.createBlock(NAMELESS, 0, Uint32Array.from(share.frames))
+  try {
+    share.records.forEach((record, i) => {
+      p.vault.loadFrame(block, i, p.keys.opener(record), record)
+      p.vault.pinFrame(block, i) // Else the next frame may push it out.
+    })
+    return block
+  } catch (error) {
+    p.vault.dropBlock(block)
+    throw error
+  }
+}
+
+const bytesOf = (share: Share): number => share.frames.reduce((sum, n) => sum + n, 0) - CONFIRM_BYTES
+
+const join = (p: RelayPorts, pool: RelayedPool, job: Uint8Array, shares: readonly Share[], blocks: readonly BlockHandle[], exchange: Uint8Array | null): Joined => {
+  const total = Math.min(...shares.map(bytesOf)) & ~7
+  const count = Math.ceil(total / FRAME_BYTES_MAX)
+  const records = new Uint8Array(count * RECORD_STRIDE)
+  const meta = new Uint32Array(count * META_NUMBERS)
+  for (let i = 0; i < count; i++) {
+    const offset = i * FRAME_BYTES_MAX, length = Math.min(FRAME_BYTES_MAX, total - offset)
+    const record = sealFrame(p, pool, job, i, length, (sealer, header, out) => {
+      const how = { sealer, header, blocks: Uint32Array.from(blocks), offsets: new Uint32Array(blocks.length).fill(offset), length, out }
+      if (exchange === null) return p.vault.sealXor(sealer as never, header, how.blocks, how.offsets, length, out)
+      if (p.hybrid === undefined) throw new KmeError('INTERNAL', 'a hybrid job without hybrid exchanges')
+      return p.hybrid.seal(pool.remote, exchange, job, i, how)
+    })
+    records.set(record, i * RECORD_STRIDE)
+    meta[i * META_NUMBERS] = record.length
+  }
+  return { records, meta, count }
+}

@@ -1,0 +1,215 @@
+import { timingSafeEqual } from 'node:crypto'
+import { KmeError } from '../kernel/errors.js'
+import type { KmeId } from '../kernel/ids.js'
+import type { Cancel } from '../kernel/time.js'
+import type { Body, RelayFailure } from '../peer/messages.js'
+import type { PadPlace } from '../pool/relay-access.js'
+import { Avoid } from './avoid.js'
+import type { RelayCounters } from './counters.js'
+import { takeShare } from './pads.js'
+import type { NeighbourLane, RelayPorts, RelayedPool } from './ports.js'
+import { examine, FRAME_BYTES_MAX, type Share, type Verdict } from './share.js'
+
+/** Less is not worth its confirmation. */
+const JOB_BYTES_MIN = 4_096
+
+interface Job {
+  readonly id: Uint8Array
+  readonly paths: readonly (readonly KmeId[])[]
+  readonly bytes: number
+  /** Empty until the leases are there. */
+  readonly shares: Share[]
+  readonly cancel: Cancel
+}
+
+export const jobName = (id: Uint8Array): string => Buffer.from(id).toString('hex')
+
+/**
+ * Fills one relayed pool from this end: takes bits out of our lanes with neighbours, sends them on their ways, and takes them into
+ * stock when the other end has confirmed each share. A job whose fate is uncertain is burned; its bits never go out again.
+ */
+export class RelaySource {
+  private readonly jobs = new Map<string, Job>()
+  private readonly avoid: Avoid
+  /** Why nothing is relayed just now, for operators; '' if nothing is wrong. */
+  note = ''
+
+  constructor (private readonly p: RelayPorts, private readonly pool: RelayedPool, private readonly counters: RelayCounters) {
+    this.avoid = new Avoid(p.clock, p.limits)
+  }
+
+  get jobsUnderWay (): number { return this.jobs.size }
+
+  /** Begins jobs while the pool wants more than is under way. */
+  tick (): void {
+    const { limits } = this.p
+    let underWay = 0
+    for (const job of this.jobs.values()) underWay += job.bytes
+    while (this.pool.isReady && this.jobs.size < limits.jobsMax) {
+      const lacking = this.pool.wantedBytes() - underWay
+      if (lacking <= 0) { if (this.jobs.size === 0) this.note = ''; return }
+      const bytes = this.begin(Math.min(limits.framesPerJob * FRAME_BYTES_MAX, Math.max(JOB_BYTES_MIN, lacking)))
+      if (bytes === 0) return
+      underWay += bytes
+    }
+  }
+
+  /** @returns bytes of the job that was begun, or 0. */
+  private begin (bytesMax: number): number {
+    const { p, pool } = this
+    const paths = p.routes.paths(pool.remote, { disjoint: pool.paths, excludeHops: this.avoid.excludedHops, avoid: this.avoid.avoided })
+    if (typeof paths === 'string') { this.note = paths; return 0 }
+    if (pool.hybrid && p.hybrid?.current(pool.remote) === undefined) { this.note = `no hybrid exchange with ${pool.remote} yet`; return 0 }
+    const spare = Math.min(...paths.map((path) => this.spareBytes(path)))
+    const bytes = Math.min(bytesMax, spare & ~7)
+    if (bytes < JOB_BYTES_MIN) { this.note = 'too little key with the first node of the way'; return 0 }
+    const id = p.random.bytes(16)
+    const job: Job = { id, paths, bytes, shares: [], cancel: p.clock.after(p.limits.jobMs, () => { this.late(id) }) }
+    this.jobs.set(jobName(id), job)
+    this.counters.jobs++
+    this.note = ''
+    this.lease(job)
+    return bytes
+  }
+
+  private laneOf (path: readonly KmeId[]): NeighbourLane | undefined { return this.p.neighbour(path[1]!) }
+
+  private spareBytes (path: readonly KmeId[]): number {
+    const access = this.laneOf(path)?.access
+    return access?.isReady === true ? access.freeBytes - this.p.limits.reserveBytes : 0
+  }
+
+  /** Waits until each first lane has leased the job's bytes; the job's time bounds it. */
+  private lease (job: Job): void {
+    if (!this.jobs.has(jobName(job.id))) return
+    for (const path of job.paths) {
+      const lane = this.laneOf(path)
+      if (lane?.access.isReady !== true) { this.fail(job, `${path[1]!} is not connected`); return }
+      if (lane.access.leasedBytes >= job.bytes) continue
+      lane.access.lease(job.bytes, () => { this.lease(job) })
+      return
+    }
+    this.send(job)
+  }
+
+  private send (job: Job): void {
+    const { p, pool } = this
+    const messages = job.paths.map((path) => {
+      const lane = this.laneOf(path)!
+      const { share, pads } = takeShare(p, lane.access, pool, job.id, path, job.bytes)
+      job.shares.push(share)
+      return { lane, pads, path, share }
+    })
+    for (const [index, { lane, pads, path, share }] of messages.entries()) {
+      if (lane.send('relay', this.message(job, index, path, share, pads))) continue
+      this.fail(job, `${path[1]!} takes no job now`)
+      return
+    }
+  }
+
+  private message (job: Job, index: number, path: readonly KmeId[], share: Share, pads: PadPlace[]): Body<'relay'> {
+    return { job: job.id, path: [...path], hop: 1, share: index, shares: job.paths.length, frames: [...share.frames], pads: pads.map((pad) => ({ ...pad })), data: new Uint8Array(0) }
+  }
+
+  // --- what comes back ----------------------------------------------------------------------------------------------
+
+  /** The other end has all shares, and shows by its tags that they are ours. */
+  onArrived (body: Body<'relayArrived'>): void {
+    const job = this.jobs.get(jobName(body.job))
+    if (job === undefined || job.shares.length !== body.tags.length) { this.pool.send('relayRefused', { job: body.job, wrong: [], reason: 'no such job, or not any more' }); return }
+    const verdict = this.examine(job, body.exchange)
+    if (verdict === undefined) return
+    const wrong = body.tags.flatMap((tag, i) => timingSafeEqual(tag, verdict.expected[i]!) ? [] : [i])
+    if (wrong.length > 0) { this.onLie(job, wrong); return }
+    this.end(job)
+    for (const path of job.paths) this.avoid.forgive(path)
+    const { records, meta, count } = verdict.joined
+    // Before our proposals: the other end must have the frames when it sees them named.
+    if (!this.pool.send('relayJoin', { job: job.id, tags: verdict.tags })) { this.lose(job, 'the confirmation could not be sent'); return }
+    this.counters.jobsDone++
+    this.pool.ingest(records, meta, count, () => { this.tick() })
+  }
+
+  private examine (job: Job, exchange: Uint8Array | null): Verdict | undefined {
+    const { p, pool } = this
+    if ((exchange !== null) !== pool.hybrid || (exchange !== null && p.hybrid?.has(pool.remote, exchange) !== true)) {
+      this.refuse(job, [], 'the two ends do not agree on the hybrid exchange')
+      return undefined
+    }
+    try {
+      return examine(p, pool, job.id, job.shares, exchange, 2)
+    } catch (error) {
+      if (!(error instanceof KmeError)) throw error
+      this.refuse(job, [], error.code === 'ARENA_FULL' ? 'no room for the shares' : 'a share does not open')
+      return undefined
+    }
+  }
+
+  /** A node of these paths changed bits: the job is given up, and the paths are named. */
+  private onLie (job: Job, wrong: number[]): void {
+    for (const i of wrong) this.accuse(job.paths[i]!)
+    this.refuse(job, wrong, 'shares differ')
+  }
+
+  /** The other end says that it gives the job up. */
+  onRefused (body: Body<'relayRefused'>): void {
+    const job = this.jobs.get(jobName(body.job))
+    if (job !== undefined) this.fail(job, body.reason)
+  }
+
+  private accuse (path: readonly KmeId[]): void {
+    this.counters.lyingPaths++
+    for (const node of path.slice(1, -1)) this.avoid.node(node)
+    this.avoid.hop(path[0]!, path[1]!)
+    this.p.security('relay.lyingPath', this.pool.remote, `bits were changed on the way ${path.join(' - ')}; none of them became key`)
+  }
+
+  private refuse (job: Job, wrong: number[], reason: string): void {
+    this.pool.send('relayRefused', { job: job.id, wrong, reason })
+    this.fail(job, reason)
+  }
+
+  /** A node on the way could not. */
+  onFailed (body: Body<'relayFailed'>): void {
+    const job = this.jobs.get(jobName(body.job))
+    const path = job?.paths[body.share]
+    if (job === undefined || path === undefined) return
+    this.blame(path, body.at, body.cause)
+    this.fail(job, `${body.at}: ${body.cause}`)
+    this.tick()
+  }
+
+  private blame (path: readonly KmeId[], at: KmeId, cause: RelayFailure): void {
+    const i = path.indexOf(at)
+    if (i < 0) return
+    const next = path[i + 1]
+    if (cause === 'unroutable' && next !== undefined) this.avoid.hop(at, next)
+    else if (i > 0 && next === undefined) this.avoid.hop(path[i - 1]!, at)
+    else this.avoid.node(at)
+  }
+
+  private late (id: Uint8Array): void {
+    const job = this.jobs.get(jobName(id))
+    if (job === undefined) return
+    if (job.shares.length > 0) for (const path of job.paths) for (const node of path.slice(1, -1)) this.avoid.node(node)
+    this.fail(job, 'no answer in time')
+  }
+
+  private fail (job: Job, why: string): void {
+    if (this.end(job)) this.lose(job, why)
+  }
+
+  private lose (job: Job, why: string): void {
+    this.counters.jobsFailed++
+    for (const share of job.shares) this.counters.lostBytes += share.frames.reduce((sum, n) => sum + n, 0)
+    this.note = why
+  }
+
+  private end (job: Job): boolean {
+    job.cancel()
+    return this.jobs.delete(jobName(job.id))
+  }
+
+  /** The pool's channel is gone, or the process stops: nothing of what is under way will be confirmed. */
+  stop (why: string): void { for (const job of [...this.jobs.values()]) this.fail(job, why) }
+}
