@@ -14,13 +14,7 @@ import { refuseInspector } from './runtime/no-inspector.js'
 import { createPinoLog, type LogRoot } from './runtime/pino-log.js'
 import { installSignals } from './runtime/signals.js'
 
-/** How one life of the KME ended. `again`: the store was found to be rolled back and is voided at the next start. */
-interface Ending { readonly code: number, readonly again: boolean }
-
-/**
- * Runs a KME until it is stopped. A store that turns out to be rolled back is voided in a second life of the same process;
- * everything else ends with its exit code, for the service manager.
- */
+/** Runs a KME until it is stopped. Every end has its exit code, for the service manager. */
 export const run: MainModule['run'] = async ({ config, version }) => {
   refuseInspector({ execArgv: process.execArgv, nodeOptions: environmentVariables('NODE_OPTIONS')['NODE_OPTIONS'] ?? '', url: inspectorUrl() })
   const destination = openLogDestination(config.logging.destination)
@@ -28,17 +22,14 @@ export const run: MainModule['run'] = async ({ config, version }) => {
     clock: systemClock, kme: config.kme.id, level: config.logging.level as LogLevel, levels: config.logging.levels as Record<string, LogLevel>, destination: destination.stream,
   })
   try {
-    for (;;) {
-      const ending = await live(config, version, logs, destination)
-      if (!ending.again) return ending.code
-    }
+    return await live(config, version, logs, destination)
   } finally {
     logs.flush()
     destination.flush()
   }
 }
 
-const live = async (config: Config, version: string, logs: LogRoot, destination: ReturnType<typeof openLogDestination>): Promise<Ending> => {
+const live = async (config: Config, version: string, logs: LogRoot, destination: ReturnType<typeof openLogDestination>): Promise<number> => {
   const log = logs.log('runtime')
   const kme = await Kme.make({ config, version, clock: systemClock, soon: systemSoon, random: systemRandom, logs })
   const stopSignals = installSignals(process, {
@@ -57,9 +48,8 @@ const live = async (config: Config, version: string, logs: LogRoot, destination:
   stopSignals()
   stopFatal()
   kme.dispose()
-  if (kme.rolledBack !== '' && end.cause === 'clean') return { code: 0, again: true }
-  if (end.cause === 'clean') return { code: exitCodes.ok.code, again: false }
-  if (end.code === '') return { code: end.cause === 'forced' ? exitCodes.failed.code : exitCodes.gaveUp.code, again: false }
+  if (end.cause === 'clean') return exitCodes.ok.code
+  if (end.code === '') return end.cause === 'forced' ? exitCodes.failed.code : exitCodes.gaveUp.code
   throw new KmeError(end.code as KmeErrorCode, end.reason)
 }
 

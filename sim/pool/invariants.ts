@@ -60,7 +60,20 @@ export const checkBalance = (node: SimNode, fault: Fault): void => {
     else if (x.owner === 'mine') stock += x.state === 'closed' ? 0 : usableBytes(x) - x.spent
     else stock += usableBytes(x) - (x.purpose === 'app' ? claims.claimedBytes(x.number) : 0)
   }
+  checkTally(node, fault)
   const burned = Object.values(account.burned).reduce((x, y) => x + y, 0)
   const sum = stock + account.leased + account.delivered + account.relay + account.authentication + account.confirmation + account.idKeys + burned
   if (sum !== account.ingested) fault(`accounts of ${node.o.id}: ${account.ingested} ingested, ${sum} accounted (${sum - account.ingested}): ${JSON.stringify(account)}`)
+}
+
+/** The sums that are kept say what a walk over the blocks says. */
+const checkTally = (node: SimNode, fault: Fault): void => {
+  const { core } = node.pool
+  const walked = { stockBytes: 0, mine: 0, theirs: 0 }
+  for (const x of core.blocks.values()) {
+    if (x.state !== 'closed') walked.stockBytes += usableBytes(x) - (x.owner === 'mine' ? x.spent : 0)
+    if (x.purpose === 'app' && x.index === 0) walked[x.owner]++
+  }
+  const kept = { stockBytes: core.tally.stockBytes, ...core.tally.unopened }
+  if (JSON.stringify(kept) !== JSON.stringify(walked)) fault(`sums of ${node.o.id}: ${JSON.stringify(kept)} kept, ${JSON.stringify(walked)} walked`)
 }

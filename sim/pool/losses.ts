@@ -28,6 +28,7 @@ export class Losses {
     this.world.note(`restore ${node.o.id}${isSeen ? ', seen at the start' : ''}`)
     node.kill()
     node.disk.restore(copy)
+    if (!this.world.isWhole) this.world.forgetPads() // Nobody may remember the numbers any more: they come again, for other bytes.
     if (isSeen) node.rolledBack = 'the stamp is not its own'
     node.loseLocalPool() // A rollback that only the peer can see says nothing of a pool without a peer: the stamp guards that one.
     this.world.ledger.forgave(home)

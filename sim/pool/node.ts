@@ -238,10 +238,7 @@ export class SimNode {
     }
   }
 
-  private onEvent (event: PoolEvent): void {
-    this.events.push(event)
-    if (event.type === 'store.rolledBack') this.rolledBack = event.reason
-  }
+  private onEvent (event: PoolEvent): void { this.events.push(event) }
 
   /** Errors that no disk made: bugs of the engine. */
   readonly bugs: string[] = []

@@ -1,6 +1,6 @@
 import { FRAME_VERSION } from '../../src/peer/frame.js'
 import { EPOCHS_MAX } from '../../src/pool/epochs.js'
-import type { PoolLimits } from '../../src/pool/ports.js'
+import type { PoolEvent, PoolLimits } from '../../src/pool/ports.js'
 import { SimClock } from '../clock.js'
 import { SimNetwork } from '../network.js'
 import { SimRandom } from '../random.js'
@@ -16,6 +16,8 @@ export const plainWorld: WorldOptions = {
 }
 const SAES = [['a1', 'a2', 'a3'], ['b1', 'b2', 'b3']] as const
 
+const countOf = (node: SimNode, type: PoolEvent['type']): number => node.events.reduce((n, e) => n + (e.type === type ? 1 : 0), 0)
+
 /** Two whole KMEs, A and B, with their SAEs, a link between them, and the ledger that watches every answer. */
 export class World {
   readonly clock = new SimClock()
@@ -29,6 +31,7 @@ export class World {
   private readonly pads: PadWatch
   private nextFrame = 0
   private readyCounts: readonly [number, number] | undefined
+  private rollbacksSeen = 0
 
   constructor (seed: number, readonly o: WorldOptions) {
     this.random = new SimRandom(seed)
@@ -92,10 +95,7 @@ export class World {
   /** A store begins anew: numbers may come again, with other bytes. */
   forgetPads (): void { this.pads.clear() }
 
-  private readies (): [number, number] {
-    const of = (node: SimNode): number => node.events.reduce((n, e) => n + (e.type === 'pool.ready' ? 1 : 0), 0)
-    return [of(this.nodes[0]), of(this.nodes[1])]
-  }
+  private readies (): [number, number] { return [countOf(this.nodes[0], 'pool.ready'), countOf(this.nodes[1], 'pool.ready')] }
 
   /** Stock may be void until both nodes have met again. */
   doubt (): void {
@@ -106,6 +106,8 @@ export class World {
 
   /** What must hold now. Called between steps. */
   check (): void {
+    const rollbacks = countOf(this.nodes[0], 'store.rolledBack') + countOf(this.nodes[1], 'store.rolledBack')
+    if (rollbacks > this.rollbacksSeen) { this.rollbacksSeen = rollbacks; this.doubt() }
     for (const node of this.nodes) for (const bug of node.bugs) this.ledger.fault(`${node.o.id}: ${bug}`)
     if (this.readyCounts !== undefined) {
       const now = this.readies()

@@ -12,7 +12,6 @@ import { Pool } from '../pool/pool.js'
 import type { PoolDeps, PoolEvent, PoolLimits } from '../pool/ports.js'
 import { AuditTrail } from '../store/audit.js'
 import { openStore, type Store } from '../store/open.js'
-import { META } from '../store/meta.js'
 import { SaeDirectory } from './directory.js'
 import type { StorePort } from './store-shell.js'
 
@@ -152,13 +151,6 @@ export class Keyspace implements StorePort {
   private confirmVoid (store: Store, detail: string): void {
     store.kv.transact((tx) => { store.confirmVoid(tx) })
     this.o.log.security({ category: 'store', severity: 'critical', event: 'store.voided', subject: store.folder, outcome: 'detected', fields: { detail } })
-  }
-
-  /** Marks the store so that the next start voids its stock under a new store ID. Durable when resolved. */
-  async markRolledBack (): Promise<void> {
-    const { kv } = this.now.store
-    kv.transact((tx) => { tx.put(META.void, new TextEncoder().encode('restored')) })
-    await kv.flushed()
   }
 
   // --- time -------------------------------------------------------------------------------------------------------

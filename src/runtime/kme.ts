@@ -1,4 +1,4 @@
-import type { AlertEdge } from '../../machines/part.js'
+import { alertBegins, type AlertEdge } from '../../machines/part.js'
 import { AdminHandler } from '../admin/handler.js'
 import { AlertList } from '../admin/alerts.js'
 import { MetricRegistry } from '../admin/metrics.js'
@@ -46,8 +46,6 @@ export interface KmeOptions {
 export class Kme {
   readonly supervisor: Supervisor
   readonly keyspace: Keyspace
-  /** Set when this store was found to be rolled back: the next life voids its stock and goes on. */
-  rolledBack = ''
   private readonly log: Log
   private readonly peers: PeerManager
   private readonly links = new Map<number, LinkPath>()
@@ -155,15 +153,14 @@ export class Kme {
     if (event.type === 'link.mismatch') this.links.get(event.link)?.tell({ type: 'link.mismatch' })
     else if (event.type === 'link.confirmed') this.links.get(event.link)?.tell({ type: 'link.confirmed' })
     else if (event.type === 'frames.wanted') this.links.get(event.link)?.want(event.frames)
-    else if (event.type === 'store.rolledBack') this.onRolledBack(event.reason)
+    else if (event.type === 'store.rolledBack') this.onRolledBack(kme, event.reason)
     else this.pools.get(kme)?.told(event)
   }
 
-  private onRolledBack (reason: string): void {
-    if (this.rolledBack !== '') return
-    this.rolledBack = reason
-    this.log.security({ category: 'store', severity: 'critical', event: 'store.rolledBack', subject: this.o.config.store.folder, outcome: 'detected', fields: { reason } })
-    this.keyspace.markRolledBack().then(() => { this.stop() }, (error: unknown) => { this.keyspace.fail(error) })
+  /** The pool with that peer is void already; whether the rest of the store is old, too, only an operator can know. */
+  private onRolledBack (kme: string, reason: string): void {
+    this.log.security({ category: 'store', severity: 'critical', event: 'store.rolledBack', subject: kme, outcome: 'detected', fields: { reason } })
+    this.alert(alertBegins('store.rolledBack', kme, 'critical', `${reason}. The pool with ${kme} was voided. If this store was restored from a copy, void the other pools, too; if not, ${kme} does not tell the truth`))
   }
 
   private alert (edge: AlertEdge): void { this.alerts.take(edge) }
