@@ -47,6 +47,23 @@ export interface SaeView {
 }
 export interface SaePage { readonly saes: readonly SaeView[], readonly next: string | null }
 
+/** One direction of a link as the KME at its beginning announces it: lower bounds. `cost` null: nothing can go this way now. */
+export interface HopView { readonly stockBytes: number, readonly bytesPerS: number, readonly state: string, readonly cost: number | null }
+/** The network as this KME knows it from announcements (docs/routing.md). `announced` null: others name it, it says nothing itself. */
+export interface TopologyView {
+  readonly self: KmeId
+  readonly nodes: readonly {
+    readonly kme: KmeId, readonly saes: number
+    readonly announced: { readonly incarnation: number, readonly sequence: number, readonly ageS: number, readonly transit: boolean, readonly hybrid: boolean } | null
+  }[]
+  readonly links: readonly { readonly a: KmeId, readonly b: KmeId, readonly state: string, readonly ab: HopView | null, readonly ba: HopView | null }[]
+  /** The way that blocks go now; `problem`: why there is none. */
+  readonly routes: readonly {
+    readonly to: KmeId, readonly nodes: readonly KmeId[], readonly cost: number | null, readonly isStatic: boolean
+    readonly disjointPaths: number, readonly problem: string | null
+  }[]
+}
+
 /** I10: every bit is in one account. `difference` is ingested minus all others, and must be 0. */
 export interface AccountView {
   readonly pools: readonly { readonly pool: string, readonly bits: Readonly<Record<string, number>>, readonly differenceBits: number }[]
@@ -74,6 +91,7 @@ export interface AdminPort {
   saes (after: string | undefined, limit: number): SaePage
   account (): AccountView | Promise<AccountView>
   alerts (): readonly AlertView[]
+  topology (): TopologyView
 
   addSae (sae: NewSae): Promise<SaeView>
   suspendSae (id: SaeId): Promise<void>

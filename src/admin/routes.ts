@@ -81,6 +81,7 @@ const views = ({ port, metrics }: RouteParts): Route[] => {
     }),
     view('/v1/account', 'where every bit is', async () => ok(await port.account())),
     view('/v1/alerts', 'active and cleared alerts', () => ok(port.alerts())),
+    view('/v1/topology', 'the network: KMEs, links with stock and rate, routes', () => ok(port.topology())),
     view('/v1/log-levels', 'levels by component', () => ok(port.logLevels())),
     view('/metrics', 'Prometheus text', async () => {
       const { contentType, body } = await metrics()

@@ -23,6 +23,7 @@ const groups: Readonly<Record<string, () => Promise<Register>>> = {
   'sae': async () => (await import('./commands/operate.js')).registerSae,
   'device': async () => (await import('./commands/operate.js')).registerDevice,
   'peer': async () => (await import('./commands/operate.js')).registerPeer,
+  'topology': async () => (await import('./commands/topology.js')).registerTopology,
   'doctor': async () => (await import('./commands/doctor.js')).registerDoctor,
   'exit-codes': async () => (await import('./commands/exit-codes.js')).registerExitCodes,
 }

@@ -1,4 +1,5 @@
 import type { Faults } from './fault.js'
+import { checkRouting } from './rules-routing.js'
 import type { Config } from './schema.js'
 import { deviceKinds } from './schema-links.js'
 import { settingName, type SettingPath } from './settings.js'
@@ -14,6 +15,7 @@ export const checkRules = (config: Config, faults: Faults): void => {
   checkLimits(config, faults)
   checkUnique(config, faults)
   checkNeighbours(config, faults)
+  checkRouting(config, faults)
   checkPorts(config, faults)
   checkTrust(config, faults)
   checkStore(config, faults)

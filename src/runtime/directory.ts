@@ -29,7 +29,7 @@ export class SaeDirectory implements SaePolicy {
     this.rules = config.policy.pairs.map((p) => ({ ...p }))
     for (const { id, kme } of config.saes) if (kme !== undefined && kme !== config.kme.id) this.pinned.set(id, kme)
     this.reload()
-    for (const { kme } of config.peers) this.take(kme, this.kept(kme))
+    for (const kme of this.keptKmes()) this.take(kme, this.kept(kme))
   }
 
   /** Reads the registry again. */
@@ -46,7 +46,10 @@ export class SaeDirectory implements SaePolicy {
 
   ownSaes (): { generation: number, saes: readonly SaeId[] } { return { generation: this.generation, saes: [...this.own] } }
 
-  /** A neighbour said which SAEs it serves: replaces what it said before. Called outside of transactions. */
+  /** Every list that was announced, as it stands. */
+  remembered (): Iterable<readonly [KmeId, readonly SaeId[]]> { return [...this.announcedBy].map(([kme, saes]) => [kme, [...saes]] as const) }
+
+  /** A KME said which SAEs it serves, a neighbour itself or another through the network: replaces what it said before. Called outside of transactions. */
   announced (kme: KmeId, saes: readonly SaeId[]): void {
     const before = this.announcedBy.get(kme) ?? new Set()
     const isNews = saes.length !== before.size || saes.some((sae) => !before.has(sae))
@@ -72,6 +75,8 @@ export class SaeDirectory implements SaePolicy {
       }
     })
   }
+
+  private keptKmes (): Set<KmeId> { return new Set([...this.kv.keys(prefixRange([ANNOUNCED]))].map((key) => String(key[1]))) }
 
   private kept (kme: KmeId): SaeId[] {
     return [...this.kv.range(prefixRange([ANNOUNCED, kme]))].flatMap(({ value }) => JSON.parse(Buffer.from(value).toString()) as SaeId[])

@@ -4,7 +4,7 @@ import type { PeerContext } from '../../machines/peer.js'
 import { timeToEmptyMs } from '../../machines/forecast.js'
 import type { AlertList } from '../admin/alerts.js'
 import type {
-  AccountView, AdminPort, DeviceView, HealthView, LinkView, NewSae, PeerView, PoolView, SaePage, SaeView, StatusView,
+  AccountView, AdminPort, DeviceView, HealthView, LinkView, NewSae, PeerView, PoolView, SaePage, SaeView, StatusView, TopologyView,
 } from '../admin/port.js'
 import type { Config } from '../config/schema.js'
 import { KmeError } from '../kernel/errors.js'
@@ -16,6 +16,7 @@ import { accountOf } from '../pool/accounts.js'
 import type { LocalPool } from '../pool/local-pool.js'
 import type { Pool } from '../pool/pool.js'
 import { addSae, changeSae, getSae, listSaes } from '../store/saes.js'
+import type { Router } from '../routing/router.js'
 import type { Keyspace } from './keyspace.js'
 import type { LinkPath } from './link-path.js'
 import { partIds } from './parts.js'
@@ -35,6 +36,7 @@ export interface OperationsDeps {
   readonly sessions: SessionRegistry
   readonly alerts: AlertList
   readonly logs: LogRoot
+  readonly routing: () => Router | undefined
   /** The registry changed: cached identities and decisions are void. */
   readonly registryChanged: () => void
   /** Ends the process after a zeroization. */
@@ -156,6 +158,10 @@ export class Operations implements AdminPort {
   }
 
   alerts (): ReturnType<AlertList['list']> { return this.d.alerts.list() }
+
+  topology (): TopologyView {
+    return this.d.routing()?.topology() ?? { self: this.d.config.kme.id, nodes: [{ kme: this.d.config.kme.id, saes: this.d.sessions.size, announced: null }], links: [], routes: [] }
+  }
 
   // --- acts ---------------------------------------------------------------------------------------------------------
 

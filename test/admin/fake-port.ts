@@ -19,7 +19,7 @@ export const fakePort = (options: { fail?: unknown } = {}) => {
     pools: () => [], links: () => [], peers: () => [], devices: () => [],
     saes: (after, limit) => ({ saes: [sae(`${after ?? 'first'}+${limit}`)], next: null }),
     account: async () => ({ pools: [], differenceBits: 0 }),
-    alerts: () => [],
+    alerts: () => [], topology: () => ({ self: 'A', nodes: [], links: [], routes: [] }),
     addSae: async ({ id, name }) => { await note('add')(`${id} ${name ?? '-'}`); return sae(id) },
     suspendSae: note('suspend'), resumeSae: note('resume'), removeSae: note('remove'), replenish: note('replenish'),
     resumePool: note('resumePool'),
