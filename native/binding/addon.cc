@@ -13,6 +13,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("features", features);
   InitVault(env, exports);
   InitRing(env, exports);
+  InitPci(env, exports);
   return exports;
 }
 

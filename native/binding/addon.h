@@ -7,3 +7,5 @@
 void InitVault(Napi::Env env, Napi::Object exports);
 /// Adds `openRingConsumer`, `openRingProducer` and `features.crc32c` (ring_binding.cc).
 void InitRing(Napi::Env env, Napi::Object exports);
+/// Adds `openDevicePort` and `openDeviceStream` (pci_binding.cc).
+void InitPci(Napi::Env env, Napi::Object exports);

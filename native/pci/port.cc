@@ -11,9 +11,13 @@ DevicePort::DevicePort(const PortOptions& options) : options_(options), function
 DevicePort::~DevicePort() = default;
 
 std::shared_ptr<DevicePort> DevicePort::Open(const PortOptions& options) {
-  if (options.kind == "vfio") return OpenVfioPort(options);
-  if (options.kind == "bar" || options.kind == "uio") return OpenSysfsPort(options);
-  throw RingError("PCI device " + options.address + ": no such kind of access: " + options.kind);
+  std::shared_ptr<DevicePort> port;
+  if (options.kind == "vfio") port = OpenVfioPort(options);
+  else if (options.kind == "bar" || options.kind == "uio") port = OpenSysfsPort(options);
+  else throw RingError("PCI device " + options.address + ": no such kind of access: " + options.kind);
+  // So that ringing it later cannot fail.
+  if (options.doorbell) port->registers(options.doorbell->bar).Require32(options.doorbell->at);
+  return port;
 }
 
 void DevicePort::AttachRingInBar() {

@@ -71,6 +71,8 @@ class DevicePort {
   virtual const char* interrupt_kind() const { return "none"; }
   /// Where the device finds the ring by DMA, or 0.
   virtual uint64_t ring_address() const { return 0; }
+  /// Whether an IOMMU's reports of blocked DMA can be read.
+  virtual bool reports_blocked_dma() const { return false; }
 
   /// Tells the device that there is room in the ring, if it has a doorbell.
   void RingDevice();

@@ -38,6 +38,7 @@ volatile Word* Registers::At(uint64_t at) const {
   return reinterpret_cast<volatile Word*>(base_ + at);
 }
 
+void Registers::Require32(uint64_t at) const { (void)At<uint32_t>(at); }
 uint32_t Registers::Read32(uint64_t at) const { return *At<uint32_t>(at); }
 uint64_t Registers::Read64(uint64_t at) const { return *At<uint64_t>(at); }
 

@@ -20,6 +20,8 @@ class Registers {
   /// `at` is a multiple of the width and within the registers. A device that is gone reads as ones. @throws RingError.
   uint32_t Read32(uint64_t at) const;
   uint64_t Read64(uint64_t at) const;
+  /// Throws as an access there would, without one.
+  void Require32(uint64_t at) const;
   void Write32(uint64_t at, uint32_t value);
   void Write64(uint64_t at, uint64_t value);
   /// The mapping was taken away (the device reset or pulled): it reads as zeros then.

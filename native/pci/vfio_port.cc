@@ -31,6 +31,7 @@ class VfioPort final : public DevicePort {
   int bell_fd() const override { return bell_ ? bell_.get() : -1; }
   const char* interrupt_kind() const override { return !bell_ ? "none" : irq_ == VFIO_PCI_MSIX_IRQ_INDEX ? "msix" : "msi"; }
   uint64_t ring_address() const override { return options_.dma ? options_.iova : 0; }
+  bool reports_blocked_dma() const override { return log_.readable(); }
 
   PortHealth Check() override {
     PortHealth health = DevicePort::Check();

@@ -170,6 +170,8 @@ TEST("the doorbell register gets its value when the device is rung") {
   const auto port = DevicePort::Open(options);
   port->RingDevice();
   CHECK(port->registers(0).Read32(12) == 0x30001);
+  options.doorbell = Place{0, 4096};
+  THROWS(DevicePort::Open(options), "no register of 4 bytes at 4096");
 }
 
 TEST("UIO: each interrupt is taken back, allowed again, counted, and rings the bell") {

@@ -50,6 +50,8 @@ export interface NativeVault {
   /** scrypt (RFC 7914) of a passphrase file's first line (without line end). N = 2^logN, logN 10 to 22, r 1 to 32, p 1 to 16, else code CONFIG_INVALID. The file is checked like a key file. */
   openMasterPassphraseFile (path: string, salt: Uint8Array, logN: number, r: number, p: number): KeyHandle
   newKey (): KeyHandle
+  /** Takes 32 secret bytes that arose outside the vault (a key encapsulation) in. `bytes` are wiped, also if it throws. */
+  takeKey (bytes: Uint8Array): KeyHandle
   /** HKDF-SHA-256 (RFC 5869), 32 bytes out. `info` has at most 255 bytes. */
   deriveKey (key: KeyHandle, salt: Uint8Array, info: string): KeyHandle
   /** AES-256-GCM under `kek`, random IV: IV 12 || ciphertext 32 || tag 16 = 60 bytes. */
@@ -162,6 +164,11 @@ export interface NativeVault {
   sealPads (sealer: SealerHandle, header: Uint8Array, pads: Uint32Array, cipher: Uint8Array, out: Uint8Array): number
   /** Joins shares of disjoint paths: seals the xor of `length` bytes of each of 1 to 8 blocks; they are spent. @returns the record's length in `out`. */
   sealXor (sealer: SealerHandle, header: Uint8Array, blocks: Uint32Array, offsets: Uint32Array, length: number, out: Uint8Array): number
+  /**
+   * Like `sealXor`, and over the xor lies the stream of (`exchange`, the frame's name in `header`): AES-256-CTR under
+   * HKDF-SHA-256 of the exchange's key (native/vault/hybrid_stream.h). A name serves once per exchange: the caller sees to it.
+   */
+  sealHybrid (sealer: SealerHandle, header: Uint8Array, blocks: Uint32Array, offsets: Uint32Array, length: number, exchange: KeyHandle, out: Uint8Array): number
   /** Wipes everything: arena, keys. Every handle is invalid afterwards. */
   zeroize (): void
 }
