@@ -173,7 +173,7 @@ export class SimNode {
     const service = new PoolKeyService({
       self: o.id, clock, vault, kv, soon: base(o.id).soon, fatal: (error) => { this.fatal(process, error) },
       security: (event, detail) => { this.onEvent({ type: 'security', event, detail }) },
-      pool: (kme) => kme === o.peer ? pool : kme === o.id ? local : undefined, pools: () => [pool, local],
+      poolsWith: (kme) => kme === o.peer ? [pool] : kme === o.id ? [local] : [], pools: () => [pool, local],
       policy: { whereIs: (s) => o.saes.includes(s) ? o.id : o.peerSaes.includes(s) ? o.peer : undefined, allowed: () => true, confidentialNames: false },
       sizes: { defaultBits: 256, minBits: 64, maxBits: 8192, maxPerRequest: 128, maxKeyCount: 100_000, maxSaeIds: 16, leaseWaitMs: 50, foreignIdsPerS: 64 },
       extensions: new ExtensionRegistry(), localSource: 'random',

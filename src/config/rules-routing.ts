@@ -18,3 +18,16 @@ export const checkRouting = (config: Config, faults: Faults): void => {
     if (barred !== undefined) faults.addDerived([...path, 'via'], `passes ${barred}, which is forbidden`, [['network', 'routing', 'forbidden']])
   })
 }
+
+/** Rules of `network.relay`: numbers of links tell where frames come from, so that none may stand for two things. */
+export const checkRelay = (config: Config, faults: Faults): void => {
+  const self = config.kme.id
+  const seen = new Map<string, number>()
+  config.network.relay.pools.forEach(({ kme }, index) => {
+    const path: SettingPath = ['network', 'relay', 'pools', index, 'kme']
+    if (kme === self) faults.addDerived(path, 'is this KME itself', [['kme']])
+    const before = seen.get(kme)
+    if (before !== undefined) faults.addDerived(path, `stands in entry ${before} already`, [['network', 'relay', 'pools', before]])
+    seen.set(kme, index)
+  })
+}

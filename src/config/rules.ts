@@ -1,5 +1,5 @@
 import type { Faults } from './fault.js'
-import { checkRouting } from './rules-routing.js'
+import { checkRelay, checkRouting } from './rules-routing.js'
 import type { Config } from './schema.js'
 import { deviceKinds } from './schema-links.js'
 import { settingName, type SettingPath } from './settings.js'
@@ -16,6 +16,7 @@ export const checkRules = (config: Config, faults: Faults): void => {
   checkUnique(config, faults)
   checkNeighbours(config, faults)
   checkRouting(config, faults)
+  checkRelay(config, faults)
   checkPorts(config, faults)
   checkTrust(config, faults)
   checkStore(config, faults)
@@ -56,7 +57,8 @@ const checkLimits = (config: Config, faults: Faults): void => {
 const checkDevice = (link: Config['links'][number], index: number, faults: Faults): void => {
   const chosen = deviceKinds.filter((kind) => link[kind] !== undefined)
   if (chosen.length !== 1) faults.addDerived(['links', index], `needs exactly one device (${deviceKinds.join(', ')}), and has ${chosen.length === 0 ? 'none' : chosen.join(' and ')}`, deviceKinds.map((kind) => ['links', index, kind]))
-  const { qix } = link
+  const { qix, push004 } = link
+  if (push004 !== undefined && (push004.deviceUrl === undefined) !== (push004.streamId === undefined)) faults.addDerived(['links', index, 'push004'], 'needs deviceUrl and streamId together, or none of them')
   if (qix !== undefined && (qix.connect === undefined) === (qix.listen === undefined)) faults.addDerived(['links', index, 'qix'], `needs exactly one of connect and listen, and has ${qix.connect === undefined ? 'none' : 'both'}`)
 }
 

@@ -7,6 +7,7 @@ import { logLevels, type LogLevel } from '../kernel/log.js'
 import { adminSchema, peerSchema, peeringSchema, restSchema } from './schema-network.js'
 import { localPoolSchema, policySchema, poolsSchema, rateLimitsSchema, saeSchema } from './schema-keys.js'
 import { linkSchema } from './schema-links.js'
+import { relaySchema } from './schema-relay.js'
 import { routingSchema } from './schema-routing.js'
 import { choice, entity, flag, group, integer, list, path } from './setting.js'
 
@@ -29,7 +30,7 @@ export const configSchema = Type.Object({
   peering: peeringSchema,
   peers: list('Neighbouring KMEs.', peerSchema, { maxItems: 256 }),
   links: list('QKD links that end here.', linkSchema, { maxItems: 256 }),
-  network: group('KMEs beyond the neighbours.', { routing: routingSchema }),
+  network: group('KMEs beyond the neighbours.', { routing: routingSchema, relay: relaySchema }),
   pools: poolsSchema,
   localPool: localPoolSchema,
   saes: list('Known SAEs. More are added with `qkme sae add`.', saeSchema),

@@ -1,7 +1,7 @@
 import { KEY_ID_FIELDS } from '../device/native.js'
 import type { SaeId } from '../kernel/ids.js'
 import { accountKey, putRow, usableBytes, type AssociationRow, type BlockRow } from './rows.js'
-import { localMembers } from './enc-keys.js'
+import { traitMembers } from './traits.js'
 import type { KeyPool } from './key-pool.js'
 import { Rate } from './rate.js'
 import { refusals } from './refusals.js'
@@ -73,10 +73,10 @@ export class DecKeys {
   /** The pool that the master's KME shares with us, then the others within a budget: they tell 401 from 400. */
   private * candidates (request: DecKeysRequest): Iterable<KeyPool> {
     const kme = this.deps.policy.whereIs(request.master)
-    const first = kme === undefined ? undefined : this.deps.pool(kme)
-    if (first !== undefined) yield first
+    const first = kme === undefined ? [] : this.deps.poolsWith(kme)
+    yield* first
     for (const pool of this.deps.pools()) {
-      if (pool === first) continue
+      if (first.includes(pool)) continue
       if (!this.mayTryOthers(request.caller, request.keyIds.length)) return
       yield pool
     }
@@ -212,7 +212,7 @@ export class DecKeys {
 
   private write (request: DecKeysRequest, reply: KeyReply, places: readonly Place[], handles: Uint32Array): void {
     const offsets = Uint32Array.from(places, (p) => p.place * 8), lengths = Uint32Array.from(places, (p) => p.length)
-    const members = places[0]!.pool.kind === 'local' ? localMembers(this.deps.localSource) : ''
+    const members = traitMembers(places[0]!.pool.traits, this.deps.localSource)
     const length = this.deps.vault.serve(places.length, request.keyIds.join(''), handles, offsets, lengths, members, '', this.out)
     if (length < 0) throw new Error('invariant violated: the answer buffer holds the largest answer')
     const json = this.out.subarray(0, length)

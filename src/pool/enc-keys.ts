@@ -1,34 +1,30 @@
 import { CUT_INSUFFICIENT, CUT_NO_ROOM } from '../device/native.js'
 import type { SaeId } from '../kernel/ids.js'
+import { Deliveries } from './deliveries.js'
 import { Fairness } from './fairness.js'
 import type { KeyPool } from './key-pool.js'
 import { refusals } from './refusals.js'
 import type { AssociationRow } from './rows.js'
 import type { EncKeysRequest, KeyReply, Refusal } from './service.js'
 import type { ServiceDeps } from './service-ports.js'
+import { meets, traitMembers } from './traits.js'
 
 const ASSOCIATION_WAIT_MS = 2_000
 const WAITING_MAX = 1_024
-const DELIVERIES_KEPT = 1_024
 
 interface Target { readonly pool: KeyPool, readonly slaves: readonly SaeId[], readonly local: readonly SaeId[] }
-
-/** What keys of a local pool say of themselves: they are not from QKD. */
-export const localMembers = (source: string): string => `,"key_extension":${JSON.stringify({ qkme_source: source })}`
 
 /** Get key (014 V1.1.1 clause 5.3): the master's side. In the good case everything happens before the call returns. */
 export class EncKeys {
   private readonly fairness: Fairness
   private readonly out: Uint8Array
-  private readonly localMembers: string
   private readonly taken = new Uint32Array(3)
+  private readonly members = new Map<KeyPool, string>()
   private waiting = 0
-  /** What the last deliveries were, so that an aborted answer can be booked. */
-  private readonly recent = new Map<number, { request: EncKeysRequest, pool: KeyPool, association: number, block: number, place: number }>()
+  private readonly recent = new Deliveries()
 
   constructor (private readonly deps: ServiceDeps) {
     this.fairness = new Fairness(deps.clock)
-    this.localMembers = localMembers(deps.localSource)
     const { maxPerRequest, maxBits } = deps.sizes
     this.out = new Uint8Array(maxPerRequest * (Math.ceil(maxBits / 24) * 4 + 160) + 256)
   }
@@ -45,14 +41,14 @@ export class EncKeys {
     this.open(request, target, generation, reply)
   }
 
-  /** Which pool serves all slaves. Further KMEs come with the relay. */
+  /** Which pool serves all slaves. */
   private target (request: EncKeysRequest): Target | Refusal {
     const { policy, self } = this.deps
     if (request.additionalSlaves.length === 0) { // The common case, without sets.
       const kme = policy.whereIs(request.slave)
       const refusal = this.checkSlave(request.caller, request.slave, kme, 'slave_SAE_ID')
       if (refusal !== undefined) return refusal
-      return this.at(kme!, kme === self ? [] : [request.slave], kme === self ? [request.slave] : [])
+      return this.at(request, kme!, kme === self ? [] : [request.slave], kme === self ? [request.slave] : [])
     }
     const slaves: SaeId[] = []
     const local: SaeId[] = []
@@ -66,7 +62,7 @@ export class EncKeys {
       remote = kme
       slaves.push(sae)
     }
-    return this.at(remote ?? self, slaves, local)
+    return this.at(request, remote ?? self, slaves, local)
   }
 
   private checkSlave (caller: SaeId, slave: SaeId, kme: string | undefined, what: string): Refusal | undefined {
@@ -75,9 +71,14 @@ export class EncKeys {
     return this.deps.policy.allowed(caller, slave) ? undefined : refusals.unauthorized
   }
 
-  private at (kme: string, slaves: readonly SaeId[], local: readonly SaeId[]): Target | Refusal {
-    const pool = this.deps.pool(kme)
-    return pool === undefined ? refusals.blocked('PEER_DOWN') : { pool, slaves, local }
+  /** The first pool with that KME that can meet the demands and deliver; else the first that can meet them, whose reason is told. */
+  private at (request: EncKeysRequest, kme: string, slaves: readonly SaeId[], local: readonly SaeId[]): Target | Refusal {
+    const pools = this.deps.poolsWith(kme)
+    if (pools.length === 0) return refusals.blocked('PEER_DOWN')
+    if (pools.length === 1) return { pool: pools[0]!, slaves, local }
+    const fit = request.extensions.length === 0 ? pools : pools.filter((pool) => this.unmet(request, pool) === undefined)
+    const pool = fit.find((p) => p.blocked() === '') ?? fit[0] ?? pools[0]!
+    return { pool, slaves, local }
   }
 
   private open (request: EncKeysRequest, target: Target, generation: number, reply: KeyReply): void {
@@ -85,14 +86,14 @@ export class EncKeys {
     this.waiting++
     const once = this.once(ASSOCIATION_WAIT_MS, () => { reply.refuse(refusals.blocked('PEER_DOWN')) })
     target.pool.associations.open(request.caller, target.slaves, target.local, generation, (row) => {
-      if (!once()) return
+      if (!once.finish()) return
       if (typeof row === 'string') reply.refuse(refusals.association(row))
       else this.deliver(request, target.pool, row, reply, true)
     })
   }
 
-  /** A guard that fires once: true for whoever comes first, the caller or the timer. */
-  private once (delayMs: number, late: () => void): () => boolean {
+  /** A guard that fires once: `finish` is true for whoever comes first, the caller or the timer. */
+  private once (delayMs: number, late: () => void): { finish: () => boolean, isOver: () => boolean } {
     let done = false
     const finish = (): boolean => {
       if (done) return false
@@ -102,7 +103,7 @@ export class EncKeys {
       return true
     }
     const cancel = this.deps.clock.after(delayMs, () => { if (finish()) late() })
-    return finish
+    return { finish, isOver: () => done }
   }
 
   private deliver (request: EncKeysRequest, pool: KeyPool, association: AssociationRow, reply: KeyReply, mayWait: boolean): void {
@@ -116,11 +117,11 @@ export class EncKeys {
     const bytes = request.number * (sizeBytes + 7 & ~7)
     if (this.short(pool, bytes) && !this.fairness.mayTakeLast(request.caller)) { reply.refuse(refusals.noKeys); return }
     if (!this.deps.audit.healthy()) { reply.refuse(refusals.blocked('NO_KEYS')); return }
-    const members = pool.kind === 'local' ? this.localMembers : ''
+    const members = this.membersOf(pool)
     const length = pool.lane.cut(request.number, sizeBytes, association.number, members, '', this.out, this.taken)
     if (length === CUT_NO_ROOM) throw new Error('invariant violated: the answer buffer holds the largest answer')
     if (length === CUT_INSUFFICIENT) {
-      if (mayWait && pool.lane.freeBytes(false) >= bytes) this.waitForLease(request, pool, association, reply)
+      if (mayWait && this.isComing(pool, bytes)) this.waitForLease(request, pool, association, reply)
       else reply.refuse(refusals.noKeys)
       return
     }
@@ -129,22 +130,36 @@ export class EncKeys {
       kind: 'enc', caller: request.caller, other: request.slave, association: association.number,
       block: this.taken[0]!, place: this.taken[1]!, sizeBytes, number: request.number,
     })
-    this.remember(delivery, request, pool, association.number)
+    this.recent.keep({ number: delivery, request, pool, association: association.number, block: this.taken[0]!, place: this.taken[1]! })
     const json = this.out.subarray(0, length)
     try { reply.keys(json, delivery) } finally { this.deps.vault.wipe(json) }
+  }
+
+  private membersOf (pool: KeyPool): string {
+    let members = this.members.get(pool)
+    if (members === undefined) this.members.set(pool, members = traitMembers(pool.traits, this.deps.localSource))
+    return members
   }
 
   private waitForLease (request: EncKeysRequest, pool: KeyPool, association: AssociationRow, reply: KeyReply): void {
     if (this.waiting >= WAITING_MAX) { reply.refuse(refusals.busy); return }
     this.waiting++
     const once = this.once(this.deps.sizes.leaseWaitMs, () => { reply.refuse(refusals.noKeys) })
+    const sizeBytes = request.sizeBits >>> 3, bytes = request.number * (sizeBytes + 7 & ~7)
     const attempt = (): void => {
       pool.lane.afterLease(() => {
-        if (!once()) return
-        this.deliver(request, pool, association, reply, false)
+        if (once.isOver()) return
+        // Others took the lease, or it was too short: the next one is asked for, while there is time.
+        if (pool.lane.leasedBytes < bytes + sizeBytes && this.isComing(pool, bytes)) { attempt(); return }
+        if (once.finish()) this.deliver(request, pool, association, reply, false)
       })
     }
     attempt()
+  }
+
+  /** Key that is not leased yet but will be, while the peer is there to open more of the lane for us. */
+  private isComing (pool: KeyPool, bytes: number): boolean {
+    return pool.lane.freeBytes(pool.core.ready || pool.kind === 'local') >= bytes
   }
 
   /** Stock is in its last fifth, counted against what the lane had at its fullest in this process. */
@@ -156,22 +171,14 @@ export class EncKeys {
   private unmet (request: EncKeysRequest, pool: KeyPool): Refusal | undefined {
     const mandatory = request.extensions.filter((e) => e.mandatory)
     const demand = this.deps.extensions.constraint(mandatory)
-    const route = pool.kind === 'direct' ? 'direct' : undefined
     const ageMs = pool.core.deps.ageMs() - pool.lane.oldestBornMs()
-    const met = demand !== undefined && (demand.route === undefined || demand.route === route) && (demand.maxAgeMs === undefined || ageMs <= demand.maxAgeMs)
-    return met ? undefined : refusals.unmet(mandatory.map((e) => e.name).join(', '))
-  }
-
-  private remember (delivery: number, request: EncKeysRequest, pool: KeyPool, association: number): void {
-    this.recent.set(delivery, { request, pool, association, block: this.taken[0]!, place: this.taken[1]! })
-    if (this.recent.size > DELIVERIES_KEPT) for (const oldest of this.recent.keys()) { this.recent.delete(oldest); break }
+    return demand !== undefined && meets(pool.traits, ageMs, demand) ? undefined : refusals.unmet(mandatory.map((e) => e.name).join(', '))
   }
 
   /** The answer did not reach the socket whole: nobody is told these IDs, so the keys are burned. */
   aborted (delivery: number): boolean {
-    const d = this.recent.get(delivery)
+    const d = this.recent.take(delivery)
     if (d === undefined) return false
-    this.recent.delete(delivery)
     const { request } = d
     const bytes = request.number * (request.sizeBits >>> 3)
     d.pool.core.rebook('aborted', bytes)

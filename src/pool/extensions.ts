@@ -9,6 +9,10 @@ export interface KeyConstraint {
   readonly maxAgeMs?: number
   /** 'direct': from a QKD link between the two KMEs; 'relayed': over other KMEs. */
   readonly route?: 'direct' | 'relayed'
+  /** Bits that no single other KME had: each block came over at least so many node-disjoint paths, or straight from a link. */
+  readonly minPaths?: number
+  /** An ML-KEM-768 stream between the two KMEs lies over relayed bits. */
+  readonly hybrid?: true
 }
 
 /** One vendor extension of "Get key" (ETSI GS QKD 014 V1.1.1, clause 6.2). */
@@ -37,6 +41,22 @@ const route: Extension = {
   schema: Type.Union([Type.Literal('direct'), Type.Literal('relayed')]),
   example: 'direct',
   constraint: (value) => ({ route: value as 'direct' | 'relayed' }),
+}
+
+const minPaths: Extension = {
+  name: 'qkme_min_disjoint_paths',
+  summary: 'Only bits that came over at least so many node-disjoint paths at once, so that no single KME between knows them; bits of a direct link always do.',
+  schema: Type.Integer({ minimum: 1, maximum: 8 }),
+  example: 2,
+  constraint: (value) => ({ minPaths: value as number }),
+}
+
+const hybrid: Extension = {
+  name: 'qkme_hybrid',
+  summary: 'Only relayed bits with an ML-KEM-768 stream between the two KMEs over them; false demands nothing.',
+  schema: Type.Boolean(),
+  example: true,
+  constraint: (value) => value === true ? { hybrid: true } : {},
 }
 
 /** The extensions this KME knows, by name. */
@@ -86,8 +106,12 @@ const meet = (a: KeyConstraint, b: KeyConstraint): KeyConstraint | undefined => 
   if (a.route !== undefined && b.route !== undefined && a.route !== b.route) return undefined
   const maxAgeMs = Math.min(a.maxAgeMs ?? Infinity, b.maxAgeMs ?? Infinity)
   const chosen = a.route ?? b.route
-  return { ...(maxAgeMs === Infinity ? {} : { maxAgeMs }), ...(chosen === undefined ? {} : { route: chosen }) }
+  const minPaths = Math.max(a.minPaths ?? 0, b.minPaths ?? 0)
+  return {
+    ...(maxAgeMs === Infinity ? {} : { maxAgeMs }), ...(chosen === undefined ? {} : { route: chosen }),
+    ...(minPaths === 0 ? {} : { minPaths }), ...(a.hybrid === true || b.hybrid === true ? { hybrid: true } : {}),
+  }
 }
 
 /** The extensions that qkme ships. */
-export const shippedExtensions: readonly Extension[] = [maxAge, route]
+export const shippedExtensions: readonly Extension[] = [maxAge, route, minPaths, hybrid]

@@ -3,12 +3,14 @@ import type { Claims } from './claims.js'
 import type { PoolCore } from './core.js'
 import type { Epochs } from './epochs.js'
 import type { OwnerLane } from './owner-lane.js'
+import type { KeyTraits } from './traits.js'
 import type { BlockRow } from './rows.js'
 import type { BlockViews } from './views.js'
 
 /** What delivery needs of a pool, shared with a neighbour or with ourselves. */
 export interface KeyPool {
   readonly kind: 'direct' | 'relayed' | 'local'
+  readonly traits: KeyTraits
   readonly core: PoolCore
   readonly lane: OwnerLane
   readonly epochs: Epochs

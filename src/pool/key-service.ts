@@ -22,7 +22,7 @@ export class PoolKeyService implements KeyService {
     const kme = policy.whereIs(slave)
     if (kme === undefined) return policy.confidentialNames ? refusals.unauthorized : refusals.unknownSae('slave_SAE_ID')
     if (!policy.allowed(caller, slave)) return refusals.unauthorized
-    const pool = deps.pool(kme)
+    const pool = deps.poolsWith(kme).find((p) => p.blocked() === '') ?? deps.poolsWith(kme)[0]
     const deliverable = pool === undefined || pool.blocked() !== '' ? 0 : pool.lane.freeBytes(pool.core.ready || pool.kind === 'local')
     return {
       sourceKme: deps.self, targetKme: kme, keySizeBits: sizes.defaultBits,

@@ -9,6 +9,7 @@ import type { KeyPool } from './key-pool.js'
 import { OwnerLane } from './owner-lane.js'
 import type { PoolDeps } from './ports.js'
 import { encodeRow, framesKey, frameKey, usableBytes, type BlockRow, type FrameRef } from './rows.js'
+import { localTraits } from './traits.js'
 import { BlockViews } from './views.js'
 
 /** Link id of frames that no link delivered. */
@@ -23,6 +24,7 @@ const STOCK_BLOCKS_MAX = 64
  */
 export class LocalPool implements KeyPool {
   readonly kind = 'local'
+  readonly traits = localTraits
   readonly core: PoolCore
   readonly lane: OwnerLane
   readonly epochs: Epochs

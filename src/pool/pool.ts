@@ -23,6 +23,7 @@ import { type BlockRow } from './rows.js'
 import { RelayAccess } from './relay-access.js'
 import { Sharing } from './sharing.js'
 import { Startup } from './startup.js'
+import { directTraits, type KeyTraits } from './traits.js'
 import { BlockViews } from './views.js'
 import { VoidPool } from './void.js'
 
@@ -35,6 +36,7 @@ const AUDIT_HEAD_MS = 60_000
  * messages to them, and lets time pass (`tick`, a few times a second). Everything here is synchronous but the disk.
  */
 export class Pool implements PeerHandler, KeyPool {
+  readonly kind: 'direct' | 'relayed'
   readonly core: PoolCore
   readonly pads: Pads
   readonly lane: OwnerLane
@@ -62,7 +64,8 @@ export class Pool implements PeerHandler, KeyPool {
   readonly relay: RelayAccess
 
   /** `links` bring its frames. A relayed pool has none of its own: its frames have the number of the relay's link (src/relay). */
-  constructor (deps: PoolDeps, links: readonly number[], readonly kind: 'direct' | 'relayed' = 'direct') {
+  constructor (deps: PoolDeps, links: readonly number[], readonly traits: KeyTraits = directTraits) {
+    this.kind = traits.route === 'relayed' ? 'relayed' : 'direct'
     const core = this.core = new PoolCore(deps)
     this.views = new BlockViews(core, (epoch) => this.epochs.key(epoch))
     this.erasure = new Erasure(core, this.views)

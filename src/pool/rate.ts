@@ -1,5 +1,8 @@
 import type { Clock } from '../kernel/time.js'
 
+/** It decays in steps of this part of its time constant: an error of less than a hundredth, and few exponentials. */
+const STEPS = 128
+
 /** Exponentially weighted rate of an amount per second, with time constant `tauMs`. Costs no timer. */
 export class Rate {
   private value = 0
@@ -19,7 +22,7 @@ export class Rate {
 
   private decay (): void {
     const now = this.clock.monoMs()
-    if (now <= this.lastMs) return
+    if (now - this.lastMs < this.tauMs / STEPS) return
     this.value *= Math.exp(-(now - this.lastMs) / this.tauMs)
     this.lastMs = now
   }

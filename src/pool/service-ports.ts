@@ -47,7 +47,8 @@ export interface ServiceDeps {
   readonly soon: (fn: () => void) => void
   readonly fatal: (error: unknown) => void
   readonly security: (event: string, detail: string) => void
-  readonly pool: (kme: KmeId) => KeyPool | undefined
+  /** Pools with that KME, the one to use first in front: direct before relayed. */
+  readonly poolsWith: (kme: KmeId) => readonly KeyPool[]
   readonly pools: () => Iterable<KeyPool>
   readonly policy: SaePolicy
   readonly sizes: KeySizes

@@ -7,9 +7,11 @@ import type { Random } from '../kernel/random.js'
 import type { Cancel, Clock } from '../kernel/time.js'
 import { ExtensionRegistry } from '../pool/extensions.js'
 import { PoolKeyService } from '../pool/key-service.js'
+import type { KeyPool } from '../pool/key-pool.js'
 import { LocalPool } from '../pool/local-pool.js'
 import { Pool } from '../pool/pool.js'
 import type { PoolDeps, PoolEvent, PoolLimits } from '../pool/ports.js'
+import { relayLink, relayPoolId } from '../relay/link.js'
 import { AuditTrail } from '../store/audit.js'
 import { openStore, type Store } from '../store/open.js'
 import { SaeDirectory } from './directory.js'
@@ -38,7 +40,10 @@ export interface OpenKeyspace {
   readonly store: Store
   readonly audit: AuditTrail
   readonly directory: SaeDirectory
+  /** Pools with neighbours, fed by links. */
   readonly pools: ReadonlyMap<KmeId, Pool>
+  /** Pools with KMEs that the relay fills. */
+  readonly relayed: ReadonlyMap<KmeId, Pool>
   readonly local: LocalPool | undefined
   readonly service: PoolKeyService
 }
@@ -110,12 +115,18 @@ export class Keyspace implements StorePort {
     const { config } = this.o
     const pools = new Map(config.peers.map((p) => [p.kme, new Pool(this.depsOf(p.kme, store, audit, directory), config.links.filter((l) => l.peer === p.kme).map((l) => l.id))]))
     const local = config.localPool.enabled ? new LocalPool(this.depsOf(config.kme.id, store, audit, directory), config.localPool.stockBytes) : undefined
-    const all = (): Iterable<Pool | LocalPool> => local === undefined ? pools.values() : [...pools.values(), local]
+    const all = (): Iterable<Pool | LocalPool> => [...pools.values(), ...relayed.values(), ...(local === undefined ? [] : [local])]
     const { clock, soon } = this.o
+    const relayed = new Map(config.network.relay.pools.map(({ kme, paths, hybrid }) =>
+      [kme, new Pool({ ...this.depsOf(kme, store, audit, directory), poolId: relayPoolId(kme) }, [relayLink(config.kme.id, kme)], { route: 'relayed', paths, hybrid })]))
+    const poolsWith = (kme: KmeId): readonly KeyPool[] => {
+      if (kme === config.kme.id) return local === undefined ? [] : [local]
+      return [pools.get(kme), relayed.get(kme)].filter((pool) => pool !== undefined)
+    }
     const service = new PoolKeyService({
       self: config.kme.id, clock, vault: this.vault, kv: store.kv, soon, fatal: (error) => { this.fail(error) },
       security: (event, detail) => { this.security(event, 'key service', detail) },
-      pool: (kme) => kme === config.kme.id ? local : pools.get(kme), pools: all, policy: directory,
+      poolsWith, pools: all, policy: directory,
       sizes: {
         defaultBits: config.pools.keySizeBits, minBits: config.pools.minKeySizeBits, maxBits: config.pools.maxKeySizeBits,
         maxPerRequest: config.pools.maxKeyPerRequest, maxKeyCount: config.pools.maxKeyCount, maxSaeIds: config.pools.maxSaeIdCount,
@@ -123,7 +134,7 @@ export class Keyspace implements StorePort {
       },
       extensions: new ExtensionRegistry(), localSource: config.localPool.sourceName, audit, accepting: () => this.accepting && !this.isFull,
     })
-    return { store, audit, directory, pools, local, service }
+    return { store, audit, directory, pools, relayed, local, service }
   }
 
   private depsOf (remote: KmeId, store: Store, audit: AuditTrail, directory: SaeDirectory): PoolDeps {
@@ -171,7 +182,7 @@ export class Keyspace implements StorePort {
 
   private schedule (): void {
     this.every(TICK_MS, () => {
-      for (const pool of this.now.pools.values()) pool.tick()
+      for (const pool of [...this.now.pools.values(), ...this.now.relayed.values()]) pool.tick()
       this.now.local?.tick()
     })
     this.every(SWEEP_MS, () => {
@@ -200,7 +211,7 @@ export class Keyspace implements StorePort {
     this.timers.clear()
     await opened.local?.stop()
     this.opened = undefined
-    for (const pool of opened.pools.values()) pool.dispose()
+    for (const pool of [...opened.pools.values(), ...opened.relayed.values()]) pool.dispose()
     opened.local?.dispose()
     opened.audit.close()
     try {

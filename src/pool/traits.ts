@@ -1,0 +1,25 @@
+import type { KeyConstraint } from './extensions.js'
+
+/** How the bits of a pool came to be shared: what an extension may demand and `key_extension` tells. */
+export interface KeyTraits {
+  /** direct: a QKD link between the two KMEs; relayed: over other KMEs; local: made at this KME, for two of its SAEs. */
+  readonly route: 'direct' | 'relayed' | 'local'
+  /** Node-disjoint paths of each block; 0 when no other KME ever had its bits. */
+  readonly paths: number
+  /** An ML-KEM-768 stream between the two KMEs lies over the bits. */
+  readonly hybrid: boolean
+}
+
+export const directTraits: KeyTraits = { route: 'direct', paths: 0, hybrid: false }
+export const localTraits: KeyTraits = { route: 'local', paths: 0, hybrid: false }
+
+/** Whether bits of these traits, the oldest of them `ageMs` old, meet a demand. Bits that no other KME had meet any number of paths. */
+export const meets = (traits: KeyTraits, ageMs: number, demand: KeyConstraint): boolean =>
+  (demand.route === undefined || demand.route === traits.route) && (demand.maxAgeMs === undefined || ageMs <= demand.maxAgeMs) &&
+  (demand.minPaths === undefined || traits.paths === 0 || traits.paths >= demand.minPaths) && (demand.hybrid !== true || traits.hybrid)
+
+/** What an answer says of its keys (014 V1.1.1 clause 6.3, `key_extension`), as members of the container; '' for keys of a direct link. */
+export const traitMembers = (traits: KeyTraits, localSource: string): string => {
+  if (traits.route === 'direct') return ''
+  return `,"key_extension":${JSON.stringify(traits.route === 'local' ? { qkme_source: localSource } : { qkme_route: 'relayed', qkme_paths: traits.paths, qkme_hybrid: traits.hybrid })}`
+}
