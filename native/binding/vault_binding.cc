@@ -78,6 +78,8 @@ napi_value OpenMasterPassphraseFile(Vault& v, const Args& a) {
 
 napi_value NewKey(Vault& v, const Args& a) { return a.Number(v.NewKey()); }
 
+napi_value TakeKey(Vault& v, const Args& a) { return a.Number(v.TakeKey(a.Bytes(0))); }
+
 napi_value DeriveKey(Vault& v, const Args& a) {
   char info[kInfoBufferBytes];
   return a.Number(v.DeriveKey(a.U32(0), a.Bytes(1), a.Text(2, info)));
@@ -210,6 +212,10 @@ napi_value SealXor(Vault& v, const Args& a) {
   return a.Number(v.SealXor(a.U32(0), a.Bytes(1), a.Words(2), a.Words(3), a.U32(4), a.Bytes(5)));
 }
 
+napi_value SealHybrid(Vault& v, const Args& a) {
+  return a.Number(v.SealHybrid(a.U32(0), a.Bytes(1), a.Words(2), a.Words(3), a.U32(4), a.U32(5), a.Bytes(6)));
+}
+
 // --- delivery
 
 napi_value CreateLane(Vault& v, const Args& a) { return a.Number(v.CreateLane()); }
@@ -283,6 +289,7 @@ constexpr MethodEntry kMethods[] = {
     {"openMasterKeyFile", Method<OpenMasterKeyFile>},
     {"openMasterPassphraseFile", Method<OpenMasterPassphraseFile>},
     {"newKey", Method<NewKey>},
+    {"takeKey", Method<TakeKey>},
     {"deriveKey", Method<DeriveKey>},
     {"wrapKey", Method<WrapKey>},
     {"unwrapKey", Method<UnwrapKey>},
@@ -311,6 +318,7 @@ constexpr MethodEntry kMethods[] = {
     {"laneXor", Method<LaneXor>},
     {"sealPads", Method<SealPads>},
     {"sealXor", Method<SealXor>},
+    {"sealHybrid", Method<SealHybrid>},
     {"createLane", Method<CreateLane>},
     {"dropLane", Method<DropLane>},
     {"lanePush", Method<LanePush>},

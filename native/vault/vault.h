@@ -60,6 +60,7 @@ class Vault {
   uint32_t OpenMasterKeyFile(const std::string& path);
   uint32_t OpenMasterPassphraseFile(const std::string& path, ByteSpan salt, uint32_t log_n, uint32_t r, uint32_t p);
   uint32_t NewKey();
+  uint32_t TakeKey(OutSpan bytes);
   uint32_t DeriveKey(uint32_t key, ByteSpan salt, std::string_view info);
   void WrapKey(uint32_t kek, uint32_t key, ByteSpan aad, uint8_t* out);
   uint32_t UnwrapKey(uint32_t kek, ByteSpan wrapped, ByteSpan aad);
@@ -94,6 +95,8 @@ class Vault {
   uint32_t SealPads(uint32_t sealer, ByteSpan header, std::span<const uint32_t> pads, ByteSpan cipher, OutSpan out);
   uint32_t SealXor(uint32_t sealer, ByteSpan header, std::span<const uint32_t> blocks,
                    std::span<const uint32_t> offsets, uint32_t length, OutSpan out);
+  uint32_t SealHybrid(uint32_t sealer, ByteSpan header, std::span<const uint32_t> blocks,
+                      std::span<const uint32_t> offsets, uint32_t length, uint32_t exchange, OutSpan out);
 
   // vault_delivery.cc
   uint32_t CreateLane();
@@ -122,6 +125,7 @@ class Vault {
   Scratch& scratch() const { return *reinterpret_cast<Scratch*>(scratch_.data()); }
   void RequireSealable(uint32_t sealer, ByteSpan header, size_t length, OutSpan out) const;
   uint32_t SealPayload(uint32_t sealer, ByteSpan header, ByteSpan payload, OutSpan out);
+  void JoinShares(std::span<const uint32_t> blocks, std::span<const uint32_t> offsets, uint32_t length, uint8_t* payload);
   void PadTag(Key& hash_key, Block& block, uint32_t offset, ByteSpan data, uint8_t* out);
 
   Arena arena_;

@@ -39,6 +39,13 @@ uint32_t Vault::NewKey() {
   return keys_.Make(kKeyBytes, [this](Key& key) { random_.Fill(key.bytes(), kKeyBytes); });
 }
 
+// The caller's bytes are wiped whatever happens: they are not to exist twice.
+uint32_t Vault::TakeKey(OutSpan bytes) {
+  const ScratchGuard guard(bytes.data(), bytes.size());
+  Require(bytes.size() == kKeyBytes, "a key that is taken in has 32 bytes");
+  return keys_.Make(kKeyBytes, [bytes](Key& key) { std::memcpy(key.bytes(), bytes.data(), kKeyBytes); });
+}
+
 uint32_t Vault::DeriveKey(uint32_t key, ByteSpan salt, std::string_view info) {
   const Key& from = keys_.Get(key);
   return keys_.Make(kKeyBytes, [&](Key& derived) {

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "vault/error.h"
+#include "vault/hybrid_stream.h"
 #include "vault/vault.h"
 
 namespace qkme::vault {
@@ -72,14 +73,30 @@ uint32_t Vault::SealPads(uint32_t sealer, ByteSpan header, std::span<const uint3
   return SealPayload(sealer, header, {payload.data(), cipher.size()}, out);
 }
 
+void Vault::JoinShares(std::span<const uint32_t> blocks, std::span<const uint32_t> offsets, uint32_t length, uint8_t* payload) {
+  Require(blocks.size() >= 1 && blocks.size() <= kXorBlocksMax && offsets.size() == blocks.size(), "1 to 8 shares, each with its offset");
+  for (size_t i = 0; i < blocks.size(); ++i) ClaimPad(GetBlock(blocks[i]), offsets[i], length);
+  std::memset(payload, 0, length);
+  for (size_t i = 0; i < blocks.size(); ++i) XorBlock(payload, GetBlock(blocks[i]), offsets[i], length);
+}
+
 uint32_t Vault::SealXor(uint32_t sealer, ByteSpan header, std::span<const uint32_t> blocks,
                         std::span<const uint32_t> offsets, uint32_t length, OutSpan out) {
   RequireSealable(sealer, header, length, out);
-  Require(blocks.size() >= 1 && blocks.size() <= kXorBlocksMax && offsets.size() == blocks.size(), "1 to 8 shares, each with its offset");
-  for (size_t i = 0; i < blocks.size(); ++i) ClaimPad(GetBlock(blocks[i]), offsets[i], length);
   const ScratchGuard payload(scratch().frame, length);
-  std::memset(payload.data(), 0, length);
-  for (size_t i = 0; i < blocks.size(); ++i) XorBlock(payload.data(), GetBlock(blocks[i]), offsets[i], length);
+  JoinShares(blocks, offsets, length, payload.data());
+  return SealPayload(sealer, header, {payload.data(), length}, out);
+}
+
+uint32_t Vault::SealHybrid(uint32_t sealer, ByteSpan header, std::span<const uint32_t> blocks,
+                           std::span<const uint32_t> offsets, uint32_t length, uint32_t exchange, OutSpan out) {
+  RequireSealable(sealer, header, length, out);
+  const Key& key = keys_.Get(exchange);
+  RecordHeader name;
+  std::memcpy(&name, header.data(), sizeof name);
+  const ScratchGuard payload(scratch().frame, length);
+  JoinShares(blocks, offsets, length, payload.data());
+  XorHybridStream(key.bytes(), name, payload.data(), length);
   return SealPayload(sealer, header, {payload.data(), length}, out);
 }
 
