@@ -67,6 +67,16 @@ using AbsorbSerial = void (*)(uint64_t* sum, const uint64_t* key, const uint8_t*
 /// The same for `count` groups of kPowers blocks.
 using AbsorbGroups = void (*)(PolyHash::State* state, const uint8_t* blocks, size_t groups);
 
+/// A carry-less product of two words.
+struct Wide {
+  uint64_t low;
+  uint64_t high;
+};
+/// With integer multiplications only; constant time where the processor multiplies in constant time.
+Wide MultiplyPortable(uint64_t x, uint64_t y);
+/// h x^64 modulo the field polynomial needs h times x^7 + x^2 + x + 1: shifts are enough.
+inline Wide Times87(uint64_t h) { return {h ^ h << 1 ^ h << 2 ^ h << 7, h >> 63 ^ h >> 62 ^ h >> 57}; }
+
 void SerialPortable(uint64_t* sum, const uint64_t* key, const uint8_t* blocks, size_t count);
 #if defined(__x86_64__)
 void SerialPclmul(uint64_t* sum, const uint64_t* key, const uint8_t* blocks, size_t count);

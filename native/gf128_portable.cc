@@ -34,22 +34,12 @@ uint64_t ReverseBits(uint64_t x) {
   return __builtin_bswap64(x);
 }
 
-struct Wide {
-  uint64_t low;
-  uint64_t high;
-};
+}  // namespace
 
 // Reversing both operands turns the high half of the product into the low half.
-Wide Multiply64(uint64_t x, uint64_t y) {
+Wide MultiplyPortable(uint64_t x, uint64_t y) {
   return {MultiplyLow(x, y), ReverseBits(MultiplyLow(ReverseBits(x), ReverseBits(y))) >> 1};
 }
-
-// h x^64 mod the field polynomial needs h times 0x87 = x^7 + x^2 + x + 1: shifts are enough.
-Wide Times87(uint64_t h) {
-  return {h ^ h << 1 ^ h << 2 ^ h << 7, h >> 63 ^ h >> 62 ^ h >> 57};
-}
-
-}  // namespace
 
 void SerialPortable(uint64_t* sum, const uint64_t* key, const uint8_t* blocks, size_t count) {
   uint64_t s0 = sum[0];
@@ -59,9 +49,9 @@ void SerialPortable(uint64_t* sum, const uint64_t* key, const uint8_t* blocks, s
     std::memcpy(block, blocks, kGfBytes);
     s0 ^= block[0];
     s1 ^= block[1];
-    const Wide low = Multiply64(s0, key[0]);
-    const Wide high = Multiply64(s1, key[1]);
-    const Wide cross = Multiply64(s0 ^ s1, key[0] ^ key[1]);
+    const Wide low = MultiplyPortable(s0, key[0]);
+    const Wide high = MultiplyPortable(s1, key[1]);
+    const Wide cross = MultiplyPortable(s0 ^ s1, key[0] ^ key[1]);
     const uint64_t middle0 = cross.low ^ low.low ^ high.low;
     const uint64_t middle1 = cross.high ^ low.high ^ high.high;
     const Wide top = Times87(high.high);

@@ -37,7 +37,7 @@ struct LdpcDesign {
   uint32_t rows;
   std::vector<LdpcDegree> degrees;  ///< ascending; the counts add up to kLdpcColumns
   int8_t channel;                   ///< magnitude of a received bit, in units of the decoder
-  int8_t scale;                     ///< messages are the minimum times scale / 64
+  double error_rate;                ///< at which the decoder counts true: a unit is ln((1 - e) / e) / channel
 };
 
 struct LdpcEdge {
@@ -53,7 +53,8 @@ class LdpcCode {
   uint32_t syndrome_bits() const { return design_.rows * kLdpcCirculant; }
   const LdpcDesign& design() const { return design_; }
   std::span<const LdpcEdge> Row(uint32_t row) const { return {edges_.data() + starts_[row], starts_[row + 1] - starts_[row]}; }
-  /// All edges before `row`.
+  size_t edges() const { return edges_.size(); }
+  /// Edges of all rows before `row`.
   size_t EdgesBefore(uint32_t row) const { return starts_[row]; }
   /// Columns no two of which share a row: the first ones to give up bits to puncturing.
   std::span<const uint16_t> pliable() const { return pliable_; }

@@ -1,10 +1,17 @@
-// Layered normalised min-sum on messages of eight bits (Hocevar, IEEE SiPS 2004; Chen and Fossorier, IEEE Trans.
-// Commun. 50, 406 (2002)), in the syndrome form: it looks for the error pattern e with H e = syndrome.
+// Layered decoding with messages of eight bits (Hocevar, IEEE SiPS 2004), in the syndrome form: it looks for the
+// error pattern e with H e = syndrome. A check combines magnitudes two by two,
+//
+//   a (+) b = min(a, b) + g(a + b) - g(|a - b|),  g(x) = ln(1 + exp(-x)) from a table of 16 entries,
+//
+// and answers its least reliable bit with the sum over all others, all other bits with the sum over all: A-min*
+// (Jones, Valles, Smith and Villasenor, IEEE MILCOM 2003). This costs a third more than plain min-sum and gains
+// 2 to 4 percent of the leak.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
-#include <vector>
 
 #include "post/ldpc_code.h"
 
@@ -14,16 +21,14 @@ namespace qkme::post {
 enum class LdpcImpl : int { kPortable = 0, kAvx2 = 1, kAvx512 = 2 };
 inline constexpr int kLdpcImpls = 3;
 
+/// Whether this processor (and its operating system) can run `impl`.
 bool LdpcSupported(LdpcImpl impl);
 /// The fastest one that is supported; found once.
 LdpcImpl LdpcBest();
 const char* LdpcName(LdpcImpl impl);
 
-/// What is known of a bit of the error pattern before decoding.
-enum class LdpcPrior : uint8_t { kReceived = 0, kUnknown = 1, kKnown = 2 };
-
 struct LdpcResult {
-  bool converged;       ///< H e = syndrome holds; otherwise the pattern is no solution
+  bool converged;  ///< H e = syndrome holds; otherwise the pattern is no solution
   uint32_t iterations;
 };
 
@@ -35,28 +40,37 @@ class LdpcDecoder {
   LdpcDecoder& operator=(const LdpcDecoder&) = delete;
 
   const LdpcCode& code() const { return *code_; }
-  /// Begins a frame: `priors` has one entry per bit of the frame.
-  void Start(const LdpcPrior* priors);
-  /// What has been learned of one bit since: it is right. Messages stay as they are.
-  void Reveal(uint32_t bit, bool error);
-  /// Goes on for at most `iterations`. `syndrome`: code().syndrome_bits() packed.
+  /// Begins a frame of received bits, each wrong with the same small probability.
+  void Start();
+  /// The other party's bit is not known at all (it was punctured).
+  void SetUnknown(uint32_t bit);
+  /// Whether the bit is wrong is known. Also between two runs: what the decoder has learned stays.
+  void SetKnown(uint32_t bit, bool error);
+  /// Goes on for at most `iterations`, fewer when it gets nowhere. `syndrome`: code().syndrome_bits(), packed.
   LdpcResult Run(const uint64_t* syndrome, uint32_t iterations);
-  /// The pattern as it stands, packed.
+  /// The pattern as it stands: kLdpcFrameBits, packed.
   void Errors(uint64_t* errors) const;
-  /// How sure the decoder is of a bit: 0 to 127.
-  uint8_t Certainty(uint32_t bit) const;
+  /// How sure the decoder is of a bit: 0 to 128.
+  uint32_t Certainty(uint32_t bit) const;
   /// Overwrites all that tells of the frame.
   void Wipe();
 
  private:
+  struct Free {
+    void operator()(int8_t* bytes) const { std::free(bytes); }
+  };
+  using Bytes = std::unique_ptr<int8_t[], Free>;
+  static Bytes Allocate(size_t bytes);
+
+  uint32_t Iterate(const uint64_t* syndrome);
   bool Solved(const uint64_t* syndrome) const;
+  int8_t* At(uint32_t bit) const;
 
   std::shared_ptr<const LdpcCode> code_;
   LdpcImpl impl_;
-  std::vector<int8_t> posteriors_;
-  std::vector<int8_t> messages_;
-  size_t posteriors_skew_ = 0;
-  size_t messages_skew_ = 0;
+  uint8_t correction_[16];
+  Bytes posteriors_;
+  Bytes messages_;
 };
 
 namespace ldpc {
@@ -71,12 +85,14 @@ struct Layer {
   int8_t* messages;
   const LdpcEdge* edges;
   uint32_t degree;
-  const uint64_t* syndrome;  ///< of this row: kLdpcCirculant bits
-  int scale;
+  const uint64_t* syndrome;   ///< of this row: kLdpcCirculant bits
+  const uint8_t* correction;  ///< g by 16 entries; the last one is 0 and holds for all beyond
 };
 
-/// Largest magnitude of a message: less than half of a posterior's, so that a saturated posterior keeps its sign.
-inline constexpr int kMessageMax = 31;
+inline constexpr int kMessageMax = 63;
+/// Of a posterior. One that is saturated has lost part of its sum, so the old message is not subtracted from it: a
+/// column of high degree would turn over one message after the other.
+inline constexpr int kMagnitudeMax = 127;
 
 /// Updates a row and returns the number of its checks that did not hold before.
 using RunLayer = uint32_t (*)(const Layer& layer);
