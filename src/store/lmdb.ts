@@ -13,6 +13,7 @@ import type { Kv, KvEntry, KvKey, KvRange, KvStats, KvWriter } from './kv.js'
 import { readJournal } from './journal.js'
 import { applyBatch, appliedSeq, openLmdb, storeFailure, usedBytes, type Lmdb } from './lmdb-batch.js'
 import { ChunkPool, type Batch, type Chunk } from './lmdb-chunks.js'
+import { Overlay } from './lmdb-overlay.js'
 import { ANSWERS, DOORBELL, JOURNAL_FILE, type FromWriter, type ToWriter, type WriterData } from './lmdb-link.js'
 import { mergePage, type Layer } from './lmdb-range.js'
 import { TxWriter } from './lmdb-tx.js'
@@ -29,8 +30,6 @@ const OUTSTANDING_BYTES_MAX = 32 << 20
 const IN_FLIGHT_MAX = 2
 const BLOCKED_MS_MAX = 30_000
 
-interface Pending { readonly value: Uint8Array | undefined, readonly seq: number }
-
 /** Opens or creates the data file, replays the journal into it, starts the writer. @throws KmeError `STORE_UNAVAILABLE`, `STORE_CORRUPT`, `STORE_FULL` */
 export const openLmdbKv = async (options: LmdbOptions): Promise<Kv> => {
   const db = openLmdb(options.folder, options.mapBytes)
@@ -46,7 +45,7 @@ export const openLmdbKv = async (options: LmdbOptions): Promise<Kv> => {
 }
 
 class LmdbKv implements Kv {
-  private readonly overlay = new Map<string, Pending>()
+  private readonly overlay = new Overlay()
   private readonly pool = new ChunkPool()
   private readonly control = new Int32Array(new SharedArrayBuffer(8))
   private readonly port: MessagePort
@@ -157,17 +156,13 @@ class LmdbKv implements Kv {
     const reverse = range.reverse ?? false
     let start = encodeKey(range.start), end = encodeKey(range.end), left = range.limit ?? Infinity
     for (let pageSize = 16; left > 0; pageSize = 256) {
-      const page = mergePage(this.db, [this.pendingValues(), writes], { start, end, reverse, values, limit: Math.min(pageSize, left) })
+      const page = mergePage(this.db, [this.overlay.layer(start, end), writes], { start, end, reverse, values, limit: Math.min(pageSize, left) })
       yield * page.entries
       left -= page.entries.length
       if (page.next === undefined) return
       if (reverse) end = page.next
       else start = page.next
     }
-  }
-
-  private * pendingValues (): Layer & Generator<readonly [string, Uint8Array | undefined]> {
-    for (const [key, { value }] of this.overlay) yield [key, value]
   }
 
   private accept (writer: TxWriter): void {
@@ -184,7 +179,7 @@ class LmdbKv implements Kv {
     const batch = this.open ??= { chunk: this.chunk, from: writer.from, to: writer.from, seq: this.nextSeq++, keys: [] }
     if (batch.keys.length === 0) this.chunk.waiting++
     for (const [key, value] of writer.writes) {
-      this.overlay.set(key, { value, seq: batch.seq })
+      this.overlay.set(key, value, batch.seq)
       batch.keys.push(key)
     }
     if (!this.turnScheduled) {
@@ -241,7 +236,7 @@ class LmdbKv implements Kv {
     for (const batch of this.sent) {
       if (batch.seq > seq) break
       count++
-      for (const key of batch.keys) if ((this.overlay.get(key)?.seq ?? Infinity) <= seq) this.overlay.delete(key)
+      for (const key of batch.keys) this.overlay.forget(key, seq)
       batch.chunk.waiting--
       this.waitingBytes -= batch.to - batch.from
       if (batch.chunk !== this.chunk) this.retire(batch.chunk)
