@@ -1,4 +1,4 @@
-import type { Answer, GotKey } from './node.js'
+import type { Answer, GotKey } from '../sae-answer.js'
 
 /** An SAE and the node (by index) that serves it. */
 export interface Party { readonly sae: string, readonly home: number }

@@ -73,6 +73,7 @@ export class Losses {
     this.world.note(`a copy of ${original.o.id} runs beside it`)
     const node = new SimNode({ ...original.o, random: this.random.fork(), copyOf: original })
     this.twin = { node, home, untilMs: this.world.clock.now() + this.random.pick([1_000, 10_000, 60_000]) }
+    this.world.hasTwin = true
     this.world.doubt()
     this.world.ledger.forgave(home)
     node.loseLocalPool()
@@ -88,6 +89,7 @@ export class Losses {
     const original = world.nodes[twin.home]
     if (!isOver && world.clock.now() < twin.untilMs) return
     this.twin = undefined
+    world.hasTwin = false
     const survives = this.random.chance(0.5) ? 'the copy' : 'the original'
     world.note(`${survives} of ${original.o.id} survives`)
     twin.node.kill()

@@ -23,12 +23,10 @@ import { makeRecordHeader, recordName, RECORD_KIND, recordStart } from '../../sr
 import type { SimClock } from '../clock.js'
 import type { SimNetwork } from '../network.js'
 import type { SimRandom } from '../random.js'
+import { simRecordKeys } from '../record-keys.js'
+import { replyTo, type Answer } from '../sae-answer.js'
 import { framePayload } from './payload.js'
 import { SimDisk, type SimKv } from '../store.js'
-
-/** One key as an SAE got it. */
-export interface GotKey { readonly id: string, readonly key: string }
-export type Answer = { readonly keys: GotKey[] } | { readonly refusal: Refusal }
 
 export interface NodeOptions {
   readonly id: KmeId
@@ -158,7 +156,7 @@ export class SimNode {
       wallMs: () => (o.wallMs ?? o.clock.wallMs.bind(o.clock))(), monoMs: () => o.clock.monoMs(),
       after: (delayMs, fn) => o.clock.after(delayMs, () => { this.inProcess(process, fn) }),
     }
-    const keys = this.recordKeys(vault, start)
+    const keys = simRecordKeys(vault, join(this.folder, 'master.key'), start)
     const base = (remote: KmeId, disowned = ''): PoolDeps => ({
       self: o.id, remote, kv, clock, ageMs: () => this.ageMs(), random: o.random, vault, keys,
       incarnation: { storeId: this.storeId, number: start, nonce, known: (n, x) => this.starts.some((s) => s.number === n && Buffer.from(s.nonce).equals(x)) },
@@ -220,22 +218,6 @@ export class SimNode {
       self: o.id, remote: o.peer, hasUrl: true, manager: process.manager, random: o.random, limits: defaultPeerLimits, onWait: () => {},
       clock: { wallMs: () => o.clock.wallMs(), monoMs: () => o.clock.monoMs(), after: (ms, fn) => o.clock.after(ms, () => { this.inProcess(process, fn) }) },
     }))
-  }
-
-  private recordKeys (vault: NativeVault, start: number): RecordKeys {
-    const master = vault.openMasterKeyFile(join(this.folder, 'master.key'))
-    const openers = new Map<number, KeyHandle>()
-    const opener = (n: number): KeyHandle => {
-      let key = openers.get(n)
-      if (key === undefined) openers.set(n, key = vault.deriveKey(master, Uint8Array.of(n & 0xff, n >>> 8 & 0xff, n >>> 16 & 0xff), 'record'))
-      return key
-    }
-    const sealer = vault.createSealer(opener(start), start)
-    const aad = new Uint8Array(1)
-    return {
-      sealer: () => ({ sealer, slot: 1 }), opener: (record) => opener(recordStart(record)), added: () => {}, removed: () => {},
-      wrap: (key) => vault.wrapKey(master, key, aad), unwrap: (wrapped) => vault.unwrapKey(master, wrapped, aad),
-    }
   }
 
   private onEvent (event: PoolEvent): void { this.events.push(event) }
@@ -377,11 +359,3 @@ export class SimNode {
     rmSync(this.folder, { recursive: true, force: true })
   }
 }
-
-const replyTo = (then: (answer: Answer) => void): Parameters<PoolKeyService['encKeys']>[1] => ({
-  keys: (json) => {
-    const container = JSON.parse(Buffer.from(json).toString()) as { keys: { key_ID: string, key: string }[] }
-    then({ keys: container.keys.map((k) => ({ id: k.key_ID, key: k.key })) })
-  },
-  refuse: (refusal) => { then({ refusal }) },
-})

@@ -7,7 +7,8 @@ import { SimRandom } from '../random.js'
 import { checkAgreement, checkBalance, checkMoment, PadWatch } from './invariants.js'
 import { Ledger, type Party } from './ledger.js'
 import type { Mix } from './mix.js'
-import { SimNode, type Answer } from './node.js'
+import type { Answer } from '../sae-answer.js'
+import { SimNode } from './node.js'
 
 export type WorldOptions = Pick<Mix, 'limits' | 'flushMs' | 'delayMs' | 'jitterMs' | 'wallAheadMs' | 'wallDriftPpm'>
 
@@ -28,6 +29,8 @@ export class World {
   readonly log: string[] = []
   /** False while a copy of a store is about: then two nodes may believe different things. */
   isWhole = true
+  /** A copy of a node runs beside it: each of the two may take the other's place with the peer, which voids the pool, at any time. */
+  hasTwin = false
   private readonly pads: PadWatch
   private nextFrame = 0
   private readyCounts: readonly [number, number] | undefined
@@ -111,7 +114,7 @@ export class World {
     for (const node of this.nodes) for (const bug of node.bugs) this.ledger.fault(`${node.o.id}: ${bug}`)
     if (this.readyCounts !== undefined) {
       const now = this.readies()
-      const isMet = now.every((n, i) => n > this.readyCounts![i]!) && this.nodes.every((n) => n.process?.pool.core.ready === true && n.rolledBack === '')
+      const isMet = !this.hasTwin && now.every((n, i) => n > this.readyCounts![i]!) && this.nodes.every((n) => n.process?.pool.core.ready === true && n.rolledBack === '')
       if (isMet) {
         this.readyCounts = undefined
         this.isWhole = true
