@@ -1,4 +1,4 @@
-import { sum } from './counts.js'
+import { sum } from '../../../src/post/counts.js'
 import { expectedKey } from './expected.js'
 import type { Choice, Expected, FiniteSettings, GainSource } from './expected.js'
 import { logistic, logit, minimise } from './optimise.js'

@@ -1,4 +1,4 @@
-import { erf } from './entropy.js'
+import { erf } from './special.js'
 
 /** Gain and joint error probability of one pulse; QBER is `errorGain / gain`. Per pulse sent. */
 export interface Gain { readonly gain: number, readonly errorGain: number }

@@ -1,9 +1,10 @@
 import type { GainModel } from './channel.js'
 import { liveFraction } from './channel.js'
-import { expectedCounts, sum } from './counts.js'
-import type { DecoySource, FiniteKey, Security } from './counts.js'
-import { limKey, limKeyPerBit } from './lim.js'
-import { ruscaKey } from './rusca.js'
+import { sum } from '../../../src/post/counts.js'
+import type { DecoySource, FiniteKey, Security } from '../../../src/post/counts.js'
+import { limKey, limKeyPerBit } from '../../../src/post/lim.js'
+import { ruscaKey } from '../../../src/post/rusca.js'
+import { expectedCounts } from './expected-counts.js'
 
 /** What Alice and Bob choose: intensities with their probabilities, and the probability of the key basis. */
 export interface Choice extends DecoySource { readonly keyBasis: number }

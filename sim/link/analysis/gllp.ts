@@ -1,7 +1,8 @@
 import { KmeError } from '../../../src/kernel/errors.js'
 import type { Gain, GainModel, MaChannel } from './channel.js'
 import { photonYield } from './channel.js'
-import { binaryEntropy, entropyOfBound, poisson } from './entropy.js'
+import { binaryEntropy, entropyOfBound } from '../../../src/post/entropy.js'
+import { poisson } from './special.js'
 
 /** Bounds on single photons, and the rate they give in secret bits per pulse sent (0 when there is no key). */
 export interface AsymptoticKey {

@@ -1,11 +1,6 @@
 import { invariant } from '../../../src/kernel/errors.js'
+import { packedBytes } from '../../../src/post/bits.js'
 import type { Xoshiro } from './xoshiro.js'
-
-/** Bytes that hold `bits` packed bits. Bit i is bit i mod 8 (least significant first) of byte i / 8. */
-export const packedBytes = (bits: number): number => (bits + 7) >>> 3
-
-/** Reads packed bit i. */
-export const bitAt = (bytes: Uint8Array, i: number): number => (bytes[i >>> 3]! >>> (i & 7)) & 1
 
 /** Bits that are 1. */
 export const popcount = (bytes: Uint8Array): number => {
@@ -15,71 +10,6 @@ export const popcount = (bytes: Uint8Array): number => {
     for (; b !== 0; b &= b - 1) total++
   }
   return total
-}
-
-/**
- * The values whose mask is 1, in order. Without branches: masks are as random as the bases, and a branch
- * that is guessed wrong costs more than the rest of sifting.
- *
- * @param mask  0 or 1 for each value.
- */
-export const compact = (values: Uint8Array, mask: Uint8Array): Uint8Array => {
-  const out = new Uint8Array(values.length + 1)
-  let n = 0
-  for (let i = 0; i < values.length; i++) {
-    out[n] = values[i]!
-    n += mask[i]!
-  }
-  const kept = out.slice(0, n)
-  out.fill(0) // It may hold key.
-  return kept
-}
-
-/** Grows as packed fields of 1, 2, 4 or 8 bits are appended; a field never straddles bytes. */
-export class FieldWriter {
-  private bytes: Uint8Array
-  private count = 0
-
-  constructor (private readonly fieldBits: 1 | 2 | 4 | 8, capacity = 1024) {
-    this.bytes = new Uint8Array(packedBytes(Math.max(8, capacity) * fieldBits))
-  }
-
-  get length (): number { return this.count }
-
-  /** Appends the low bits of `values[i] >>> shift`. */
-  append (values: Uint8Array, shift: number): void {
-    const width = this.fieldBits, mask = (1 << width) - 1
-    this.grow((this.count + values.length) * width)
-    const { bytes } = this
-    let bit = this.count * width // below 2^32
-    for (let i = 0; i < values.length; i++) {
-      bytes[bit >>> 3]! |= ((values[i]! >>> shift) & mask) << (bit & 7)
-      bit += width
-    }
-    this.count += values.length
-  }
-
-  /** The packed bytes (a copy; unused bits are 0), after which the writer is empty and zeroed. */
-  take (): Uint8Array {
-    const out = this.bytes.slice(0, Math.ceil(this.count * this.fieldBits / 8))
-    this.bytes.fill(0, 0, out.length)
-    this.count = 0
-    return out
-  }
-
-  private grow (bits: number): void {
-    if (bits <= this.bytes.length * 8) return
-    const larger = new Uint8Array(Math.max(this.bytes.length * 2, packedBytes(bits)))
-    larger.set(this.bytes)
-    this.bytes.fill(0) // It may hold key.
-    this.bytes = larger
-  }
-}
-
-/** Reads field i of `fieldBits` bits as FieldWriter wrote it. */
-export const fieldAt = (bytes: Uint8Array, fieldBits: 1 | 2 | 4 | 8, i: number): number => {
-  const bit = i * fieldBits
-  return (bytes[bit >>> 3]! >>> (bit & 7)) & ((1 << fieldBits) - 1)
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { KmeError } from '../../../src/kernel/errors.js'
 import { presetNamed } from '../analysis/presets.js'
 import type { LinkConfig } from '../physics/config.js'
 import { unaccounted } from '../run/account.js'
@@ -7,19 +8,24 @@ import type { Interval, RunOptions, RunResult } from '../run/run.js'
 import type { Eve } from '../physics/eve.js'
 import { figure, print, progress, save, table } from './output.js'
 import type { Say } from './output.js'
+import { correctionOption, runLinkPost } from './link-post.js'
 import { attackOption, intervalOption, numberOption } from './parse.js'
 
 interface LinkOptions {
   preset: string, length?: number, duration: number, step: number, seed: number, block?: number, eve: (Interval & { eve: Eve })[], cut: Interval[]
   drift?: true, decoys: boolean, phaseRandomisation: boolean, abort: number, json?: true, svg?: string, accountSvg?: string
+  post?: string | true, blocks: number
 }
+
+/** Blocks with real bits are made one by one; this size needs a second each and still gives key. */
+const POST_BLOCK_BITS = 2_000_000
 
 /** A wandering that a field link shows over hours: some percent of QBER without feedback, tenths with it. */
 const DRIFT = { angleRadPerSqrtS: 0.01, angleFeedbackPerS: 0.02, lossDbPerSqrtS: 0.005, lossReturnPerS: 0.001 }
 
 const configure = (o: LinkOptions): RunOptions => {
   const preset = presetNamed(o.preset), { source, fibre } = preset.config, { security } = preset.finite
-  const blockBits = o.block ?? preset.finite.keyBits
+  const blockBits = o.block ?? (o.post === undefined ? preset.finite.keyBits : Math.min(preset.finite.keyBits, POST_BLOCK_BITS))
   // Without decoys every pulse is a signal, and only the QBER is left to look at.
   const sent = o.decoys ? source : { ...source, intensities: source.intensities.slice(0, 1), probabilities: [1] }
   const config: LinkConfig = {
@@ -55,6 +61,12 @@ const show = (say: Say, result: RunResult, options: RunOptions): void => {
 
 const run = (say: Say) => async (o: LinkOptions): Promise<void> => {
   const options = configure(o), preset = presetNamed(o.preset)
+  if (o.post !== undefined) {
+    if (o.drift === true || !o.decoys || o.svg !== undefined || o.accountSvg !== undefined) {
+      throw new KmeError('BAD_REQUEST', '--post runs real bits through error correction and amplification: it goes with --eve, --cut, --block, --blocks and --json only')
+    }
+    return runLinkPost(say, preset.title, options, correctionOption(o.post), o.blocks, o.json === true)
+  }
   const bar = progress(Math.floor(options.durationS / options.stepS), 'link'), steps = runLink(options)
   let next = steps.next()
   for (; next.done !== true; next = steps.next()) bar.step()
@@ -89,6 +101,8 @@ export const addLinkCommand = (program: Command, say: Say = print): void => {
     .option('--no-decoys', 'send signals only and believe the QBER (NOT secure, for comparison)')
     .option('--no-phase-randomisation', 'a laser with a fixed phase: no decoy formula holds')
     .option('--abort <qber>', 'QBER from which the link is given up', numberOption('abort', 0.001, 0.5), 0.08)
+    .option('--post [method]', 'real bits through the whole post-processing of two parties: original, biconf, yanetal, option7, option8 (default) or ldpc')
+    .option('--blocks <n>', 'with --post: stop after so many blocks', numberOption('blocks', 1, 1e6), 5)
     .option('--json', 'print JSON')
     .option('--svg <file>', 'plot of QBER and rates against time')
     .option('--account-svg <file>', 'plot of the account of bits')

@@ -1,26 +1,6 @@
-import { sum } from '../analysis/counts.js'
-import type { FiniteKey, NoKeyReason, Security, SiftedCounts } from '../analysis/counts.js'
-import { binaryEntropy, entropyOfBound } from '../analysis/entropy.js'
-import { limKey } from '../analysis/lim.js'
-import { ruscaKey } from '../analysis/rusca.js'
-import type { LinkConfig } from '../physics/config.js'
-
-/**
- * How long a block's secret key is. The formula follows from the source: three intensities Lim 2014, two
- * Rusca 2018; one has no decoys and never gives a key here, nor does a source without random phases.
- *
- * @param leakBits  Everything error correction disclosed, counted from its messages.
- */
-export const estimateKey = (source: LinkConfig['source'], counts: SiftedCounts, leakBits: number, security: Security): FiniteKey => {
-  if (!source.phaseRandomised) return noKey('phase not randomised', leakBits)
-  if (source.intensities.length === 3) return limKey(source, counts, leakBits, security)
-  if (source.intensities.length === 2) return ruscaKey(source, counts, leakBits, security)
-  return noKey('no decoys', leakBits)
-}
-
-const noKey = (reason: NoKeyReason, leakBits: number): FiniteKey => ({
-  bits: 0, bitsExact: -Infinity, noKey: reason, vacuum: 0, single: 0, singleTest: 0, phaseErrorsTest: 0, phaseError: NaN, leakBits,
-})
+import { sum } from '../../../src/post/counts.js'
+import type { SiftedCounts } from '../../../src/post/counts.js'
+import { binaryEntropy, entropyOfBound } from '../../../src/post/entropy.js'
 
 /**
  * What a system believes that looks at the QBER alone, as if each pulse were one photon. NOT secure; it is

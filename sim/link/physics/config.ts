@@ -1,7 +1,7 @@
 import { KmeError } from '../../../src/kernel/errors.js'
 import { gateShare, transmittance } from '../analysis/channel.js'
-import { checkSource } from '../analysis/counts.js'
-import { erf } from '../analysis/entropy.js'
+import { checkSource } from '../../../src/post/counts.js'
+import { erf } from '../analysis/special.js'
 
 /** One QKD link: everything the Monte-Carlo knows of it. All probabilities are per pulse or per gate. */
 export interface LinkConfig {

@@ -1,5 +1,5 @@
 import { KmeError } from '../../../src/kernel/errors.js'
-import { poisson } from '../analysis/entropy.js'
+import { poisson } from '../analysis/special.js'
 import { derive } from './config.js'
 import type { LinkConfig } from './config.js'
 

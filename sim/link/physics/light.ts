@@ -1,4 +1,4 @@
-import { poisson } from '../analysis/entropy.js'
+import { poisson } from '../analysis/special.js'
 import type { Attack } from './eve.js'
 import type { Derived } from './config.js'
 

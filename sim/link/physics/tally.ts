@@ -1,4 +1,4 @@
-import type { SiftedCounts } from '../analysis/counts.js'
+import type { SiftedCounts } from '../../../src/post/counts.js'
 import { BASIS_KEY, BASIS_TEST, CATEGORIES, category } from './law.js'
 import type { Basis } from './law.js'
 

@@ -1,7 +1,8 @@
 import t from 'tap'
 import { AliasTable } from '../../../sim/link/chance/alias.js'
 import { binomial, geometric, logBinomial, multinomial, poissonDraw } from '../../../sim/link/chance/binomial.js'
-import { FieldWriter, bitAt, fieldAt, popcount, siftedPair } from '../../../sim/link/chance/bits.js'
+import { bitAt } from '../../../src/post/bits.js'
+import { popcount, siftedPair } from '../../../sim/link/chance/bits.js'
 import { Xoshiro } from '../../../sim/link/chance/xoshiro.js'
 import { pearson } from './stats.js'
 
@@ -133,13 +134,3 @@ t.test('sifted pairs differ in exactly the drawn number of places, spread evenly
   plausible(t, pearson(eighths, eighths.map(() => 1000)), 'places of errors')
 })
 
-t.test('packed fields read back, over growth and reuse', async t => {
-  const writer = new FieldWriter(2, 8), random = Xoshiro.seeded(7)
-  for (let round = 0; round < 2; round++) {
-    const values = Array.from({ length: 5001 }, () => random.below(4))
-    writer.append(Uint8Array.from(values, (v) => v << 3), 3)
-    const packed = writer.take()
-    t.same(values.map((_, i) => fieldAt(packed, 2, i)), values)
-    t.equal(writer.length, 0)
-  }
-})

@@ -3,12 +3,12 @@ import type { Test } from 'tap'
 import { bestChoice } from '../../../sim/link/analysis/best.js'
 import { limGain, maGain, ruscaGain, transmittance } from '../../../sim/link/analysis/channel.js'
 import type { GainModel } from '../../../sim/link/analysis/channel.js'
-import { photonShare } from '../../../sim/link/analysis/counts.js'
+import { photonShare } from '../../../src/post/counts.js'
 import { expectedKey } from '../../../sim/link/analysis/expected.js'
 import type { Choice, FiniteSettings } from '../../../sim/link/analysis/expected.js'
-import { samplingDeviation } from '../../../sim/link/analysis/finite.js'
-import { limKey } from '../../../sim/link/analysis/lim.js'
-import { ruscaKey } from '../../../sim/link/analysis/rusca.js'
+import { samplingDeviation } from '../../../src/post/finite.js'
+import { limKey } from '../../../src/post/lim.js'
+import { ruscaKey } from '../../../src/post/rusca.js'
 
 const near = (t: Test, found: number, wanted: number, what: string, relative = 1e-5, absolute = 0): void => {
   t.ok(Math.abs(found - wanted) <= relative * Math.abs(wanted) + absolute, `${what}: ${found} is ${wanted}`)

@@ -1,23 +1,25 @@
 import t from 'tap'
 import { presetNamed } from '../../../sim/link/analysis/presets.js'
-import { bitAt, popcount } from '../../../sim/link/chance/bits.js'
+import { popcount } from '../../../sim/link/chance/bits.js'
 import { Xoshiro } from '../../../sim/link/chance/xoshiro.js'
-import { AliceParty, BURSTS_IN_FLIGHT_MAX } from '../../../sim/link/party/alice.js'
-import { blockCounts, errorsByIntensity } from '../../../sim/link/party/block.js'
-import type { SiftedBlock } from '../../../sim/link/party/block.js'
-import { BobParty } from '../../../sim/link/party/bob.js'
 import { BurstSource } from '../../../sim/link/party/burst.js'
-import type { Burst } from '../../../sim/link/party/burst.js'
-import { assumedLeakBits, estimateKey } from '../../../sim/link/party/estimate.js'
-import type { SiftMessage } from '../../../sim/link/party/messages.js'
+import { assumedLeakBits } from '../../../sim/link/party/estimate.js'
 import { slotLaw } from '../../../sim/link/physics/law.js'
+import { bitAt } from '../../../src/post/bits.js'
+import { estimateKey } from '../../../src/post/key-length.js'
+import { SiftAlice } from '../../../src/post/sift-alice.js'
+import { SiftBob } from '../../../src/post/sift-bob.js'
+import { BURSTS_IN_FLIGHT_MAX } from '../../../src/post/sift-messages.js'
+import type { SiftMessage } from '../../../src/post/sift-messages.js'
+import { blockCounts, errorsByIntensity } from '../../../src/post/sifted-block.js'
+import type { Burst, SiftedBlock } from '../../../src/post/sifted-block.js'
 
 const { config } = presetNamed('metro-25km')
 const sum = (x: readonly number[]): number => x.reduce((a, b) => a + b, 0)
 
 /** Both parties and everything they said. */
 const pair = (blockBits: number) => {
-  const alice = new AliceParty(3, blockBits), bob = new BobParty(3, blockBits), said: SiftMessage[] = []
+  const alice = new SiftAlice(3, blockBits), bob = new SiftBob(3, blockBits), said: SiftMessage[] = []
   const blocks: { alice: SiftedBlock, bob: SiftedBlock }[] = []
   const sift = (burst: { alice: Burst, bob: Burst }): void => {
     alice.prepare(burst.alice)
@@ -91,7 +93,8 @@ t.test('malformed, foreign and repeated messages are refused', async t => {
   t.throws(() => alice.receive({ type: 'test-bits', burst: 0, count: 0, bits: new Uint8Array(0) }), refused, 'out of turn')
   const sifted = alice.receive(announced).reply as SiftMessage & { type: 'sifting' }
   t.throws(() => alice.receive(announced), refused, 'twice')
-  t.throws(() => bob.receive({ ...sifted, intensities: sifted.intensities.map(() => 0xff) }), refused, 'no such intensity')
+  t.throws(() => bob.receive({ ...sifted, low: sifted.high.map((x, i) => x | sifted.low[i]!), high: sifted.high.map((x, i) => x | sifted.low[i]!) }), refused, 'no such intensity')
+  t.throws(() => bob.receive({ ...sifted, keep: sifted.keep.slice(1) }), refused)
   const opened = bob.receive(sifted).reply as SiftMessage & { type: 'test-bits' }
   t.throws(() => bob.receive({ type: 'test-errors', burst: 0, errors: [opened.count + 1, 0, 0] }), refused, 'more errors than bits')
   t.throws(() => bob.receive({ type: 'test-errors', burst: 0, errors: [0] }), refused)

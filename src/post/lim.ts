@@ -1,4 +1,4 @@
-import { KmeError } from '../../../src/kernel/errors.js'
+import { KmeError } from '../kernel/errors.js'
 import { checkSource, photonShare, sum } from './counts.js'
 import type { BasisCounts, DecoySource, FiniteKey, Security, SiftedCounts } from './counts.js'
 import { hoeffding, secretLength } from './finite.js'

@@ -1,6 +1,4 @@
-import { KmeError } from '../../../src/kernel/errors.js'
-import type { GainModel } from './channel.js'
-import { binaryEntropy } from './entropy.js'
+import { KmeError } from '../kernel/errors.js'
 
 /** Detections and errors among the sifted pulses of one basis, one number per intensity. */
 export interface BasisCounts { readonly detections: readonly number[], readonly errors: readonly number[] }
@@ -41,27 +39,6 @@ export const sum = (values: readonly number[]): number => values.reduce((a, b) =
 /** tau_n: probability that the source sends n photons, over its intensities. Lim 2014, below eq. (3). */
 export const photonShare = (source: DecoySource, photons: 0 | 1): number =>
   sum(source.intensities.map((k, i) => source.probabilities[i]! * Math.exp(-k) * (photons === 0 ? 1 : k)))
-
-/**
- * Counts expected in a block of exactly `keyBits` sifted key-basis bits.
- *
- * @param keyBasis  Probability of the key basis, at both sides.
- * @returns The counts, the pulses a live receiver needs for them, and the Shannon limit n h(E) in bits.
- */
-export const expectedCounts = (
-  source: DecoySource, keyBasis: number, gains: GainModel, keyBits: number,
-): { counts: SiftedCounts, livePulses: number, shannonBits: number, qber: number } => {
-  const seen = source.intensities.map(gains)
-  const perPulse = sum(seen.map((g, i) => source.probabilities[i]! * g.gain))
-  const livePulses = keyBits / (keyBasis * keyBasis * perPulse)
-  const basis = (share: number): BasisCounts => ({
-    detections: seen.map((g, i) => livePulses * share * source.probabilities[i]! * g.gain),
-    errors: seen.map((g, i) => livePulses * share * source.probabilities[i]! * g.errorGain),
-  })
-  const counts = { key: basis(keyBasis ** 2), test: basis((1 - keyBasis) ** 2) }
-  const qber = sum(counts.key.errors) / keyBits
-  return { counts, livePulses, shannonBits: keyBits * binaryEntropy(qber), qber }
-}
 
 /** @throws KmeError `BAD_REQUEST` if the source has not `size` intensities, strongest first, with probabilities that add up to 1. */
 export const checkSource = (source: DecoySource, size: number): void => {
