@@ -35,7 +35,7 @@ export class Pads implements AuthPads {
   }
 
   add (block: BlockRow): void {
-    if (block.owner !== 'mine') return
+    if (block.owner !== 'mine' || this.mine.includes(block) || this.core.blocks.get(block.number) !== block) return // Or it went while its confirmation was flushed.
     if (!this.filled && this.left('mine') >= 2 * this.core.deps.limits.authFloorBytes) this.filled = true
     this.mine.push(block)
     this.mine.sort((a, b) => a.number - b.number)
