@@ -37,6 +37,10 @@ export interface NativeCascade {
 }
 
 export interface NativePost {
+  /** Privacy amplification (native/post/amplify.h); `way` is an index of `amplifyWays` with a name. */
+  amplify (input: Uint8Array, inputBits: number, seed: Uint8Array, outputBits: number, way: number): Uint8Array
+  /** Ways to multiply by number, null where this processor lacks the instructions. */
+  readonly amplifyWays: ReadonlyArray<string | null>
   /** @param variant  Index in CASCADE_VARIANTS. `lengthBits` 2 to 2^27, `frameBits` (wanted) 64 to 2^24, `errorPpm` 1 to 500,000, `seed` 32 bytes. */
   readonly Cascade: new (variant: number, lengthBits: number, frameBits: number, errorPpm: number, seed: Uint8Array, bits: Uint8Array) => NativeCascade
   /** Bit `shift` of each record, packed. */

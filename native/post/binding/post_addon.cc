@@ -8,6 +8,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   Napi::Object features = Napi::Object::New(env);
   features.Set("gf128", qkme::GfName(qkme::GfBest()));
   exports.Set("features", features);
+  InitAmplify(env, exports);
   InitCascade(env, exports);
   InitSift(env, exports);
   InitVerify(env, exports);

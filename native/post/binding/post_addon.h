@@ -3,6 +3,8 @@
 
 #include <napi.h>
 
+/// Adds `amplify` and `amplifyWays` (amplify_binding.cc).
+void InitAmplify(Napi::Env env, Napi::Object exports);
 /// Adds `Cascade` (cascade_binding.cc).
 void InitCascade(Napi::Env env, Napi::Object exports);
 /// Adds `takePlane`, `selectBits` and `countBoth` (sift_binding.cc).
