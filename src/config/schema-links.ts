@@ -50,6 +50,10 @@ const devices = {
     tls: deviceTls('TLS towards the device: our certificate, and the CA of its own.'),
     deviceName: Type.Optional(text('The common name that the device\'s certificate must have; without it any certificate of the CA will do.', { maxLength: 64 })),
     streams: integer('Key streams that may be open at once.', { minimum: 1, maximum: 64, default: 4 }),
+    silentMs: ms('A device that has not called for this long counts as gone.', 60_000, 100, 3_600_000),
+    deviceUrl: Type.Optional(text('Where the device takes open-connect, get-key and close, if this KME has to start the pushing: https://host:port/path.', { pattern: '^https://[^/?#@\\s]+(/[^?#@\\s]*)?$', patternWords: 'https://host:port/path' })),
+    streamId: Type.Optional(text('With deviceUrl: the key stream to open, a UUID that is the same at both ends.', { pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$', patternWords: 'a UUID in lower case' })),
+    chunkBytes: integer('With deviceUrl: size of the chunks to ask for.', { minimum: 16, maximum: 3_968, default: 32, unit: 'bytes' }),
   }),
   qix: optionalGroup('The device sends frames of the QIX serial format (key ID, 32 bytes of key, status, CRC32C) over a byte stream.', {
     connect: Type.Optional(text('Where its stream server is: host:port of a TCP server, or the path of a Unix socket or a serial device that is set up (raw, speed).', { pattern: '^(/.+|[^/\\s]+:[0-9]{1,5})$', patternWords: 'host:port or an absolute path' })),
@@ -59,7 +63,7 @@ const devices = {
 }
 
 export const linkSchema = Type.Object({
-  id: integer('Number of the link, the same at both ends and in the frames of its devices.', { minimum: 1, maximum: 0xffff_ffff }),
+  id: integer('Number of the link, the same at both ends and in the frames of its devices; numbers above belong to the relay.', { minimum: 1, maximum: 0x7fff_ffff }),
   peer: entity('KME at the other end; one of the peers.'),
   ...devices,
   qber: group('Quantum bit error rate.', {

@@ -1,5 +1,10 @@
 import type { Config } from '../config/schema.js'
 import type { AdapterDeps, DeviceSource } from '../device/adapter.js'
+import { openCorFiles } from '../device/cor-files.js'
+import { openPull014 } from '../device/pull014.js'
+import { openPush004 } from '../device/push004.js'
+import { openQix } from '../device/qix-stream.js'
+import { openRecordFile } from '../device/record-file.js'
 import { openRing } from '../device/ring-adapter.js'
 import { invariant } from '../kernel/errors.js'
 
@@ -12,5 +17,10 @@ type LinkConfig = Config['links'][number]
  */
 export const openDevice = (link: LinkConfig, deps: AdapterDeps): DeviceSource => {
   if (link.ring !== undefined) return openRing(link.ring, deps)
+  if (link.corFiles !== undefined) return openCorFiles(link.corFiles, deps)
+  if (link.recordFile !== undefined) return openRecordFile(link.recordFile, deps)
+  if (link.pull014 !== undefined) return openPull014(link.pull014, deps)
+  if (link.push004 !== undefined) return openPush004(link.push004, deps)
+  if (link.qix !== undefined) return openQix(link.qix, deps)
   invariant(false, 'a link has a device')
 }

@@ -206,7 +206,7 @@ export const adapterSuite = (rig: AdapterRig): void => {
     await device.giveOther!(1)
     await until(() => store.kinds().includes('quarantined'), 'quarantine')
     t.equal(store.source!.view().quarantine, 'other-bytes')
-    await device.giveOther!(1)
+    if (!rig.redelivers) await device.giveOther!(1) // Else it would wait at the device, and come after the release.
     await new Promise((resolve) => { setTimeout(resolve, 600) })
     store.source!.resume()
     await device.give(5)
@@ -243,7 +243,7 @@ export const adapterSuite = (rig: AdapterRig): void => {
     await has(store, device, 1)
     await device.giveHalf!(2)
     await new Promise((resolve) => { setTimeout(resolve, 400) })
-    t.same([...store.frames.keys()], [key(device, 1)])
+    t.notOk(store.frames.has(key(device, 2)))
     await device.giveRest!(2)
     await has(store, device, 2)
     t.equal(store.source!.view().quarantine, '')

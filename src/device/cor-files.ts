@@ -1,0 +1,201 @@
+import { createHash } from 'node:crypto'
+import { constants, mkdirSync } from 'node:fs'
+import { lstat, open, readdir, rename, unlink, type FileHandle } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { AdapterDeps, OpenAdapter } from './adapter.js'
+import { FeedLoop, causeOf, codeOf } from './feed-loop.js'
+import { FeedSource, FRAME_FLAG, type Feed, type FeedOutlet } from './feed.js'
+import { FolderWatch } from './folder-watch.js'
+import { FRAME_BYTES_MAX } from './native.js'
+
+export interface CorFilesSettings {
+  readonly folder: string
+  readonly suffix: string
+  readonly settleMs: number
+  readonly scanMs: number
+  readonly maxFileBytes: number
+}
+
+/** What is stored is renamed so before it is overwritten: a crash in the middle must not make zeros look like key. */
+const DONE = '.qkme-done'
+const CHUNK_FRAMES = 16
+const CHUNK_BYTES = CHUNK_FRAMES * FRAME_BYTES_MAX
+/** Files that were read and wait for the store. */
+const WAITING_MAX = 64
+
+/** Name of a file's key block: the first 16 bytes of SHA-256 over the file's name. Equal names at both ends are equal blocks. */
+export const corBlock = (fileName: string): Uint8Array => createHash('sha256').update(fileName, 'utf8').digest().subarray(0, 16)
+
+interface Reading { readonly name: string, readonly file: FileHandle, readonly sizeBytes: number, readonly block: Uint8Array, atBytes: number, last: number }
+interface Seen { readonly sizeBytes: number, readonly changedMs: number, readonly sinceMs: number }
+
+/**
+ * Files of finished key that a device drops into a folder. The frame at byte k of file f has the name (f, k / 32), so both ends
+ * cut alike. A file whose frames are all durable is overwritten and removed; until then it stays, and is read again after a crash.
+ */
+class CorFilesFeed implements Feed {
+  private out!: FeedOutlet
+  private watch: FolderWatch | undefined
+  private readonly loop: FeedLoop
+  private readonly chunk = new Uint8Array(CHUNK_BYTES)
+  private reading: Reading | undefined
+  private readonly waiting: Reading[] = []
+  private seen = new Map<string, Seen>()
+  private readonly refused = new Set<string>()
+  private durableTo = 0
+  private swept = false
+  private filesDone = 0
+
+  constructor (private readonly settings: CorFilesSettings, private readonly deps: AdapterDeps) {
+    this.loop = new FeedLoop(() => this.work(), (error) => { this.out.fault(causeOf(error)) })
+  }
+
+  start (out: FeedOutlet): void {
+    this.out = out
+    this.watch = new FolderWatch(this.settings.folder, this.settings.scanMs, this.deps.clock, () => { this.loop.kick() })
+  }
+
+  room (): void { this.loop.kick() }
+  durable (number: number): void { this.durableTo = number; this.loop.kick() }
+  counters (): Record<string, number> { return { filesDone: this.filesDone, filesRefused: this.refused.size, filesWaiting: this.waiting.length } }
+
+  stop (): void {
+    this.watch?.close()
+    this.loop.stop(() => {
+      this.chunk.fill(0)
+      for (const { file } of [...this.waiting, ...this.reading === undefined ? [] : [this.reading]]) file.close().catch(() => {}) // It is only read: nothing can be lost.
+    })
+  }
+
+  private async work (): Promise<void> {
+    try {
+      if (!this.swept) await this.sweep()
+      while (!this.loop.stopped) {
+        await this.finish()
+        this.reading ??= await this.next()
+        if (this.reading === undefined) { this.out.state('idle'); return }
+        this.out.state('running')
+        if (!await this.feed(this.reading)) return // `room` goes on.
+        this.waiting.push(this.reading)
+        this.reading = undefined
+      }
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throw error
+      this.watch?.forget()
+      this.out.state('away', 'the folder is not there; make it, or mount it')
+    }
+  }
+
+  /** Files of a former start that were stored and not yet overwritten. */
+  private async sweep (): Promise<void> {
+    for (const name of await readdir(this.settings.folder)) if (name.endsWith(this.settings.suffix + DONE)) await this.erase(name)
+    this.swept = true
+  }
+
+  private async next (): Promise<Reading | undefined> {
+    if (this.waiting.length >= WAITING_MAX) return undefined
+    const { folder, suffix } = this.settings
+    const busy = new Set(this.waiting.map(({ name }) => name))
+    const names = (await readdir(folder)).filter((name) => name.endsWith(suffix) && !name.startsWith('.') && !busy.has(name) && !this.refused.has(name)).sort()
+    const seen = new Map<string, Seen>()
+    let found: Reading | undefined
+    for (const name of names) {
+      if (found !== undefined || seen.size > 10_000) break
+      found = await this.settled(name, seen)
+    }
+    this.seen = seen
+    return found
+  }
+
+  /** Opens a file that has come to rest. */
+  private async settled (name: string, seen: Map<string, Seen>): Promise<Reading | undefined> {
+    const { folder, settleMs, maxFileBytes } = this.settings
+    const { clock } = this.deps
+    let file: FileHandle
+    try {
+      file = await open(join(folder, name), constants.O_RDONLY | constants.O_NOFOLLOW)
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') this.refuse(name, causeOf(error))
+      return undefined
+    }
+    const { size, mtimeMs } = await file.stat().then((s) => ({ size: s.isFile() ? s.size : -1, mtimeMs: s.mtimeMs }))
+    if (size < 0 || size > maxFileBytes) this.refuse(name, size < 0 ? 'is not a file' : `has ${size} bytes; corFiles.maxFileBytes is ${maxFileBytes}`)
+    else {
+      const before = this.seen.get(name), now = clock.monoMs()
+      const same = before?.sizeBytes === size && before.changedMs === mtimeMs
+      const note = same ? before : { sizeBytes: size, changedMs: mtimeMs, sinceMs: now }
+      seen.set(name, note)
+      // By its own time, if that can be true; else by how long we have looked at it.
+      const isAtRest = clock.wallMs() - mtimeMs >= settleMs || now - note.sinceMs >= settleMs
+      if (size > 0 && isAtRest) return { name, file, sizeBytes: size, block: corBlock(name), atBytes: 0, last: 0 }
+      if (size > 0) clock.after(settleMs + 1, () => { this.loop.kick() })
+    }
+    await file.close()
+    return undefined
+  }
+
+  private refuse (name: string, why: string): void {
+    if (this.refused.size < 1_000) this.refused.add(name)
+    this.deps.log.warn('a key file cannot be taken', { link: this.deps.linkId, file: name, reason: why })
+  }
+
+  /** Publishes what is left of the file; false if the ring was full before its end. */
+  private async feed (reading: Reading): Promise<boolean> {
+    try {
+      while (reading.atBytes < reading.sizeBytes) {
+        const { bytesRead } = await reading.file.read(this.chunk, 0, Math.min(CHUNK_BYTES, reading.sizeBytes - reading.atBytes), reading.atBytes)
+        if (this.loop.stopped) return false
+        // Whole frames only, but at the end: a short read must not move the next frames off their places.
+        const usable = reading.atBytes + bytesRead >= reading.sizeBytes ? bytesRead : bytesRead - bytesRead % FRAME_BYTES_MAX
+        if (usable === 0) { reading.atBytes = reading.sizeBytes; break } // It was cut meanwhile: what there was is taken.
+        for (let from = 0; from < usable; from += FRAME_BYTES_MAX) {
+          const to = Math.min(usable, from + FRAME_BYTES_MAX)
+          const isLast = reading.atBytes + (to - from) >= reading.sizeBytes
+          const number = this.out.publish({ block: reading.block, offset: reading.atBytes / 32, payload: this.chunk.subarray(from, to), flags: isLast ? FRAME_FLAG.last : 0 })
+          if (number === 0) return false
+          reading.last = number
+          reading.atBytes += to - from
+        }
+      }
+      return true
+    } finally { this.chunk.fill(0) }
+  }
+
+  private async finish (): Promise<void> {
+    while (this.waiting[0] !== undefined && this.waiting[0].last <= this.durableTo) {
+      const { name, file } = this.waiting.shift()!
+      const { ino, dev } = await file.stat()
+      await file.close()
+      const path = join(this.settings.folder, name), now = await lstat(path).catch(() => undefined)
+      // The device may have put another file in its place meanwhile, or taken it away: that is not ours to remove.
+      if (now?.ino === ino && now.dev === dev) {
+        await rename(path, path + DONE)
+        await this.erase(name + DONE)
+      }
+      this.filesDone++
+    }
+  }
+
+  private async erase (name: string): Promise<void> {
+    const path = join(this.settings.folder, name)
+    const folder = await open(this.settings.folder, constants.O_RDONLY)
+    try { await folder.sync() } finally { await folder.close() }
+    const file = await open(path, constants.O_RDWR | constants.O_NOFOLLOW)
+    try {
+      const { size } = await file.stat()
+      const zeros = new Uint8Array(Math.min(size, CHUNK_BYTES))
+      for (let at = 0; at < size; at += zeros.length) await file.write(zeros, 0, Math.min(zeros.length, size - at), at)
+      await file.datasync()
+    } finally { await file.close() }
+    await unlink(path)
+  }
+}
+
+export const openCorFiles: OpenAdapter<CorFilesSettings> = (settings, deps) => {
+  try {
+    mkdirSync(settings.folder, { recursive: true, mode: 0o700 })
+  } catch (cause) {
+    throw Object.assign(new Error(`folder ${settings.folder}: cannot be made: ${causeOf(cause)}`, { cause }), { code: 'RING_INVALID' })
+  }
+  return new FeedSource(deps, settings.folder, new CorFilesFeed(settings, deps))
+}
