@@ -127,12 +127,12 @@ export class World {
   // --- the end -----------------------------------------------------------------------------------------------------------
 
   /** Trouble ends: both sides come back, agree, account for every byte, and deliver in both directions. */
-  async calm (revive: (home: 0 | 1) => Promise<void>): Promise<void> {
+  async calm (revive: (home: 0 | 1) => Promise<void>, rounds = 4): Promise<void> {
     this.network.join('A', 'B')
     this.network.setFaults('A', 'B', { loss: 0, duplicate: 0, reorder: 0 })
     this.network.setFaults('B', 'A', { loss: 0, duplicate: 0, reorder: 0 })
     for (const node of this.nodes) { node.disk.heal(); node.flushMs = this.o.flushMs }
-    for (let round = 0; round < 4; round++) {
+    for (let round = 0; round < rounds; round++) {
       for (const home of [0, 1] as const) await revive(home)
       await this.wait(45_000)
       this.frames(80)

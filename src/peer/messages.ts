@@ -51,6 +51,7 @@ export type TunnelFaultReason = (typeof tunnelFaults)[number]
 
 /** A relayed block is the xor of its shares, one for each disjoint path. */
 export const SHARES_MAX = 8
+const relayBackHop = Type.Integer({ minimum: 0, maximum: 30 })
 const shareNumber = Type.Integer({ minimum: 0, maximum: SHARES_MAX - 1 })
 const shareCount = Type.Integer({ minimum: 1, maximum: SHARES_MAX })
 const shareTags = Type.Array(bytes(16), { minItems: 1, maxItems: SHARES_MAX })
@@ -150,8 +151,12 @@ export const messages = {
   hybridOffer: { code: 34, tagged: true, vital: false, schema: Type.Object({ id: bytes(16), publicKey: bytes(1184) }, { additionalProperties: false }) },
   /** The ciphertext, and the answerer's check value of the secret. */
   hybridAnswer: { code: 35, tagged: true, vital: false, schema: Type.Object({ id: bytes(16), ciphertext: bytes(1088), check: bytes(32) }, { additionalProperties: false }) },
-  /** The offerer's check value; null when the answerer's did not fit: then both forget the exchange. */
+  /** The offerer's check value; null, from either end, when the other's did not fit: then both forget the exchange. */
   hybridConfirm: { code: 36, tagged: true, vital: false, schema: Type.Object({ id: bytes(16), check: Type.Union([bytes(32), Type.Null()]) }, { additionalProperties: false }) },
+  /** Before any bit is spent: may a job of so many bytes come along this path? Each node sets its part aside for the job's time. */
+  relayAsk: { code: 46, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), path: tunnelPath, hop: tunnelHop, share: shareNumber, shares: shareCount, bytes: Type.Integer({ minimum: 64, maximum: 65_536 }) }, { additionalProperties: false }) },
+  /** Back along the path to the source: it may come. */
+  relayReady: { code: 47, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), path: tunnelPath, hop: relayBackHop, share: shareNumber }, { additionalProperties: false }) },
   /**
    * Bits of a block on their way over nodes without a common link (docs/relay-protocol.md). `pads` lie one after the other over the
    * bits, in the sender's lane with the receiver; `data` is empty on the first hop, where the pads are the bits themselves.
@@ -168,7 +173,7 @@ export const messages = {
   /** Back along the path, to the source of a job: node `at` could not take it on. Its bits are burned at every node that had them. */
   relayFailed: {
     code: 49, tagged: true, vital: false,
-    schema: Type.Object({ job: bytes(16), path: tunnelPath, hop: Type.Integer({ minimum: 0, maximum: 30 }), share: shareNumber, at: entity, cause: Type.Union(relayFailures.map((f) => Type.Literal(f))) }, { additionalProperties: false }),
+    schema: Type.Object({ job: bytes(16), path: tunnelPath, hop: relayBackHop, share: shareNumber, at: entity, cause: Type.Union(relayFailures.map((f) => Type.Literal(f))) }, { additionalProperties: false }),
   },
   /** End to end only. The destination has all shares of a job; one tag for each, by its last 48 bytes (as `propose`), and the hybrid exchange whose stream goes over them, or null. */
   relayArrived: { code: 50, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), tags: shareTags, exchange: Type.Union([bytes(16), Type.Null()]) }, { additionalProperties: false }) },

@@ -33,6 +33,8 @@ export class OwnerLane {
   private readonly opened = new BlockList((block) => block.index)
   private readonly finished: BlockRow[] = []
   private leasing = false
+  /** What somebody waits for: leased as soon as the horizon covers it. */
+  private demandBytes = 0
   readonly used: Rate
   private readonly books: CutBooks
   private readonly ends: BlockEnds
@@ -88,7 +90,7 @@ export class OwnerLane {
   extend (): void {
     const { core } = this
     if (!this.spending || (!core.ready && !this.alone)) return
-    const wanted = Math.max(this.used.perSecond() * core.deps.limits.runwayMs / 1_000, 0)
+    const wanted = Math.max(this.used.perSecond() * core.deps.limits.runwayMs / 1_000, this.demandBytes)
     let runway = this.opened.freeBytes
     let blocks = this.opening.size + this.opened.size
     if (this.opened.first !== undefined && this.opened.first.spent > 0) blocks-- // Leased in part; the others are whole.
@@ -146,12 +148,14 @@ export class OwnerLane {
   /** Marks the next stretch as spent, flushed, and only then hands it to the addon (I2). */
   lease (atLeastBytes = 0): void {
     const { core, leases } = this
+    this.demandBytes = Math.max(this.demandBytes, atLeastBytes)
     if (this.leasing || !this.spending) return
     if (leases.isComing) this.push()
-    if (leases.isComing || this.opened.size === 0) return
-    const target = Math.max(this.leaseBytes(), atLeastBytes)
     const left = leases.leftBytes
-    if (left >= target / 2 && left >= atLeastBytes) return
+    if (left >= this.demandBytes) this.demandBytes = 0
+    if (leases.isComing || this.opened.size === 0) return
+    const target = Math.max(this.leaseBytes(), this.demandBytes)
+    if (left >= target / 2 && left >= this.demandBytes) return
     const fresh = this.plan(target * 1.5 - left)
     if (fresh.length === 0) return
     this.leasing = true

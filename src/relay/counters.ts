@@ -6,6 +6,8 @@ export interface RelayCounters {
   /** As the source of a block. */
   jobs: number
   jobsDone: number
+  /** Refused by a node on the way before a bit was spent. */
+  jobsRefused: number
   jobsFailed: number
   /** Of failed jobs: taken out of our lanes for nothing. */
   lostBytes: number
@@ -22,6 +24,6 @@ export interface RelayCounters {
 }
 
 export const createRelayCounters = (): RelayCounters => ({
-  jobs: 0, jobsDone: 0, jobsFailed: 0, lostBytes: 0, passedJobs: 0, passedBytes: 0, arrivedJobs: 0, arrivedBytes: 0, lyingPaths: 0,
+  jobs: 0, jobsDone: 0, jobsRefused: 0, jobsFailed: 0, lostBytes: 0, passedJobs: 0, passedBytes: 0, arrivedJobs: 0, arrivedBytes: 0, lyingPaths: 0,
   refused: Object.fromEntries(relayFailures.map((f) => [f, 0])) as Record<RelayFailure, number>,
 })

@@ -38,9 +38,11 @@ export class RelayDesk {
   /** On the channel of a neighbour. */
   part (neighbour: KmeId): PeerPart {
     return {
-      names: ['relay', 'relayFailed'],
+      names: ['relayAsk', 'relayReady', 'relay', 'relayFailed'],
       onMessage: (name: MessageName, body: unknown) => {
-        if (name === 'relay') this.onRelay(neighbour, body as Body<'relay'>)
+        if (name === 'relayAsk') this.onAsk(neighbour, body as Body<'relayAsk'>)
+        else if (name === 'relayReady') this.onReady(neighbour, body as Body<'relayReady'>)
+        else if (name === 'relay') this.onRelay(neighbour, body as Body<'relay'>)
         else this.onFailed(neighbour, body as Body<'relayFailed'>)
       },
       onReady: () => {}, onClosed: () => {},
@@ -64,6 +66,25 @@ export class RelayDesk {
 
   // --- messages of neighbours ---------------------------------------------------------------------------------------
 
+  private onAsk (from: KmeId, body: Body<'relayAsk'>): void {
+    this.checkPath(from, body)
+    const last = body.hop === body.path.length - 1
+    const cannot = last ? this.cannotTake(body) : this.p.routes.mayForward(body.path) === '' ? this.hop.ask(body) : 'forbidden'
+    if (cannot !== undefined) { this.refuse(from, body, cannot); return }
+    if (last) this.p.neighbour(from)?.send('relayReady', { job: body.job, path: body.path, hop: body.hop - 1, share: body.share })
+    else if (this.p.neighbour(body.path[body.hop + 1]!)?.send('relayAsk', { ...body, hop: body.hop + 1 }) !== true) {
+      this.hop.forget(body)
+      this.refuse(from, body, 'unroutable')
+    }
+  }
+
+  private onReady (from: KmeId, body: Body<'relayReady'>): void {
+    const { path, hop } = body
+    if (path[hop] !== this.p.self || path[hop + 1] !== from) throw new KmeError('PROTOCOL', `${from}: an answer of the relay that was not under way to here`)
+    if (hop === 0) this.ends.get(path.at(-1)!)?.source.onReady(body)
+    else this.p.neighbour(path[hop - 1]!)?.send('relayReady', { ...body, hop: hop - 1 })
+  }
+
   private onRelay (from: KmeId, body: Body<'relay'>): void {
     this.check(from, body)
     const access = this.p.neighbour(from)?.access
@@ -86,7 +107,7 @@ export class RelayDesk {
     })
   }
 
-  private cannotTake (body: Body<'relay'>): RelayFailure | undefined {
+  private cannotTake (body: Pick<Body<'relay'>, 'path' | 'job' | 'share' | 'shares'>): RelayFailure | undefined {
     const source = body.path[0]!
     const ends = this.ends.get(source)
     if (ends === undefined || this.p.relayed(source) === undefined) return 'unknown'
@@ -95,16 +116,20 @@ export class RelayDesk {
 
   /** What no honest neighbour sends ends its connection. */
   private check (from: KmeId, body: Body<'relay'>): void {
-    const { path, hop, frames, pads, data } = body
+    this.checkPath(from, body)
+    const { hop, frames, pads, data } = body
     const bits = frames.reduce((sum, n) => sum + n, 0)
+    if (sumOf(pads) !== bits || data.length !== (hop === 1 ? 0 : bits)) throw new KmeError('PROTOCOL', `${from}: frames, pads and data of a relayed block differ in length`)
+  }
+
+  private checkPath (from: KmeId, { path, hop, share, shares }: Pick<Body<'relayAsk'>, 'path' | 'hop' | 'share' | 'shares'>): void {
     const fault = path[hop] !== this.p.self || path[hop - 1] !== from ? 'its path does not lead from the sender to here'
       : new Set(path).size !== path.length ? 'its path is a circle'
-        : body.share >= body.shares ? 'a share beyond the number of shares'
-          : sumOf(pads) !== bits || data.length !== (hop === 1 ? 0 : bits) ? 'frames, pads and data differ in length' : ''
+        : share >= shares ? 'a share beyond the number of shares' : ''
     if (fault !== '') throw new KmeError('PROTOCOL', `${from}: a relayed block is wrong: ${fault}`)
   }
 
-  private refuse (to: KmeId, body: Body<'relay'>, cause: RelayFailure): void {
+  private refuse (to: KmeId, body: Pick<Body<'relay'>, 'path' | 'job' | 'share' | 'hop'>, cause: RelayFailure): void {
     this.counters.refused[cause]++
     this.p.neighbour(to)?.send('relayFailed', { job: body.job, path: body.path, hop: body.hop - 1, share: body.share, at: this.p.self, cause })
   }
@@ -112,6 +137,7 @@ export class RelayDesk {
   private onFailed (from: KmeId, body: Body<'relayFailed'>): void {
     const { path, hop } = body
     if (path[hop] !== this.p.self || path[hop + 1] !== from || !path.includes(body.at)) throw new KmeError('PROTOCOL', `${from}: a relay failure that was not under way to here`)
+    this.hop.forget(body)
     if (hop === 0) { this.ends.get(path.at(-1)!)?.source.onFailed(body); return }
     this.p.neighbour(path[hop - 1]!)?.send('relayFailed', { ...body, hop: hop - 1 })
   }

@@ -5,9 +5,13 @@ import type { RelayAccess } from '../pool/relay-access.js'
 import type { RelayCounters } from './counters.js'
 import { changePads, sumOf } from './pads.js'
 import type { RelayPorts } from './ports.js'
+import { Promises } from './promises.js'
 
 /** Below so many jobs' worth of spare bits with the next node, pools that took more than their share wait. */
 const PLENTY_JOBS = 4
+
+const flowOf = (path: readonly KmeId[]): string => `${path[0]!}>${path.at(-1)!}`
+const nameOf = ({ job, share }: { readonly job: Uint8Array, readonly share: number }): string => `${Buffer.from(job).toString('hex')}/${share}`
 
 /**
  * The way through this node: the sender's pads come off and ours with the next node go on, in one step in the vault. Both are
@@ -18,7 +22,25 @@ export class RelayHop {
   /** Jobs that wait for a lease, per next neighbour. */
   private readonly waiting = new Map<KmeId, number>()
 
-  constructor (private readonly p: RelayPorts, private readonly counters: RelayCounters) { this.fairness = new Fairness(p.clock) }
+  private readonly promises: Promises
+
+  constructor (private readonly p: RelayPorts, private readonly counters: RelayCounters) {
+    this.fairness = new Fairness(p.clock)
+    this.promises = new Promises(p.clock, p.limits.jobMs)
+  }
+
+  /** Whether a job may come; if so, what it needs is set aside. */
+  ask (body: Body<'relayAsk'>): RelayFailure | undefined {
+    const next = body.path[body.hop + 1]!
+    const lane = this.p.neighbour(next)
+    if (lane?.access.isReady !== true) return 'unroutable'
+    const cause = this.stockFor(lane.access, next, body.path, body.bytes)
+    if (cause === undefined) this.promises.make(nameOf(body), next, body.bytes)
+    return cause
+  }
+
+  /** Back from further on: it will not come. */
+  forget (body: { readonly job: Uint8Array, readonly share: number }): void { this.promises.end(nameOf(body)) }
 
   /** @param refuse says back why not; the bits are burned where they were spent. */
   pass (from: RelayAccess, body: Body<'relay'>, refuse: (cause: RelayFailure) => void): void {
@@ -27,8 +49,7 @@ export class RelayHop {
     const lane = p.neighbour(next)
     if (lane?.access.isReady !== true) { refuse('unroutable'); return }
     const bytes = sumOf(body.pads)
-    const busy = this.stockFor(lane.access, body, bytes)
-    if (busy !== undefined) { refuse(busy); return }
+    if (!this.promises.end(nameOf(body))) { refuse('stock'); return } // Nobody told it to come, or it comes too late.
     const waiting = this.waiting.get(next) ?? 0
     if (waiting >= p.limits.passingMax) { refuse('busy'); return }
     this.waiting.set(next, waiting + 1)
@@ -52,11 +73,10 @@ export class RelayHop {
     })
   }
 
-  private stockFor (lane: RelayAccess, body: Body<'relay'>, bytes: number): RelayFailure | undefined {
-    const spare = lane.freeBytes - this.p.limits.reserveBytes
+  private stockFor (lane: RelayAccess, next: KmeId, path: readonly KmeId[], bytes: number): RelayFailure | undefined {
+    const spare = lane.freeBytes - this.p.limits.reserveBytes - this.promises.of(next)
     if (spare < bytes) return 'stock'
-    const flow = `${body.path[0]!}>${body.path.at(-1)!}`
-    return spare < PLENTY_JOBS * bytes && !this.fairness.mayTakeLast(flow) ? 'stock' : undefined
+    return spare < PLENTY_JOBS * bytes && !this.fairness.mayTakeLast(flowOf(path)) ? 'stock' : undefined
   }
 
   private change (from: RelayAccess, next: RelayAccess, body: Body<'relay'>, bytes: number, refuse: (cause: RelayFailure) => void): void {
@@ -64,7 +84,7 @@ export class RelayHop {
     const pads = changePads(this.p, from, body.pads, next, data)
     from.letGo(body.pads)
     if (pads === undefined) { refuse('damaged'); return }
-    this.fairness.used(`${body.path[0]!}>${body.path.at(-1)!}`, bytes)
+    this.fairness.used(flowOf(body.path), bytes)
     const sent = this.p.neighbour(body.path[body.hop + 1]!)?.send('relay', { ...body, hop: body.hop + 1, pads, data }) === true
     if (!sent) { refuse('busy'); return }
     this.counters.passedJobs++

@@ -12,6 +12,8 @@ import { examine, FRAME_BYTES_MAX, type Share, type Verdict } from './share.js'
 
 /** Less is not worth its confirmation. */
 const JOB_BYTES_MIN = 4_096
+/** After a refusal nothing is begun for so long. */
+const RETRY_MS = 250
 
 interface Job {
   readonly id: Uint8Array
@@ -19,6 +21,8 @@ interface Job {
   readonly bytes: number
   /** Empty until the leases are there. */
   readonly shares: Share[]
+  /** Paths on which every node has said that the job may come. */
+  readonly ready: Set<number>
   readonly cancel: Cancel
 }
 
@@ -31,6 +35,7 @@ export const jobName = (id: Uint8Array): string => Buffer.from(id).toString('hex
 export class RelaySource {
   private readonly jobs = new Map<string, Job>()
   private readonly avoid: Avoid
+  private restUntilMs = -Infinity
   /** Why nothing is relayed just now, for operators; '' if nothing is wrong. */
   note = ''
 
@@ -57,6 +62,7 @@ export class RelaySource {
   /** @returns bytes of the job that was begun, or 0. */
   private begin (bytesMax: number): number {
     const { p, pool } = this
+    if (p.clock.monoMs() < this.restUntilMs) return 0
     const paths = p.routes.paths(pool.remote, { disjoint: pool.paths, excludeHops: this.avoid.excludedHops, avoid: this.avoid.avoided })
     if (typeof paths === 'string') { this.note = paths; return 0 }
     if (pool.hybrid && p.hybrid?.current(pool.remote) === undefined) { this.note = `no hybrid exchange with ${pool.remote} yet`; return 0 }
@@ -64,12 +70,27 @@ export class RelaySource {
     const bytes = Math.min(bytesMax, spare & ~7)
     if (bytes < JOB_BYTES_MIN) { this.note = 'too little key with the first node of the way'; return 0 }
     const id = p.random.bytes(16)
-    const job: Job = { id, paths, bytes, shares: [], cancel: p.clock.after(p.limits.jobMs, () => { this.late(id) }) }
+    const job: Job = { id, paths, bytes, shares: [], ready: new Set(), cancel: p.clock.after(p.limits.jobMs, () => { this.late(id) }) }
     this.jobs.set(jobName(id), job)
     this.counters.jobs++
     this.note = ''
-    this.lease(job)
+    this.ask(job)
     return bytes
+  }
+
+  /** Nothing is spent before every node of every path has set its part aside. */
+  private ask (job: Job): void {
+    for (const [share, path] of job.paths.entries()) {
+      const sent = this.laneOf(path)?.send('relayAsk', { job: job.id, path: [...path], hop: 1, share, shares: job.paths.length, bytes: job.bytes }) === true
+      if (!sent) { this.fail(job, `${path[1]!} takes no job now`); return }
+    }
+  }
+
+  onReady (body: Body<'relayReady'>): void {
+    const job = this.jobs.get(jobName(body.job))
+    if (job === undefined || body.share >= job.paths.length || job.shares.length > 0) return
+    job.ready.add(body.share)
+    if (job.ready.size === job.paths.length) this.lease(job)
   }
 
   private laneOf (path: readonly KmeId[]): NeighbourLane | undefined { return this.p.neighbour(path[1]!) }
@@ -81,7 +102,7 @@ export class RelaySource {
 
   /** Waits until each first lane has leased the job's bytes; the job's time bounds it. */
   private lease (job: Job): void {
-    if (!this.jobs.has(jobName(job.id))) return
+    if (!this.jobs.has(jobName(job.id)) || job.shares.length > 0) return
     for (const path of job.paths) {
       const lane = this.laneOf(path)
       if (lane?.access.isReady !== true) { this.fail(job, `${path[1]!} is not connected`); return }
@@ -175,8 +196,8 @@ export class RelaySource {
     const path = job?.paths[body.share]
     if (job === undefined || path === undefined) return
     this.blame(path, body.at, body.cause)
+    this.restUntilMs = this.p.clock.monoMs() + RETRY_MS
     this.fail(job, `${body.at}: ${body.cause}`)
-    this.tick()
   }
 
   private blame (path: readonly KmeId[], at: KmeId, cause: RelayFailure): void {
@@ -200,7 +221,8 @@ export class RelaySource {
   }
 
   private lose (job: Job, why: string): void {
-    this.counters.jobsFailed++
+    if (job.shares.length === 0) this.counters.jobsRefused++
+    else this.counters.jobsFailed++
     for (const share of job.shares) this.counters.lostBytes += share.frames.reduce((sum, n) => sum + n, 0)
     this.note = why
   }

@@ -1,0 +1,90 @@
+import type { KmeId, SaeId } from '../../src/kernel/ids.js'
+import type { PoolLimits } from '../../src/pool/ports.js'
+import type { RelayLimits } from '../../src/relay/limits.js'
+import { SimClock } from '../clock.js'
+import { SimNetwork } from '../network.js'
+import { SimRandom } from '../random.js'
+import type { Answer, GotKey } from '../sae-answer.js'
+import { MeshGraph } from './graph.js'
+import { MeshKme } from './kme.js'
+
+export interface MeshOptions {
+  readonly seed: number
+  /** Links, by the names of their KMEs. */
+  readonly links: readonly (readonly [KmeId, KmeId])[]
+  /** Relayed pools. */
+  readonly relayed: readonly { readonly between: readonly [KmeId, KmeId], readonly paths?: number }[]
+  readonly limits?: Partial<PoolLimits>
+  readonly relayLimits?: Partial<RelayLimits>
+  readonly flushMs?: number
+}
+
+/** A network of whole KMEs in one process. Each has one SAE, named like it in lower case. */
+export class MeshWorld {
+  readonly clock = new SimClock()
+  readonly random: SimRandom
+  readonly network: SimNetwork
+  readonly graph: MeshGraph
+  readonly kmes = new Map<KmeId, MeshKme>()
+  private nextFrame = 0
+
+  constructor (readonly o: MeshOptions) {
+    this.random = new SimRandom(o.seed)
+    this.network = new SimNetwork({ clock: this.clock, random: this.random.fork(), faults: { delayMs: 1, jitterMs: 1 } })
+    this.graph = new MeshGraph(o.links)
+    const names = [...new Set(o.links.flat())].sort()
+    const saes = new Map<SaeId, KmeId>(names.map((kme) => [kme.toLowerCase(), kme]))
+    for (const id of names) {
+      const neighbours = new Map(o.links.flatMap(([a, b], i) => a === id ? [[b, i + 1] as const] : b === id ? [[a, i + 1] as const] : []))
+      const relayed = o.relayed.flatMap(({ between: [a, b], paths = 1 }) => a === id ? [{ kme: b, paths }] : b === id ? [{ kme: a, paths }] : [])
+      this.kmes.set(id, new MeshKme({
+        id, clock: this.clock, random: this.random.fork(), network: this.network, graph: this.graph, neighbours, relayed, saes,
+        limits: { maxStockBytes: 1 << 20, ...o.limits }, relayLimits: o.relayLimits ?? {}, flushMs: o.flushMs ?? 2,
+      }))
+    }
+  }
+
+  at (id: KmeId): MeshKme { return this.kmes.get(id)! }
+  wait (ms: number): Promise<void> { return this.clock.advanceAsync(ms) }
+  async startAll (): Promise<void> { for (const kme of this.kmes.values()) await Promise.all([kme.start(), this.wait(10)]) }
+
+  /** Each link that is up delivers so many equal frames at both ends. */
+  frames (count: number): void {
+    for (const [a, b] of this.o.links) {
+      if (!this.graph.has(a, b)) continue
+      for (let i = 0; i < count; i++) {
+        const id = ++this.nextFrame, seed = this.random.integer(2 ** 31)
+        this.at(a).frame(b, id, seed)
+        this.at(b).frame(a, id, seed)
+      }
+    }
+  }
+
+  /** Time passes while links deliver. */
+  async run (seconds: number, framesPerSecond: number): Promise<void> {
+    for (let i = 0; i < seconds * 4; i++) {
+      this.frames(Math.ceil(framesPerSecond / 4))
+      await this.wait(250)
+    }
+  }
+
+  /** The line between two KMEs is dead in both directions, or alive again. */
+  cut (a: KmeId, b: KmeId): void {
+    this.graph.cut(a, b)
+    this.network.partition(a, b)
+  }
+
+  async exchange (from: KmeId, to: KmeId, extra: { number?: number, extensions?: readonly { name: string, value: unknown, mandatory: boolean }[] } = {}): Promise<{ master: Answer | undefined, slave: Answer | undefined }> {
+    const master = from.toLowerCase(), slave = to.toLowerCase()
+    let first: Answer | undefined, second: Answer | undefined
+    this.at(from).enc({ caller: master, slave, number: 1, ...extra }, (answer) => { first = answer })
+    for (let i = 0; i < 40 && first === undefined; i++) await this.wait(100)
+    if (first !== undefined && 'keys' in first) {
+      this.at(to).dec({ caller: slave, master, keyIds: first.keys.map((k: GotKey) => k.id) }, (answer) => { second = answer })
+      for (let i = 0; i < 40 && second === undefined; i++) await this.wait(100)
+    }
+    return { master: first, slave: second }
+  }
+
+  dispose (): void { for (const kme of this.kmes.values()) kme.dispose() }
+}

@@ -1,0 +1,45 @@
+import type { KmeId } from '../kernel/ids.js'
+import type { Body, MessageName } from '../peer/messages.js'
+import type { Pool } from '../pool/pool.js'
+import type { NeighbourLane, RelayedPool } from './ports.js'
+
+/** Stock that a pool wants however little it is used: some blocks for each side and purpose. */
+const STOCK_BYTES_MIN = 1_048_576
+/** Use is covered for so long, in both directions. */
+const AHEAD_S = 120
+
+/** A pool of the engine, as the relay fills it. */
+export class RelayedEnd implements RelayedPool {
+  readonly remote: KmeId
+  readonly poolId: string
+  readonly paths: number
+  readonly hybrid: boolean
+
+  constructor (private readonly pool: Pool) {
+    this.remote = pool.core.deps.remote
+    this.poolId = pool.core.pool
+    this.paths = pool.traits.paths
+    this.hybrid = pool.traits.hybrid
+  }
+
+  get isReady (): boolean { return this.pool.core.ready && this.pool.core.meta.suspended === '' }
+
+  wantedBytes (): number {
+    const { pool } = this
+    if (!pool.hungry) return 0
+    const { maxStockBytes } = pool.core.deps.limits
+    return Math.min(maxStockBytes, Math.max(STOCK_BYTES_MIN, 2 * AHEAD_S * pool.lane.used.perSecond())) - pool.stockBytes()
+  }
+
+  ingest (records: Uint8Array, meta: ArrayLike<number>, count: number, then: () => void): void {
+    this.pool.ingest(records, meta, count)
+    this.pool.core.durable(then)
+  }
+
+  send<N extends MessageName> (name: N, body: Body<N>): boolean { return this.pool.core.send(name, body) }
+}
+
+/** A pool with a neighbour, as the relay uses it. */
+export const neighbourLane = (pool: Pool): NeighbourLane => ({
+  access: pool.relay, send: (name, body) => pool.core.send(name, body),
+})
