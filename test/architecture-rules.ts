@@ -22,12 +22,13 @@ export const layers: Readonly<Record<string, Layer>> = {
   'src/pool': { code: ['src/kernel', 'src/store', 'src/device'], types: ['src/peer'] },
   'src/peer': { code: ['src/kernel', 'src/crypto', 'src/pool'], types: ['machines', 'src/http', 'src/device'] },
   'src/routing': { code: ['src/kernel', 'src/crypto'], types: [] },
+  'src/hybrid': { code: ['src/kernel'], types: ['src/device', 'src/peer'] },
   'src/http': { code: ['src/kernel', 'src/crypto', 'src/pool'], types: [] },
   'src/admin': { code: ['src/kernel'], types: [] },
-  'src/runtime': { code: ['machines', 'src/kernel', 'src/config', 'src/crypto', 'src/store', 'src/device', 'src/pool', 'src/peer', 'src/routing', 'src/http', 'src/admin'], types: [] },
+  'src/runtime': { code: ['machines', 'src/kernel', 'src/config', 'src/crypto', 'src/store', 'src/device', 'src/pool', 'src/peer', 'src/routing', 'src/hybrid', 'src/http', 'src/admin'], types: [] },
   'src/cli': { code: ['src/kernel', 'src/config', 'src/crypto', 'src/store', 'src/device', 'src/post'], types: ['src/admin', 'src/runtime'] },
   'src/main.ts': { code: ['src/kernel', 'src/runtime', 'src/config', 'src/cli'], types: [] },
-  sim: { code: ['src/kernel', 'src/config', 'src/crypto', 'src/store', 'src/device', 'src/post', 'src/pool', 'src/peer', 'src/routing', 'machines'], types: ['src/runtime'] },
+  sim: { code: ['src/kernel', 'src/config', 'src/crypto', 'src/store', 'src/device', 'src/post', 'src/pool', 'src/peer', 'src/routing', 'src/hybrid', 'machines'], types: ['src/runtime'] },
 }
 
 /** Files that may import code beyond their layer, each with its reason. */
@@ -42,6 +43,7 @@ export const packageOwners: Readonly<Record<string, readonly string[]>> = {
   lmdb: ['src/store/'],
   'prom-client': ['src/admin/metrics.ts'],
   pino: ['src/runtime/'],
+  '@noble/post-quantum': ['src/hybrid/kem.ts'],
   msgpackr: ['src/peer/', 'src/pool/rows.ts'],
 }
 
