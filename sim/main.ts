@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 import { Command } from 'commander'
 import { KmeError } from '../src/kernel/errors.js'
+import { addFloodCommand } from './flood/flood.js'
+import { addEveCommand } from './link/cli/eve.js'
 import { addLinkCommand } from './link/cli/link.js'
 import { addPublishedCommand } from './link/cli/published.js'
 import { addRateCommand } from './link/cli/rate.js'
@@ -8,7 +10,7 @@ import { addSweepCommand } from './link/cli/sweep.js'
 import { addCheckCommand } from './pool/check.js'
 
 /** Every subcommand of `npm run sim --` adds itself; this file only lists them and turns errors into exit codes. */
-const commands = [addRateCommand, addLinkCommand, addSweepCommand, addPublishedCommand, addCheckCommand]
+const commands = [addRateCommand, addLinkCommand, addEveCommand, addSweepCommand, addPublishedCommand, addCheckCommand, addFloodCommand]
 
 const program = new Command('sim').description('simulators of qkme')
 for (const add of commands) add(program)

@@ -116,6 +116,17 @@ export const readAnnouncement = (bytes: Uint8Array): Announcement => {
   return { ...head, body, bytes, signed, signature, hash: sha256(bytes) }
 }
 
+/**
+ * Name and order of a record, if the bytes begin like one: enough to see that it is known already, which most are.
+ * @throws Malformed.
+ */
+export const peekAnnouncement = (bytes: Uint8Array): { readonly name: string, readonly incarnation: number, readonly sequence: number } => {
+  const r = new ByteReader(bytes)
+  r.u8()
+  const kind = r.u8(), origin = r.id(), incarnation = r.u48(), sequence = r.u32()
+  return { name: `${origin} ${kind} ${r.u16()}`, incarnation, sequence }
+}
+
 const readBody = (kind: RecordKind, bytes: Uint8Array, origin: KmeId): RecordBody => {
   if (kind === 'certificate') {
     if (bytes.length < 1 || bytes.length > CERTIFICATE_BYTES_MAX) throw new Malformed(`a certificate of ${bytes.length} octets`)

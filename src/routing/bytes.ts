@@ -85,8 +85,4 @@ export class ByteReader {
 /** Orders IDs by their octets, which for this alphabet is the order of their characters. */
 export const byOctets = (a: string, b: string): number => a < b ? -1 : a > b ? 1 : 0
 
-export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => {
-  if (a.length !== b.length) return false
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
-  return true
-}
+export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && Buffer.compare(a, b) === 0

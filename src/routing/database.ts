@@ -35,6 +35,8 @@ export class Database {
   readonly #tombs = new Map<string, { incarnation: number, sequence: number }>()
   readonly #digest = new Uint8Array(HASH_BYTES)
   #bytes = 0
+  /** Nothing dies before. */
+  #soonestMs = Infinity
 
   constructor (private readonly bounds: DatabaseBounds = databaseBounds) {}
 
@@ -77,6 +79,7 @@ export class Database {
     this.#tombs.delete(name)
     const held: Held = { name, record, bornMs: nowMs - ageMs, firstMs: nowMs, hops, from }
     this.#held.set(name, held)
+    this.#soonestMs = Math.min(this.#soonestMs, deathOf(held))
     const ofOrigin = this.#origins.get(record.origin) ?? new Set()
     this.#origins.set(record.origin, ofOrigin.add(held))
     this.#bytes += record.bytes.length
@@ -92,8 +95,11 @@ export class Database {
 
   /** Takes out what is too old. @returns it. */
   expire (nowMs: number): Held[] {
-    const dead = [...this.#held.values()].filter((held) => nowMs - held.bornMs >= held.record.lifetimeS * 1_000)
+    if (nowMs < this.#soonestMs) return []
+    const dead = [...this.#held.values()].filter((held) => nowMs >= deathOf(held))
     for (const held of dead) this.#bury(held)
+    this.#soonestMs = Infinity
+    for (const held of this.#held.values()) this.#soonestMs = Math.min(this.#soonestMs, deathOf(held))
     return dead
   }
 
@@ -128,3 +134,5 @@ export class Database {
     for (let i = 0; i < HASH_BYTES; i++) this.#digest[i]! ^= record.hash[i]!
   }
 }
+
+const deathOf = (held: Held): number => held.bornMs + held.record.lifetimeS * 1_000

@@ -1,6 +1,6 @@
 import { Counters } from '../kernel/metrics.js'
 import type { KmeId } from '../kernel/ids.js'
-import { readAnnouncement, recordName, sha256, type Announcement } from './announcement.js'
+import { isNewer, peekAnnouncement, readAnnouncement, sha256, type Announcement } from './announcement.js'
 import { Budgets } from './budget.js'
 import { Malformed, sameBytes } from './bytes.js'
 import type { Credentials } from './credentials.js'
@@ -24,6 +24,8 @@ export interface IntakeEvents {
 /** A record of a certificate costs as much as so many others: its chain is judged. */
 const CERTIFICATE_COST = 8
 const COST_PER_TURN = 8
+/** What is known already costs next to nothing. */
+const KNOWN_COST = 0.1
 const QUEUE_MAX = 8_192
 /** Verifications that one neighbour can cause: a whole network at once, then a steady trickle. */
 const NEIGHBOUR_BURST = 16_384, NEIGHBOUR_PER_S = 200
@@ -76,34 +78,40 @@ export class Intake {
 
   /** @returns what it cost. */
   #one ({ neighbour, carried, sinceMs }: Waiting): number {
+    const now = this.ports.clock.monoMs(), ageMs = carried.ageMs + now - sinceMs
     let record: Announcement
     try {
+      const known = this.#known(neighbour, carried.bytes, ageMs, now)
+      if (known !== undefined) { this.outcomes.add(known); return KNOWN_COST }
       record = readAnnouncement(carried.bytes.slice()) // The rest of the packet need not stay.
     } catch (error) {
       if (!(error instanceof Malformed)) throw error
       this.#refuse('malformed', neighbour, error.message)
       return 1
     }
-    const now = this.ports.clock.monoMs(), ageMs = carried.ageMs + now - sinceMs
     const outcome = this.#judge(neighbour, record, ageMs, carried.hops, now)
     this.outcomes.add(outcome)
     return record.kind === 'certificate' && outcome === 'accepted' ? CERTIFICATE_COST : 1
   }
 
-  #judge (neighbour: KmeId, record: Announcement, ageMs: number, hops: number, now: number): RecordOutcome {
-    const { database } = this
-    const name = recordName(record.origin, record.kind, record.part)
-    const standing = database.standing(record)
-    if (standing === 'same') {
-      database.rejuvenate(name, ageMs, now)
-      this.on.seen(neighbour, name, false)
-      return 'repeated'
-    }
-    if (standing === 'older') {
-      this.on.seen(neighbour, name, true)
+  /** What is held already, or something newer, is seen without reading the rest. */
+  #known (neighbour: KmeId, bytes: Uint8Array, ageMs: number, now: number): 'repeated' | 'stale' | undefined {
+    const head = peekAnnouncement(bytes), held = this.database.get(head.name)
+    if (held === undefined || isNewer(head, held.record)) return undefined
+    if (isNewer(held.record, head)) {
+      this.on.seen(neighbour, head.name, true)
       return 'stale'
     }
-    if (standing === 'dead') return 'stale'
+    if (!sameBytes(bytes, held.record.bytes)) return undefined
+    this.database.rejuvenate(head.name, ageMs, now)
+    this.on.seen(neighbour, head.name, false)
+    return 'repeated'
+  }
+
+  #judge (neighbour: KmeId, record: Announcement, ageMs: number, hops: number, now: number): RecordOutcome {
+    const { database } = this
+    const standing = database.standing(record)
+    if (standing !== 'new' && standing !== 'newer' && standing !== 'twin') return 'stale'
     if (ageMs >= record.lifetimeS * 1_000 || hops >= FLOOD_HOPS_MAX) return 'expired'
     if (!this.#neighbours.take(neighbour, record.kind === 'certificate' ? CERTIFICATE_COST : 1, now)) return 'dropped'
     const refusal = this.#verify(neighbour, record)

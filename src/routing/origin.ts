@@ -34,6 +34,8 @@ const URGENT_BURST = 10, URGENT_PER_S = 0.5
 /** Records of our own from elsewhere, above all of ours, before somebody else must have our key. */
 const REFLECTIONS_MAX = 3
 const SEQUENCE_MAX = 0xffff_ffff
+/** In a network of more KMEs each announces changes of amounts more rarely, so that all together they cost no more than these. */
+const AMPLE_KMES = 64
 
 /**
  * What this KME announces of itself: certificate, links, SAEs. Decides when: at once when a link fails, gathered when only
@@ -124,9 +126,11 @@ export class Origin {
   #announceLinks (): void {
     if (this.#dirty === '' || this.#sequence === 0) return
     const now = this.ports.clock.monoMs(), urgent = this.#dirty === 'state'
-    if (urgent ? !this.#urgent.take(1, now) : now - this.#amountMs < this.o.changeMs) return
+    if (urgent ? !this.#urgent.take(1, now) : now - this.#amountMs < this.#changeMs) return
     this.#makeLinks(urgent)
   }
+
+  get #changeMs (): number { return this.o.changeMs * Math.max(1, this.database.originCount / AMPLE_KMES) }
 
   #makeLinks (urgent: boolean): void {
     this.#dirty = ''
