@@ -67,6 +67,9 @@ export type ClaimResult = 'fresh' | 'taken' | 'overlap'
  */
 export class Claims {
   private readonly cache = new Map<number, BlockClaims>()
+  /** The row being written: the store copies it at once. */
+  private readonly row = new Uint8Array(ROW_BYTES)
+  private readonly view = new DataView(this.row.buffer)
   /** Blocks with a claim that is not answered yet: neither their claims leave memory nor the blocks the store. */
   private readonly held = new Map<number, number>()
   constructor (private readonly core: PoolCore, private readonly blocksMax = 256) {}
@@ -110,8 +113,7 @@ export class Claims {
   write (tx: KvWriter, number: number, place: number): void {
     const claims = this.cache.get(number)
     if (claims === undefined) return
-    const value = new Uint8Array(ROW_BYTES)
-    const view = new DataView(value.buffer)
+    const { row: value, view } = this
     const length = claims.lengths[place]!, mask = claims.masks[place]!
     view.setUint16(0, length, true)
     view.setUint16(2, claims.associations[place]!, true)

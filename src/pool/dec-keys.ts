@@ -23,6 +23,10 @@ interface Waiting { readonly request: DecKeysRequest, readonly reply: KeyReply, 
 export class DecKeys {
   private readonly out: Uint8Array
   private readonly fields: Uint32Array
+  /** Of the answer being written: handles of blocks, places and lengths in bytes. */
+  private readonly handles: Uint32Array
+  private readonly offsets: Uint32Array
+  private readonly lengths: Uint32Array
   private queue: Waiting[] = []
   private waiting = 0
   private readonly foreign = new Map<SaeId, Rate>()
@@ -31,6 +35,9 @@ export class DecKeys {
     const { maxPerRequest, maxBits } = deps.sizes
     this.out = new Uint8Array(maxPerRequest * (Math.ceil(maxBits / 24) * 4 + 160) + 256)
     this.fields = new Uint32Array(maxPerRequest * KEY_ID_FIELDS)
+    this.handles = new Uint32Array(maxPerRequest)
+    this.offsets = new Uint32Array(maxPerRequest)
+    this.lengths = new Uint32Array(maxPerRequest)
   }
 
   handle (request: DecKeysRequest, reply: KeyReply): void {
@@ -195,9 +202,9 @@ export class DecKeys {
     for (const p of places) if (p.block.state === 'closed') p.pool.claimed(p.block.number)
   }
 
-  /** The plaintext of all places at once. 'gone': the pool was voided, or a record does not open any more. */
+  /** The plaintext of all places at once, by handles that are valid until the next answer. 'gone': the pool was voided, or a record does not open any more. */
   private reachAll (places: readonly Place[]): Uint32Array | 'full' | 'gone' {
-    const handles = new Uint32Array(places.length)
+    const { handles } = this
     for (let i = 0; i < places.length; i++) {
       const { pool, block, place, length } = places[i]!
       const handle = pool.core.blocks.get(block.number) === block ? pool.views.reach(block, place * 8, place * 8 + length) : 'damaged'
@@ -211,9 +218,13 @@ export class DecKeys {
   }
 
   private write (request: DecKeysRequest, reply: KeyReply, places: readonly Place[], handles: Uint32Array): void {
-    const offsets = Uint32Array.from(places, (p) => p.place * 8), lengths = Uint32Array.from(places, (p) => p.length)
+    const { offsets, lengths } = this
+    for (let i = 0; i < places.length; i++) {
+      offsets[i] = places[i]!.place * 8
+      lengths[i] = places[i]!.length
+    }
     const members = traitMembers(places[0]!.pool.traits, this.deps.localSource)
-    const length = this.deps.vault.serve(places.length, request.keyIds.join(''), handles, offsets, lengths, members, '', this.out)
+    const length = this.deps.vault.serve(places.length, places.length === 1 ? request.keyIds[0]! : request.keyIds.join(''), handles, offsets, lengths, members, '', this.out)
     if (length < 0) throw new Error('invariant violated: the answer buffer holds the largest answer')
     const json = this.out.subarray(0, length)
     try { reply.keys(json, 0) } finally { this.deps.vault.wipe(json) }

@@ -48,7 +48,7 @@ export class Epochs {
   /** Proposer: whether the next block must found an epoch. */
   due (): boolean {
     const { core } = this
-    for (const b of core.blocks.values()) if (b.purpose === 'id') return false // One is on its way.
+    if (core.tally.idBlocks > 0) return false // One is on its way.
     const current = this.current
     if ([...this.rows.values()].some((r) => !r.active)) return false
     if (current === undefined) return true

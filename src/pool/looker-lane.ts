@@ -52,11 +52,12 @@ export class LookerLane {
   }
 
   /** Done when everything that the owner may have named is delivered. */
+  isDone (block: BlockRow): boolean {
+    return block.state === 'closed' && block.owner === 'theirs' && !this.isHeld(block.number) && this.claimedBytes(block.number) >= block.spent
+  }
+
   eraseIfDone (tx: KvWriter, block: BlockRow): void {
-    if (block.state !== 'closed' || block.owner !== 'theirs' || this.isHeld(block.number)) return
-    const claimed = this.claimedBytes(block.number)
-    if (claimed < block.spent) return
-    this.erasure.block(tx, block, usableBytes(block) - claimed, 'unclaimed')
+    if (this.isDone(block)) this.erasure.block(tx, block, usableBytes(block) - this.claimedBytes(block.number), 'unclaimed')
   }
 
   /** The looker's time limit: `key_ttl + fetch_ttl + 10 min` of this store's running time, or `fetch_ttl + 10 min` after the owner closed the block. */
@@ -65,8 +66,11 @@ export class LookerLane {
     const { keyTtlMs, fetchTtlMs } = core.deps.limits
     const limitMs = keyTtlMs + fetchTtlMs + 600_000
     const now = core.deps.ageMs()
-    const old = [...core.blocks.values()].filter((b) => b.owner === 'theirs' && b.purpose === 'app' &&
-      (now - b.bornMs > limitMs || (b.state === 'closed' && now - b.closedMs > fetchTtlMs + 600_000)))
+    const old: BlockRow[] = []
+    for (const b of core.blocks.values()) {
+      if (b.owner !== 'theirs' || b.purpose !== 'app') continue
+      if (now - b.bornMs > limitMs || (b.state === 'closed' && now - b.closedMs > fetchTtlMs + 600_000)) old.push(b)
+    }
     if (old.length === 0) return
     core.commit((tx) => {
       for (const block of old) this.erasure.block(tx, block, usableBytes(block) - this.claimedBytes(block.number), 'expired')

@@ -324,7 +324,8 @@ export class Pool implements PeerHandler, KeyPool {
   /** Own closed blocks kept for local slaves go `fetch_ttl` after they were closed. */
   private eraseClosed (): void {
     const { core } = this
-    const old = [...core.blocks.values()].filter((b) => b.owner === 'mine' && b.state === 'closed' && core.deps.ageMs() - b.closedMs > core.deps.limits.fetchTtlMs)
+    const before = core.deps.ageMs() - core.deps.limits.fetchTtlMs, old: BlockRow[] = []
+    for (const b of core.blocks.values()) if (b.owner === 'mine' && b.state === 'closed' && b.closedMs < before) old.push(b)
     if (old.length > 0) core.commit((tx) => { for (const b of old) this.erasure.block(tx, b, 0, 'expired') })
   }
 
@@ -366,8 +367,7 @@ export class Pool implements PeerHandler, KeyPool {
 
   claimed (number: number): void {
     const block = this.core.blocks.get(number)
-    if (block?.state !== 'closed') return
-    if (block.owner === 'theirs') this.core.commit((tx) => { this.looker.eraseIfDone(tx, block) })
+    if (block !== undefined && this.looker.isDone(block)) this.core.commit((tx) => { this.looker.eraseIfDone(tx, block) })
   }
 
   damaged (block: BlockRow): void { this.burns.damaged(block) }

@@ -1,14 +1,15 @@
 import { usableBytes, type BlockRow } from './rows.js'
 
 /** What one block counts for. */
-interface Share { readonly stockBytes: number, readonly unopened: 'mine' | 'theirs' | '' }
+interface Share { readonly stockBytes: number, readonly unopened: 'mine' | 'theirs' | '', readonly id: 0 | 1 }
 
-const nothing: Share = { stockBytes: 0, unopened: '' }
+const nothing: Share = { stockBytes: 0, unopened: '', id: 0 }
 
 /** What was named of a closed block is owed to slaves: no new keys come from it. */
 const shareOf = (block: BlockRow): Share => ({
   stockBytes: block.state === 'closed' ? 0 : usableBytes(block) - (block.owner === 'mine' ? block.spent : 0),
   unopened: block.purpose === 'app' && block.index === 0 ? block.owner : '',
+  id: block.purpose === 'id' ? 1 : 0,
 })
 
 /**
@@ -21,6 +22,8 @@ export class Tally {
   stockBytes = 0
   /** Blocks for keys without a lane index, by owner. */
   readonly unopened = { mine: 0, theirs: 0 }
+  /** Blocks on their way to become ID keys. */
+  idBlocks = 0
 
   put (block: BlockRow): void { this.replace(block.number, shareOf(block)) }
 
@@ -32,6 +35,7 @@ export class Tally {
   private replace (number: number, share: Share): void {
     const before = this.shares.get(number) ?? nothing
     this.stockBytes += share.stockBytes - before.stockBytes
+    this.idBlocks += share.id - before.id
     if (before.unopened !== '') this.unopened[before.unopened]--
     if (share.unopened !== '') this.unopened[share.unopened]++
     this.shares.set(number, share)
