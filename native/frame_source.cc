@@ -17,9 +17,24 @@ FrameSource::FrameSource(const uint8_t* seed) : context_(EVP_CIPHER_CTX_new()) {
   throw std::runtime_error("the generator of a software device cannot start: OpenSSL gives no random bytes or no AES-256-CTR");
 }
 
-FrameSource::~FrameSource() { EVP_CIPHER_CTX_free(context_); }
+FrameSource::~FrameSource() {
+  DropBelow(UINT64_MAX);
+  EVP_CIPHER_CTX_free(context_);
+}
+
+void FrameSource::Put(uint64_t block, std::span<const uint8_t> bytes) { given_[block].assign(bytes.begin(), bytes.end()); }
+
+void FrameSource::DropBelow(uint64_t block) {
+  for (auto at = given_.begin(); at != given_.end() && at->first < block; at = given_.erase(at)) explicit_bzero(at->second.data(), at->second.size());
+}
 
 bool FrameSource::Fill(uint64_t block, uint32_t domain, uint64_t at, uint8_t* out, size_t length) {
+  if (const auto given = given_.find(block); given != given_.end() && domain == 0) {
+    const std::vector<uint8_t>& bytes = given->second;
+    if (at > bytes.size() || length > bytes.size() - at) return false;
+    memcpy(out, bytes.data() + at, length);
+    return true;
+  }
   // Counter in units of 16 bytes in the last four bytes, big endian: 64 GiB per block.
   uint8_t iv[16];
   memcpy(iv, &domain, 4);

@@ -189,7 +189,7 @@ Ingest::Fate Ingest::Judge(const FrameHeader& header, RecordSink& sink, uint32_t
   }
   FollowEpoch(header);
   FollowSequence(header);
-  if (test) return Refuse(header, kTestFrames, IncidentKind::kTestData, 0);
+  if (test) return Refuse(header, kTestFrames, IncidentKind::kTestData, header.qber_ppm);
   if (aborted && !WasAborted(header.block_id)) std::memcpy(aborted_[aborted_count_++ % kAbortedBlocksMax].data(), header.block_id, 16);
   if (aborted || WasAborted(header.block_id)) return Refuse(header, kAbortedFrames, IncidentKind::kAborted, 0);
   if (verdict == SeenFrames::Verdict::kOtherBytes) {

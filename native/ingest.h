@@ -30,7 +30,7 @@ enum class IncidentKind : uint32_t {
   kStuck = 6,         ///< detail: 1 refused (below a cut-off once), 2 quarantined
   kAborted = 7,       ///< the device took the key block back; what is stored of it is void
   kDeviceDropped = 8, ///< flag 16
-  kTestData = 9,
+  kTestData = 9,      ///< detail: the QBER that the frame tells, in units of 1e-6
   kSequenceBack = 10, ///< detail: expected sequence, low half
 };
 

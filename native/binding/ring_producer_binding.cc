@@ -29,7 +29,7 @@ struct Plan {
 
 class Source : public Napi::ObjectWrap<Source> {
  public:
-  static Napi::Function Define(Napi::Env env) { return DefineClass(env, "FrameSource", {}); }
+  static Napi::Function Define(Napi::Env env) { return DefineClass(env, "FrameSource", {InstanceMethod<&Source::Put>("put"), InstanceMethod<&Source::DropBelow>("dropBelow")}); }
   explicit Source(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Source>(info) {
     Guard(info.Env(), [&] {
       if (info[0].IsUndefined()) source = std::make_unique<FrameSource>(nullptr);
@@ -44,6 +44,17 @@ class Source : public Napi::ObjectWrap<Source> {
   std::unique_ptr<FrameSource> source;
 
  private:
+  static uint64_t Block(Napi::Env env, const Napi::Value& value) {
+    Expect(env, value.IsNumber() && value.As<Napi::Number>().DoubleValue() >= 0, "a block number is not negative");
+    return uint64_t(value.As<Napi::Number>().DoubleValue());
+  }
+  /// (block, bytes)
+  void Put(const Napi::CallbackInfo& info) {
+    auto bytes = Typed<Napi::Uint8Array>(info.Env(), info[1], napi_uint8_array, 0, "bytes of a block");
+    source->Put(Block(info.Env(), info[0]), {bytes.Data(), bytes.ByteLength()});
+  }
+  void DropBelow(const Napi::CallbackInfo& info) { source->DropBelow(Block(info.Env(), info[0])); }
+
   static constexpr napi_type_tag kTag = {0x71'6b'6d'65'73'72'63'31, 0x9b1f'6c02'77aa'4e01};
 };
 
@@ -180,7 +191,7 @@ class Producer : public Napi::ObjectWrap<Producer> {
       const uint32_t frame = plan.first + made;
       const uint32_t domain = plan.flaw == Flaw::kOtherBytes ? 1 : 0;
       if (!source.Fill(plan.payload_block, domain, uint64_t{frame} * plan.frame_bytes, slot->payload, plan.frame_bytes)) {
-        throw Napi::Error::New(env, "OpenSSL failed to make a payload");
+        throw Napi::Error::New(env, "a payload cannot be made: the bytes of its block are too few, or OpenSSL failed");
       }
       header.offset = frame * (plan.frame_bytes / 32);
       header.flags = uint16_t(plan.flags | (frame + 1 == plan.frames ? kFrameLast : 0));

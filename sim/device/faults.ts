@@ -4,6 +4,9 @@ import { KmeError } from '../../src/kernel/errors.js'
 
 const side = Type.Optional(Type.Union([Type.Literal('a'), Type.Literal('b'), Type.Literal('both')]))
 const frames = Type.Integer({ minimum: 1, maximum: 1_000_000 })
+const attack = Type.Union([
+  Type.Literal('none'), Type.Literal('intercept-resend'), Type.Literal('photon-number-splitting'), Type.Literal('beam-splitting'), Type.Literal('blinding'),
+])
 const closed = { additionalProperties: false } as const
 const command = <T extends string>(name: T) => ({ cmd: Type.Literal(name) })
 
@@ -27,6 +30,7 @@ const CommandSchema = Type.Union([
   Type.Object({ ...command('restart'), state: Type.Boolean() }, closed), // new epoch; with state: resends what is not durable
   Type.Object({ ...command('resume') }, closed),
   Type.Object({ ...command('rate'), rate: Type.String({ maxLength: 32 }) }, closed),
+  Type.Object({ ...command('eve'), attack, share: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })) }, closed), // only with --physics
   Type.Object({ ...command('stats') }, closed),
   Type.Object({ ...command('stop') }, closed),
 ])
@@ -35,7 +39,7 @@ export type Side = 'a' | 'b' | 'both'
 
 const names = [
   'wrong-crc', 'torn', 'stuck-byte', 'stuck-line', 'other-bytes', 'gap', 'duplicate', 'replay', 'abort', 'test-data', 'cut', 'noise',
-  'stall', 'overrun', 'restart', 'resume', 'rate', 'stats', 'stop',
+  'stall', 'overrun', 'restart', 'resume', 'rate', 'eve', 'stats', 'stop',
 ] satisfies Command['cmd'][]
 
 /** @throws KmeError `BAD_REQUEST` saying what is wrong. */

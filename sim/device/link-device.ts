@@ -1,9 +1,11 @@
 import type { NativeAddon, NativeFrameSource } from '../../src/device/native.js'
 import { SIDE_STATE } from '../../src/device/native.js'
+import { KmeError } from '../../src/kernel/errors.js'
 import type { Cancel, Clock } from '../../src/kernel/time.js'
 import { Dropped } from './dropped.js'
 import type { Command, Side } from './faults.js'
 import { parseRate, type DeviceOptions } from './options.js'
+import { PhysicsSupply, type BlockNews } from './physics.js'
 import { Pacer } from './pacer.js'
 import { RingSide, type BlockShape } from './ring-side.js'
 import { readState, writeState } from './state-file.js'
@@ -23,7 +25,7 @@ const QBER_ABORT = 0.11
 const BLIND_RESEND_BLOCKS = 4
 
 export interface Progress {
-  readonly event: 'waiting' | 'attached' | 'progress' | 'stopped'
+  readonly event: 'waiting' | 'attached' | 'progress' | 'block' | 'stopped'
   readonly [member: string]: unknown
 }
 
@@ -31,7 +33,8 @@ export interface Progress {
 export class LinkDevice {
   private readonly shape: BlockShape
   private readonly sides: { readonly name: 'a' | 'b', readonly ring: RingSide }[]
-  private readonly source: NativeFrameSource
+  private readonly sources: Readonly<Record<'a' | 'b', NativeFrameSource>>
+  private readonly physics: PhysicsSupply | undefined
   private readonly pacer: Pacer
   private readonly dropped = new Dropped()
   private readonly firstBlock: number
@@ -46,6 +49,7 @@ export class LinkDevice {
   private lastAttachMs = -Infinity
   private lastProgressMs = -Infinity
   private turnPlanned = false
+  private physicsPlanned = false
   private stopped = false
   private cancels: Cancel[] = []
   private cancelStall: Cancel = () => {}
@@ -53,7 +57,10 @@ export class LinkDevice {
   /** @throws KmeError `CONFIG_INVALID` for a damaged state file. */
   constructor (private readonly options: DeviceOptions, addon: NativeAddon, private readonly clock: Clock, private readonly tell: (progress: Progress) => void) {
     this.shape = { frameBytes: options.frameBytes, blockFrames: options.blockFrames }
-    this.source = addon.createFrameSource(options.seed)
+    // A generator serves both ends; key out of a link is two strings that happen to be equal.
+    const first = addon.createFrameSource(options.seed)
+    this.sources = { a: first, b: options.physics === undefined ? first : addon.createFrameSource() }
+    this.physics = options.physics === undefined ? undefined : new PhysicsSupply(options.physics, clock, (news) => { this.onPhysicsBlock(news) })
     const state = options.statePath === undefined ? undefined : readState(options.statePath)
     const sameShape = state !== undefined && state.frameBytes === options.frameBytes && state.blockFrames === options.blockFrames
     // With a seed every block can be made again, so what is not durable is sent again. Fresh random bytes need fresh
@@ -68,7 +75,7 @@ export class LinkDevice {
     this.sides = paths.map(([name, path]) => ({
       name,
       ring: new RingSide({
-        addon, path, linkId: options.linkId, source: this.source, shape: this.shape, firstBlock: this.firstBlock,
+        addon, path, linkId: options.linkId, source: this.sources[name], shape: this.shape, firstBlock: this.firstBlock,
         ...(options.macKeyPath === undefined ? {} : { macKeyPath: options.macKeyPath }),
         skipDropped: (frame) => this.dropped.skip(frame),
         onSpace: () => { this.turn() },
@@ -85,6 +92,7 @@ export class LinkDevice {
     this.stopped = true
     this.cancelStall()
     for (const cancel of this.cancels) cancel()
+    this.physics?.stop()
     for (const { ring } of this.sides) { ring.beat(SIDE_STATE.drained); ring.detach() }
     this.keepState()
     this.tell({ event: 'stopped', ...this.stats() })
@@ -93,6 +101,7 @@ export class LinkDevice {
   stats (): Record<string, unknown> {
     return {
       mode: this.mode, qber: this.qber, madeFrames: this.released, droppedFrames: this.dropped.frames,
+      ...(this.physics === undefined ? {} : { physics: this.physics.stats() }),
       nextBlock: this.firstBlock + Math.floor(this.released / this.shape.blockFrames),
       sides: Object.fromEntries(this.sides.map(({ name, ring }) => [name, {
         attached: ring.attached, epoch: ring.epoch, waitingFrames: ring.waiting, durableBlock: ring.durableBlock,
@@ -106,12 +115,13 @@ export class LinkDevice {
     switch (command.cmd) {
       case 'stats': return this.stats()
       case 'stop': setImmediate(() => { this.stop() }); return {}
-      case 'rate': this.pacer.setRate(parseRate(command.rate), this.clock.monoMs()); return {}
-      case 'noise': this.qber = command.qber; return { key: command.qber <= QBER_ABORT }
-      case 'cut': this.mode = 'cut'; return {}
+      case 'rate': this.withoutPhysics(command.cmd); this.pacer.setRate(parseRate(command.rate), this.clock.monoMs()); return {}
+      case 'noise': this.withoutPhysics(command.cmd); this.qber = command.qber; return { key: command.qber <= QBER_ABORT }
+      case 'eve': this.eve(command.attack, command.share ?? 1); return {}
+      case 'cut': this.cut(); return {}
       case 'resume': this.resume(); return {}
       case 'stall': this.stall(command.ms); return {}
-      case 'overrun': return { dropped: this.overrun(command.frames) }
+      case 'overrun': this.withoutPhysics(command.cmd); return { dropped: this.overrun(command.frames) }
       case 'restart': this.restart(command.state); return {}
       case 'gap': this.each(command.side, (ring) => { ring.gap(command.frames) }); return {}
       case 'duplicate': this.each(command.side, (ring) => { ring.duplicate(command.frames) }); return {}
@@ -132,6 +142,46 @@ export class LinkDevice {
     this.cancelStall()
     this.mode = 'run'
     this.pacer.skip(this.clock.monoMs())
+    this.physics?.setCut(false)
+    this.physics?.skipTime()
+  }
+
+  /** A cut fibre: with physics it still gives dark counts, else nothing. */
+  private cut (): void {
+    if (this.physics === undefined) this.mode = 'cut'
+    else this.physics.setCut(true)
+  }
+
+  private withoutPhysics (command: string): void {
+    if (this.physics !== undefined) throw new KmeError('BAD_REQUEST', `"${command}" does not go with --physics, where rate and errors follow from the link; use "eve" or "cut"`)
+  }
+
+  private eve (attack: (Command & { cmd: 'eve' })['attack'], share: number): void {
+    if (this.physics === undefined) throw new KmeError('BAD_REQUEST', '"eve" needs a device with --physics')
+    this.physics.setEve(attack === 'none' ? undefined
+      : attack === 'photon-number-splitting' ? { kind: attack, blocked: share } : attack === 'blinding' ? { kind: attack } : { kind: attack, share })
+  }
+
+  /** Every block says its QBER: with its key, or, where there is none, with a test frame. */
+  private onPhysicsBlock ({ qber, keyBytes, reason }: BlockNews): void {
+    this.qber = qber
+    this.tell({ event: 'block', qber, keyBytes, ...(reason === undefined ? {} : { reason }) })
+    if (keyBytes === 0) for (const { ring } of this.sides) ring.tellQber(this.qberPpm())
+  }
+
+  /** Whole key blocks out of the link, as far as there is room for them. */
+  private releasePhysics (physics: PhysicsSupply, room: number): void {
+    const { frameBytes, blockFrames } = this.shape
+    for (let left = room; left >= blockFrames; left -= blockFrames) {
+      const key = physics.takeKey(frameBytes * blockFrames)
+      if (key === undefined) return
+      const block = this.firstBlock + this.released / blockFrames
+      this.sources.a.put(block, key.alice)
+      this.sources.b.put(block, key.bob)
+      key.alice.fill(0)
+      key.bob.fill(0)
+      this.released += blockFrames
+    }
   }
 
   private stall (ms: number | undefined): void {
@@ -169,15 +219,25 @@ export class LinkDevice {
     if (this.stopped) return
     const nowMs = this.clock.monoMs()
     if (this.mode !== 'stall') {
-      const own = this.mode === 'cut' ? SIDE_STATE.fault : this.qber > QBER_ABORT ? SIDE_STATE.drained : SIDE_STATE.run
+      const own = this.mode === 'cut' ? SIDE_STATE.fault : this.physics === undefined && this.qber > QBER_ABORT ? SIDE_STATE.drained : SIDE_STATE.run
       for (const { ring } of this.sides) ring.beat(own)
       this.attachMissing(nowMs)
+      this.runPhysics()
       this.release(nowMs)
       this.turn()
     }
     this.keepState()
     this.progress(nowMs)
     this.cancels = [this.clock.after(TICK_MS, () => { this.tick() })]
+  }
+
+  /** A turn of work, and more turns while there is more, between which everything else has its turn. */
+  private runPhysics (): void {
+    if (this.physics === undefined || this.stopped || this.physicsPlanned || this.mode !== 'run') return
+    if (!this.sides.every(({ ring }) => ring.attached)) { this.physics.skipTime(); return }
+    if (!this.physics.turn()) return
+    this.physicsPlanned = true
+    setImmediate(() => { this.physicsPlanned = false; this.runPhysics() })
   }
 
   private attachMissing (nowMs: number): void {
@@ -191,12 +251,20 @@ export class LinkDevice {
 
   /** New frames come only while both ends are there and the line is good. */
   private release (nowMs: number): void {
-    const lives = this.mode === 'run' && this.qber <= QBER_ABORT && this.sides.every(({ ring }) => ring.attached)
+    const lives = this.mode === 'run' && (this.physics !== undefined || this.qber <= QBER_ABORT) && this.sides.every(({ ring }) => ring.attached)
     if (!lives) { this.pacer.skip(nowMs); return }
     const slowest = Math.min(...this.sides.map(({ ring }) => ring.cursor))
     // A side that comes back begins at its first block that is not durable.
     this.dropped.forgetBelow(Math.min(...this.sides.map(({ ring }) => ring.durableFrame)))
     const room = WINDOW_FRAMES - (this.released - slowest)
+    if (this.physics !== undefined) {
+      const kept = Math.max(0, Math.min(...this.sides.map(({ ring }) => ring.durableBlock)) - BLIND_RESEND_BLOCKS)
+      this.sources.a.dropBelow(kept)
+      this.sources.b.dropBelow(kept)
+      this.releasePhysics(this.physics, room)
+      this.reserve()
+      return
+    }
     if (this.options.rateBps === Infinity || !this.full) this.blockedSinceMs = Infinity
     else this.blockedSinceMs = Math.min(this.blockedSinceMs, nowMs)
     if (room > 0 && nowMs - this.blockedSinceMs <= BLOCKED_MS) this.released += this.pacer.take(nowMs, room)

@@ -1,7 +1,8 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { FRAME_BYTES_MAX } from '../../src/device/native.js'
 import { KmeError } from '../../src/kernel/errors.js'
+import { presets } from '../link/analysis/presets.js'
 
 /** Bits per second; Infinity: as fast as the rings take them. */
 export type RateBps = number
@@ -20,6 +21,8 @@ export interface DeviceOptions {
   readonly frameBytes: number
   readonly blockFrames: number
   readonly qberPpm: number
+  /** Key comes from a simulated link instead of a generator. */
+  readonly physics?: { readonly preset: string, readonly blockBits: number, readonly seed: number }
 }
 
 export const USAGE = `Usage: main.js --ring-a PATH [--ring-b PATH] --link N [options]
@@ -33,6 +36,10 @@ Plays the QKD devices of one link: writes equal frames into the rings of both en
   --mac-key FILE           32 bytes, mode 0600: frames carry an AES-GMAC
   --frame-bytes N          payload of a frame, a multiple of 32 up to ${FRAME_BYTES_MAX} (default: about a second of the rate)
   --block-frames N         frames of a key block, 1 to 4096 (default: about a tenth of a second of the rate, 1 to 64)
+  --physics PRESET         key comes out of a simulated link (npm run sim -- link --help), through both parties' post-processing,
+                           as fast as that link makes it; --rate and --qber do not go with it. --seed N (a number): tests only,
+                           not with --state, because the same key would get new names
+  --physics-block BITS     sifted bits per block of the post-processing (default 2000000)
   --qber X                 bit error rate told in the frames, 0 to 0.5 (default 0.02)`
 
 const wrong = (message: string): never => { throw new KmeError('CONFIG_INVALID', `${message}\n\n${USAGE}`) }
@@ -53,6 +60,21 @@ const integer = (text: string | undefined, name: string, min: number, max: numbe
   return /^\d+$/.test(text) && value >= min && value <= max ? value : wrong(`--${name} ${text}: not a whole number from ${min} to ${max}`)
 }
 
+/** Frames of a key block out of a simulated link: its blocks are small. */
+const PHYSICS_BLOCK_FRAMES = 4
+
+const physicsOptions = (values: Readonly<Record<string, string | undefined>>): DeviceOptions['physics'] => {
+  const preset = values['physics']
+  if (preset === undefined) return values['physics-block'] === undefined ? undefined : wrong('--physics-block goes with --physics only')
+  if (values['rate'] !== undefined || values['qber'] !== undefined) return wrong('--rate and --qber do not go with --physics: they follow from the link')
+  if (!presets.some(({ name }) => name === preset)) return wrong(`--physics ${preset}: no such link; there are ${presets.map(({ name }) => name).join(', ')}`)
+  if (values['seed'] !== undefined && values['state'] !== undefined) return wrong('--seed with --physics makes the same key again under new names; leave --state out')
+  return {
+    preset, blockBits: integer(values['physics-block'], 'physics-block', 100_000, 50_000_000, 2_000_000),
+    seed: values['seed'] === undefined ? randomInt(2 ** 47) : integer(values['seed'], 'seed', 0, 2 ** 47, 0),
+  }
+}
+
 const fraction = (text: string): number => {
   const value = Number(text)
   return text !== '' && value >= 0 && value <= 0.5 ? value : wrong(`--qber ${text}: not a number from 0 to 0.5`)
@@ -69,7 +91,7 @@ export const parseOptions = (args: readonly string[]): DeviceOptions => {
   try {
     values = parseArgs({
       args: [...args],
-      options: { 'ring-a': text, 'ring-b': text, link: text, rate: text, seed: text, control: text, state: text, 'mac-key': text, 'frame-bytes': text, 'block-frames': text, qber: text },
+      options: { 'ring-a': text, 'ring-b': text, link: text, rate: text, seed: text, control: text, state: text, 'mac-key': text, 'frame-bytes': text, 'block-frames': text, qber: text, physics: text, 'physics-block': text },
     }).values
   } catch (error) {
     return wrong(error instanceof Error ? error.message : String(error))
@@ -77,6 +99,7 @@ export const parseOptions = (args: readonly string[]): DeviceOptions => {
   const ringA = values['ring-a'] ?? wrong('--ring-a is needed')
   if (values['link'] === undefined) return wrong('--link is needed')
   const rateBps = parseRate(values['rate'] ?? '1M')
+  const physics = physicsOptions(values)
   // A frame with MAC has 16 bytes less room.
   const frameBytesMax = values['mac-key'] === undefined ? FRAME_BYTES_MAX : FRAME_BYTES_MAX - 32
   const frameBytes = integer(values['frame-bytes'], 'frame-bytes', 32, frameBytesMax, Math.min(frameBytesMax, defaultFrameBytes(rateBps)))
@@ -87,10 +110,11 @@ export const parseOptions = (args: readonly string[]): DeviceOptions => {
     linkId: integer(values['link'], 'link', 0, 2 ** 32 - 1, 0),
     rateBps,
     frameBytes,
-    blockFrames: integer(values['block-frames'], 'block-frames', 1, 4_096, Math.min(64, Math.max(1, perTenth))),
+    blockFrames: integer(values['block-frames'], 'block-frames', 1, 4_096, physics === undefined ? Math.min(64, Math.max(1, perTenth)) : PHYSICS_BLOCK_FRAMES),
     qberPpm: Math.round(fraction(values['qber'] ?? '0.02') * 1e6),
     ...(values['ring-b'] === undefined ? {} : { ringB: values['ring-b'] }),
-    ...(values['seed'] === undefined ? {} : { seed: new Uint8Array(createHash('sha256').update(values['seed']).digest()) }),
+    ...(physics === undefined ? {} : { physics }),
+    ...(values['seed'] === undefined || physics !== undefined ? {} : { seed: new Uint8Array(createHash('sha256').update(values['seed']).digest()) }),
     ...(values['control'] === undefined ? {} : { controlPath: values['control'] }),
     ...(values['state'] === undefined ? {} : { statePath: values['state'] }),
     ...(values['mac-key'] === undefined ? {} : { macKeyPath: values['mac-key'] }),

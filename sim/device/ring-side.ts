@@ -23,6 +23,8 @@ export interface SideOptions {
 export interface SideFaults { flaw: typeof FLAWS[number], flawFrames: number, replayBlocks: number, testFrames: number }
 
 const FLAG_TEST = 4, FLAG_ABORTED = 8, FLAG_GAP = 16
+/** The name of frames that carry no key. */
+const TEST_BLOCK = 2 ** 52
 /** Blocks that are written and not yet known to be durable. At this bound the side waits. */
 const IN_FLIGHT_MAX = 16_384
 
@@ -135,6 +137,19 @@ export class RingSide {
     if (producer === undefined || this.cursor === 0) return false
     this.fill(this.blockOf(this.cursor - 1), 0, 1, qberPpm)
     plan[PLAN.flags] = FLAG_ABORTED
+    const made = producer.generate(source, plan)
+    this.sequence += made
+    return made === 1
+  }
+
+  /** Tells a QBER without key: one test frame, whose payload is noise and which is never stored. False: no room, or no ring. */
+  tellQber (qberPpm: number): boolean {
+    const { producer, plan, options: { source } } = this
+    if (producer === undefined) return false
+    this.fill(TEST_BLOCK, 0, 1, qberPpm)
+    plan[PLAN.payloadBlock] = TEST_BLOCK
+    plan[PLAN.frames] = 1
+    plan[PLAN.flags] = FLAG_TEST
     const made = producer.generate(source, plan)
     this.sequence += made
     return made === 1

@@ -291,7 +291,13 @@ export const PRODUCER_NUMBERS = 8
 export const SIDE_STATE = { absent: 0, run: 1, drained: 2, fault: 3, retired: 4 } as const
 
 /** Makes the payload of any frame from a seed (native/frame_source.h). */
-export interface NativeFrameSource { readonly __source: 'frames' }
+export interface NativeFrameSource {
+  readonly __source: 'frames'
+  /** The bytes of a key block, instead of generated ones (a simulated link makes them). Copied; the caller wipes its own. */
+  put (block: number, bytes: Uint8Array): void
+  /** Wipes what was put in for blocks below. */
+  dropBelow (block: number): void
+}
 
 /** The writing side of a ring: software devices and tests. Never waits. */
 export interface NativeRingProducer {

@@ -13,7 +13,8 @@ export type IncidentKind = typeof KINDS[number] | 'unknown'
 /**
  * One frame that somebody must hear of. Names only, never key.
  * `detail`: gap: frames missing; restarted: previous epoch; bad-frame: FrameFault of native/frame.h (the names are then what
- * the frame claims); stuck: 1 refused, 2 quarantined; sequence-back: the expected sequence (low half); else 0.
+ * the frame claims); stuck: 1 refused, 2 quarantined; sequence-back: the expected sequence (low half); test-data:
+ * the QBER that the frame tells, in units of 1e-6 (a device without key tells it this way); else 0.
  */
 export interface Incident {
   readonly kind: IncidentKind

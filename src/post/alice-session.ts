@@ -94,10 +94,11 @@ export class AliceSession extends PostSession {
     const { reply, block } = this.sifter.receive(m)
     this.say(reply)
     if (block === undefined) return
-    const reason: DiscardReason | undefined = this.distrusted ? 'alarm' : undefined
+    // A QBER that is too high is the plainer word for it.
+    const alarmed = this.distrusted && this.testQber(block) < this.options.qberAbort
     this.distrusted = false
-    if (reason === undefined) this.wait(block)
-    else this.giveUp(block, reason)
+    if (alarmed) this.giveUp(block, 'alarm')
+    else this.wait(block)
     this.startNext()
   }
 

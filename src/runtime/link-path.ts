@@ -159,7 +159,10 @@ export class LinkPath implements LinkPort {
   }
 
   private tellQber (batch: RingBatch): void {
-    const raw = batch.meta[(batch.count - 1) * META_NUMBERS + 3]!
+    this.tellRawQber(batch.meta[(batch.count - 1) * META_NUMBERS + 3]!)
+  }
+
+  private tellRawQber (raw: number): void {
     const now = this.clock.monoMs()
     if (raw === QBER_UNKNOWN || now - this.qberMs < QBER_MS) return
     this.qberMs = now
@@ -180,6 +183,8 @@ export class LinkPath implements LinkPort {
     const { kind, detail, deviceBlock, offset, epoch } = incident
     this.log.warn('frame incident', { link: this.link.id, kind, detail, deviceBlock, offset, epoch })
     if (kind === 'aborted') this.onCompromised(deviceBlock)
+    // A device that can make no key says why with test frames: their QBER counts like that of key.
+    if (kind === 'test-data') this.tellRawQber(detail)
   }
 
   /** The device takes a key block back. Bits of it that left already cannot be recalled: that is an incident, with a record. */

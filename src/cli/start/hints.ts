@@ -10,6 +10,8 @@ export interface HintsOptions {
   readonly configs: { readonly a: Config, readonly b: Config }
   readonly master: string
   readonly slave: string
+  /** The key comes from a simulated link. */
+  readonly physics: boolean
 }
 
 /** A path as one types it: relative where that is shorter, quoted where the shell would split it. */
@@ -20,7 +22,7 @@ export const shellPath = (workingFolder: string, path: string): string => {
 }
 
 /** Lines to print; those that begin with four spaces are for the shell. */
-export const hintLines = ({ folder, workingFolder, configs, master, slave }: HintsOptions): string[] => {
+export const hintLines = ({ folder, workingFolder, configs, master, slave, physics }: HintsOptions): string[] => {
   const path = (...parts: string[]): string => shellPath(workingFolder, join(folder, ...parts))
   const as = (kind: 'sae' | 'operator', id: string): string => {
     const { certificate, key } = leafPaths(join(folder, 'pki'), kind, id, 'client')
@@ -48,5 +50,12 @@ export const hintLines = ({ folder, workingFolder, configs, master, slave }: Hin
     ...sockets,
     ...https === undefined ? [] : [`    curl -s ${as('operator', operatorName)} "https://localhost:${https.port}/metrics" | grep ^qkme`],
     `    tail -f ${path('kme-a.log')}`,
+    ...!physics ? [] : [
+      '',
+      'Let Eve listen on the fibre, and leave again (QBER, key and quarantine: qkme status above):',
+      '',
+      `    npm run sim -- eve intercept-resend --control ${path('device.sock')}`,
+      `    npm run sim -- eve none --control ${path('device.sock')}`,
+    ],
   ]
 }

@@ -29,14 +29,14 @@ export class Network {
   }
 
   /** Does nothing once the network is being stopped: what starts then would never be stopped. */
-  startDevice (rateBps: number): void {
+  startDevice (rateBps: number, physics: string | undefined): void {
     if (this.isStopping) return
     const { folder, env, configs } = this.prepared
     const ring = (site: 'a' | 'b'): string => configs[site].links.find(({ id }) => id === linkId)?.ring?.path ?? join(folder, `kme-${site}-ring.sock`)
     this.add(new Child({
       name: 'device', folder, env,
       args: [
-        script('sim/device/main.js'), '--ring-a', ring('a'), '--ring-b', ring('b'), '--link', String(linkId), '--rate', String(rateBps),
+        script('sim/device/main.js'), '--ring-a', ring('a'), '--ring-b', ring('b'), '--link', String(linkId), ...physics === undefined ? ['--rate', String(rateBps)] : ['--physics', physics],
         '--state', join(folder, 'device.json'), '--control', join(folder, 'device.sock'),
       ],
       keepLine: (line) => !line.startsWith('{"event":"progress"'), // Twice a second for ever would fill the disk.

@@ -72,8 +72,8 @@ const live = async (options: StartOptions, world: World, prepared: Prepared, net
   await waitUp(world, watches, isOver)
   if (isOver()) return
   for (const child of network.children) screen.done(`${child.name} runs (log: ${join(folder, `${child.name}.log`)})`)
-  network.startDevice(options.rateBps)
-  screen.done(`QKD devices of link 1 run at ${rateText(options.rateBps)} (log: ${join(folder, 'device.log')})`)
+  network.startDevice(options.rateBps, options.physics)
+  screen.done(`QKD devices of link 1 run ${options.physics === undefined ? `at ${rateText(options.rateBps)}` : `on the simulated link ${options.physics}`} (log: ${join(folder, 'device.log')})`)
   screen.begin('pools filling (each KME may use half of what the link delivers)')
   await waitReady(world, watches, isOver)
   if (isOver()) return
@@ -82,7 +82,7 @@ const live = async (options: StartOptions, world: World, prepared: Prepared, net
   tellTrial(world, configs, await exchangeKey(party(folder, configs.a, master), party(folder, configs.b, slave), clock), master, slave)
   if (options.once || isOver()) return
   screen.line()
-  for (const line of hintLines({ folder, workingFolder: world.workingFolder, configs, master, slave })) screen.line(line)
+  for (const line of hintLines({ folder, workingFolder: world.workingFolder, configs, master, slave, physics: options.physics !== undefined })) screen.line(line)
   screen.line()
   screen.line('Running. Ctrl-C stops everything.')
   await showLevels(world, watches, isOver)
