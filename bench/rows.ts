@@ -2,6 +2,7 @@
 import type { Figure } from './figures.js'
 import { doorbell, ringLatency, ringRatio, ringThroughput } from './rows-ring.js'
 import { ingestUnderLoad, memory, much, neverReads } from './rows-site.js'
+import { routes } from './rows-routing.js'
 import { decOne128, decOne32, encConnect, encMany, encOne, encOneLocal, halfLoad, status, type BenchContext } from './rows-rest.js'
 
 /** `site`: runs on the two KMEs that the rows share. `own`: starts what it needs; nothing else runs then. `long`: takes many minutes, only by name. */
@@ -22,6 +23,7 @@ export const rows: Readonly<Record<string, RowEntry>> = {
   'ring-lmdb': { needs: 'own', run: ringRatio },
   'ring-p99': { needs: 'own', run: ringLatency },
   doorbell: { needs: 'own', run: doorbell },
+  routes: { needs: 'own', run: routes },
   'much-1M': { needs: 'own', long: true, run: much(1_000_000) },
   much: { needs: 'own', long: true, run: much(10_000_000) },
   memory: { needs: 'own', long: true, run: memory },
