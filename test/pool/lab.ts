@@ -22,7 +22,7 @@ export const liveWorld = async (t: Test, options: Partial<WorldOptions> = {}, fr
 /** No rule broken so far; after calm both sides agree, every byte is accounted for, and keys go both ways. */
 export const staysRight = async (t: Test, world: World): Promise<void> => {
   world.check()
-  await world.calm(async (home) => { if (world.nodes[home].process === undefined) await world.nodes[home].start() })
+  await world.calm(async (home) => { if (world.nodes[home].process === undefined) await world.nodes[home].start() }, 2)
   t.same(world.ledger.violations, [], 'no rule is broken, now and after calm')
 }
 

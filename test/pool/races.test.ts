@@ -1,0 +1,148 @@
+import t from 'tap'
+import type { SimNode } from '../../sim/pool/node.js'
+import type { World } from '../../sim/pool/world.js'
+import { blockOf, inside, keysFor, liveWorld, staysRight } from './lab.js'
+
+t.setTimeout(90_000)
+
+/** Steps of simulated time until something is so. */
+const until = async (world: World, what: () => boolean, stepMs = 5, steps = 4_000): Promise<boolean> => {
+  for (let i = 0; i < steps && !what(); i++) await world.wait(stepMs)
+  return what()
+}
+const openOf = (node: SimNode): number[] => [...node.pool.core.blocks.values()].filter((b) => b.owner === 'mine' && b.purpose === 'app' && b.state === 'open').map((b) => b.number)
+
+t.test('a lane that is abandoned while a lease is being flushed closes the block of that lease', async (t) => {
+  const world = await liveWorld(t)
+  const [a] = world.nodes
+  await keysFor(world, 'a1', 'b1')
+  a.flushMs = 3_000
+  const { leases } = inside(a.pool.lane)
+  for (let i = 0; i < 40 && !leases.isComing; i++) { world.ask('a1', ['b1'], 128, 1_024); await world.wait(1) }
+  t.ok(leases.isComing, 'a lease is on its way to the disk')
+  const open = openOf(a)
+  a.pool.lane.abandon('epoch')
+  t.same(openOf(a).filter((n) => open.includes(n)), [], 'no block stays open that nothing will be cut from')
+  await world.wait(8_000)
+  a.flushMs = 3
+  await staysRight(t, world)
+})
+
+t.test('a connection that breaks while a bye is struck: the lane goes on once, at its cursor', async (t) => {
+  const world = await liveWorld(t)
+  const [a] = world.nodes
+  await keysFor(world, 'a1', 'b1')
+  await a.stop()
+  await a.start()
+  a.flushMs = 400
+  const { startup } = inside(a.pool)
+  t.ok(await until(world, () => startup.resuming), 'the peer said yes')
+  a.pool.core.channel!.close('test')
+  a.flushMs = 1_500
+  t.ok(await until(world, () => a.pool.core.ready), 'connected again')
+  await world.wait(6_000)
+  a.flushMs = 3
+  const opened = new Set<number>()
+  const { lane } = inside(a.pool)
+  for (const b of a.pool.core.blocks.values()) if (lane.opened.has(b)) opened.add(b.number)
+  t.equal(lane.opened.size, opened.size, 'no block is in the lane twice')
+  t.ok(a.pool.lane.spending)
+  t.ok((await keysFor(world, 'a1', 'b1', 64)).length > 0)
+  await staysRight(t, world)
+})
+
+t.test('a stop while a bye is struck: nothing is spent after it, and the next start begins above', async (t) => {
+  const world = await liveWorld(t)
+  const [a] = world.nodes
+  await keysFor(world, 'a1', 'b1')
+  await a.stop()
+  await a.start()
+  a.flushMs = 400
+  t.ok(await until(world, () => inside(a.pool).startup.resuming))
+  const { pool } = a
+  const open = openOf(a)
+  const stopped = pool.stop(1_000)
+  await world.wait(4_000)
+  await stopped
+  t.notOk(pool.lane.spending, 'it does not begin')
+  a.kill()
+  a.flushMs = 3
+  await a.start()
+  t.ok(await until(world, () => a.pool.lane.spending, 50))
+  t.same(openOf(a).filter((n) => open.includes(n)), [], 'the struck bye is of no use')
+  await staysRight(t, world)
+})
+
+t.test('pads are given only of what is flushed as spent, also when their block goes while it is being leased', async (t) => {
+  const world = await liveWorld(t)
+  const [a] = world.nodes
+  const { pads } = a.pool
+  const isSpent = (pad: { block: number, offset: number } | undefined): boolean => pad === undefined || pad.offset + 16 <= (a.pool.core.blocks.get(pad.block)?.spent ?? 0)
+  const first = blockOf(a, 'auth', 'mine')
+  inside(pads).clear()
+  a.flushMs = 2_000
+  pads.add(first)
+  t.ok(inside(pads).leasing, 'the lease of one block is under way')
+  inside(pads).clear()
+  const second = { ...first, number: first.number, spent: 0 }
+  a.pool.core.blocks.set(second.number, second) // A fresh block in its place.
+  pads.add(second)
+  const seen = [pads.take(true)]
+  for (let i = 0; i < 30; i++) { await world.wait(100); seen.push(pads.take(true)) }
+  t.ok(seen.every(isSpent), 'no pad above the spent mark')
+  t.equal(seen[0], undefined, 'none before the flush')
+})
+
+t.test('pads that the peer saw are not given again', async (t) => {
+  const world = await liveWorld(t)
+  const [a] = world.nodes
+  const { pads } = a.pool
+  const { block, offset } = a.pool.core.meta.padMine
+  pads.restart({ block, offset: offset + 160 })
+  const pad = pads.take(true)
+  t.ok(pad === undefined || pad.block > block || pad.offset >= offset + 160)
+})
+
+t.test('an ID block that was confirmed just before a crash founds its epoch after it', async (t) => {
+  const world = await liveWorld(t)
+  const [a, b] = world.nodes
+  const { epochs } = a.pool
+  inside(epochs).found = () => {} // The process dies before it gets there.
+  epochs.onAsk(a.pool.core.meta.highestEpoch + 1)
+  world.frames(20)
+  t.ok(await until(world, () => [...a.pool.core.blocks.values()].some((x) => x.purpose === 'id' && x.state === 'usable'), 20))
+  await world.wait(500)
+  const before = epochs.current!.epoch
+  a.kill()
+  await a.start()
+  await world.wait(15_000)
+  t.ok(a.pool.epochs.current!.epoch > before, 'the epoch is there')
+  t.equal(b.pool.epochs.current?.epoch, a.pool.epochs.current!.epoch)
+  await staysRight(t, world)
+})
+
+t.test('ID keys that differ are kept by nobody: another epoch is made', async (t) => {
+  const world = await liveWorld(t)
+  const [a, b] = world.nodes
+  const on = b.pool.epochs.onIdEpoch.bind(b.pool.epochs)
+  let lies = 1
+  inside(b.pool.epochs).onIdEpoch = (body: Parameters<typeof on>[0], views: Parameters<typeof on>[1]) => {
+    on(lies-- > 0 ? { ...body, check: new Uint8Array(16).fill(7) } : body, views)
+  }
+  const before = a.pool.core.meta.highestEpoch
+  a.pool.epochs.onAsk(before + 1)
+  for (let i = 0; i < 5; i++) { world.frames(20); await world.wait(2_500) }
+  t.ok(lies <= 0)
+  t.notOk(b.pool.epochs.has(before + 1), 'the wrong keys are not stored')
+  t.notOk(a.pool.epochs.has(before + 1), 'nor waited for')
+  t.equal(a.pool.epochs.current!.epoch, before + 2)
+  t.equal(b.pool.epochs.current!.epoch, before + 2)
+  await staysRight(t, world)
+})
+
+t.test('only the side that proposes announces ID epochs', async (t) => {
+  const world = await liveWorld(t)
+  const [a] = world.nodes
+  t.throws(() => { a.pool.onMessage('idEpoch', { epoch: 9, block: 1, check: new Uint8Array(16) }) }, /ID epoch/)
+  t.notOk(a.pool.epochs.has(9))
+})
