@@ -108,7 +108,7 @@ export class Mesh {
     await neighbours.start()
     const control = createControlPeers({
       ...shared, hub, endToEnd: this.o.endToEnd?.(id) ?? createSimEndToEnd(id, 'secret of the run', clock),
-      paths: { paths: (destination) => this.paths(id, destination) },
+      paths: { paths: (destination) => this.paths(id, destination), isUsable: (path) => path.every((to, i) => i === 0 || this.edges.has(path[i - 1] + to) || this.edges.has(to + path[i - 1])) },
       handlerFor: (remote) => {
         if (!desks.has(remote)) desks.set(remote, new Desk(id, new EndlessPads(), this.incarnation))
         return desks.get(remote)
@@ -129,7 +129,7 @@ export class Mesh {
         this.network.kill(id)
         for (const stop of stops) stop()
         neighbours.stop()
-        control.manager.stop()
+        control.stop()
       },
     }
     this.nodes.set(id, node)

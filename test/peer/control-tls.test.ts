@@ -60,7 +60,7 @@ t.test('a reason reaches the other end, and an end that stops is known at once',
   t.ok(mesh.at('a').events.includes('d disconnected:closed'))
   await ready(mesh, 'a', 'd')
   const ends = mesh.at('a').events.length
-  mesh.at('d').control.manager.stop()
+  mesh.at('d').control.stop()
   await until(() => mesh.at('a').events.slice(ends).includes('d disconnected:stopped'))
 })
 

@@ -34,7 +34,7 @@ export interface ControlWatcher { opened (remote: KmeId): void, closed (remote: 
 
 /** The set of KMEs without a link to which a control channel is kept. */
 export interface ControlPeers {
-  /** Like the neighbours' manager: attach, dial, hang up, look. Its `stop` ends everything. */
+  /** Like the neighbours' manager: attach, dial, hang up, look. */
   readonly manager: PeerManager
   /** Wants a control channel to this KME; again is harmless. @throws KmeError `CONFIG_INVALID` for this KME itself. */
   open (remote: KmeId): void
@@ -43,9 +43,14 @@ export interface ControlPeers {
   readonly remotes: readonly KmeId[]
   /** Told of each opening from now on, and at once of those that are open. */
   watch (watcher: ControlWatcher): Cancel
-  /** The router's answers may have changed: sessions over paths that it names no more must show signs of life; lost ones are dialled. */
+  /** The router's answers may have changed: sessions over a link that is down must show signs of life; soon lost ones are dialled again. */
   topologyChanged (): void
+  /** Ends everything. Nothing starts again. */
+  stop (): void
 }
+
+/** Changes come in bursts, and to ask for ways costs more than to ask for a link. */
+const REDIAL_MS = 200
 
 /** What a control peer is dialled by, in place of a URL. */
 const urlOf = (remote: KmeId): string => `tunnel:${remote}`
@@ -56,6 +61,7 @@ export const createControlPeers = (options: ControlOptions): ControlPeers => {
   const watchers = new Set<ControlWatcher>()
   const remotes = new Set<KmeId>()
   const ways = new Ways(paths, options.clock)
+  let redial: Cancel | undefined
   const open = (remote: KmeId): void => {
     if (remotes.has(remote)) return
     manager.add({ id: remote, url: urlOf(remote) })
@@ -81,9 +87,16 @@ export const createControlPeers = (options: ControlOptions): ControlPeers => {
       return () => { watchers.delete(watcher) }
     },
     topologyChanged: () => {
-      hub.probe((path) => !ways.isNamed(path))
-      // The lower ID dials; the other would only cross its call.
-      for (const remote of remotes) if (self < remote && manager.status(remote).state === 'disconnected' && ways.hasFresh(remote)) manager.dialOnce(remote)
+      hub.probe((path) => !ways.isUsable(path))
+      redial ??= options.clock.after(REDIAL_MS, () => {
+        redial = undefined
+        // The lower ID dials; the other would only cross its call.
+        for (const remote of remotes) if (self < remote && manager.status(remote).state === 'disconnected' && ways.hasFresh(remote)) manager.dialOnce(remote)
+      })
+    },
+    stop: () => {
+      redial?.()
+      manager.stop()
     },
   }
 }

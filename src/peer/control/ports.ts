@@ -14,6 +14,8 @@ export type Path = readonly KmeId[]
 export interface PathSource {
   /** Best first, each without loops, from this KME to the destination, both included; [] when there is no way. */
   paths (destination: KmeId): readonly Path[]
+  /** Whether every link of a path works as far as the router knows. Asked for each session at each change; absent: it is usable while it is among `paths`. */
+  isUsable? (path: Path): boolean
 }
 
 /** Why a tunnel ended. */

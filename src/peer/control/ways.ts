@@ -23,10 +23,10 @@ export class Ways {
   /** Whether there is a path on which nothing failed lately. */
   hasFresh (destination: KmeId): boolean { return this.source.paths(destination).some((path) => !this.#isFailed(path)) }
 
-  /** Whether the router names this path now, seen from either end. */
-  isNamed (path: Path): boolean {
-    const name = nameOf(path)
-    return this.source.paths(path.at(-1) as KmeId).some((known) => nameOf(known) === name)
+  /** Whether the router believes in every link of a path. */
+  isUsable (path: Path): boolean {
+    const { source } = this
+    return source.isUsable?.(path) ?? source.paths(path.at(-1) as KmeId).some((known) => nameOf(known) === nameOf(path))
   }
 
   failed (path: Path): void {
