@@ -28,8 +28,8 @@ export interface KeyspaceOptions {
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
-  /** A pool told something; `pool` is its remote KME. */
-  readonly onPoolEvent: (pool: KmeId, event: PoolEvent) => void
+  /** A pool, by its name, told something. */
+  readonly onPoolEvent: (pool: string, event: PoolEvent) => void
   readonly soon: (fn: () => void) => void
   /** Whether sealed records wait outside the store. */
   readonly recordsWaiting: () => boolean
@@ -45,6 +45,8 @@ export interface OpenKeyspace {
   /** Pools with KMEs that the relay fills. */
   readonly relayed: ReadonlyMap<KmeId, Pool>
   readonly local: LocalPool | undefined
+  /** Every pool, by its name: a neighbour's KME, `relay:` and a far KME, or our own KME. */
+  readonly all: ReadonlyMap<string, Pool | LocalPool>
   readonly service: PoolKeyService
 }
 
@@ -115,10 +117,10 @@ export class Keyspace implements StorePort {
     const { config } = this.o
     const pools = new Map(config.peers.map((p) => [p.kme, new Pool(this.depsOf(p.kme, store, audit, directory), config.links.filter((l) => l.peer === p.kme).map((l) => l.id))]))
     const local = config.localPool.enabled ? new LocalPool(this.depsOf(config.kme.id, store, audit, directory), config.localPool.stockBytes) : undefined
-    const all = (): Iterable<Pool | LocalPool> => [...pools.values(), ...relayed.values(), ...(local === undefined ? [] : [local])]
     const { clock, soon } = this.o
     const relayed = new Map(config.network.relay.pools.map(({ kme, paths, hybrid }) =>
-      [kme, new Pool({ ...this.depsOf(kme, store, audit, directory), poolId: relayPoolId(kme) }, [relayLink(config.kme.id, kme)], { route: 'relayed', paths, hybrid })]))
+      [kme, new Pool(this.depsOf(kme, store, audit, directory, relayPoolId(kme)), [relayLink(config.kme.id, kme)], { route: 'relayed', paths, hybrid })]))
+    const all = new Map([...pools.values(), ...relayed.values(), ...(local === undefined ? [] : [local])].map((pool) => [pool.core.pool, pool]))
     const poolsWith = (kme: KmeId): readonly KeyPool[] => {
       if (kme === config.kme.id) return local === undefined ? [] : [local]
       return [pools.get(kme), relayed.get(kme)].filter((pool) => pool !== undefined)
@@ -126,7 +128,7 @@ export class Keyspace implements StorePort {
     const service = new PoolKeyService({
       self: config.kme.id, clock, vault: this.vault, kv: store.kv, soon, fatal: (error) => { this.fail(error) },
       security: (event, detail) => { this.security(event, 'key service', detail) },
-      poolsWith, pools: all, policy: directory,
+      poolsWith, pools: () => all.values(), policy: directory,
       sizes: {
         defaultBits: config.pools.keySizeBits, minBits: config.pools.minKeySizeBits, maxBits: config.pools.maxKeySizeBits,
         maxPerRequest: config.pools.maxKeyPerRequest, maxKeyCount: config.pools.maxKeyCount, maxSaeIds: config.pools.maxSaeIdCount,
@@ -134,22 +136,22 @@ export class Keyspace implements StorePort {
       },
       extensions: new ExtensionRegistry(), localSource: config.localPool.sourceName, audit, accepting: () => this.accepting && !this.isFull,
     })
-    return { store, audit, directory, pools, relayed, local, service }
+    return { store, audit, directory, pools, relayed, local, all, service }
   }
 
-  private depsOf (remote: KmeId, store: Store, audit: AuditTrail, directory: SaeDirectory): PoolDeps {
+  private depsOf (remote: KmeId, store: Store, audit: AuditTrail, directory: SaeDirectory, poolId: string = remote): PoolDeps {
     const { config, clock, random, soon } = this.o
     return {
-      self: config.kme.id, remote, kv: store.kv, clock, ageMs: () => store.age.ageMs(), random, vault: this.vault, keys: store.keys,
+      self: config.kme.id, remote, poolId, kv: store.kv, clock, ageMs: () => store.age.ageMs(), random, vault: this.vault, keys: store.keys,
       incarnation: { storeId: store.storeId, number: store.start.number, nonce: store.start.nonce, known: (n, nonce) => store.known(n, nonce) },
       limits: poolLimitsOf(config), disowned: store.mustVoid?.detail ?? '', soon, fatal: (error) => { this.fail(error) },
-      emit: (event) => { this.told(remote, event) },
+      emit: (event) => { this.told(poolId, event) },
       admit: (master, slaves) => directory.admit(master, slaves), ownSaes: () => directory.ownSaes(),
       announced: (kme, saes) => { directory.announced(kme, saes) }, auditHead: () => audit.head(),
     }
   }
 
-  private told (pool: KmeId, event: PoolEvent): void {
+  private told (pool: string, event: PoolEvent): void {
     if (event.type === 'security') this.security(event.event, pool, event.detail)
     this.o.onPoolEvent(pool, event)
   }
@@ -182,8 +184,7 @@ export class Keyspace implements StorePort {
 
   private schedule (): void {
     this.every(TICK_MS, () => {
-      for (const pool of [...this.now.pools.values(), ...this.now.relayed.values()]) pool.tick()
-      this.now.local?.tick()
+      for (const pool of this.now.all.values()) pool.tick()
     })
     this.every(SWEEP_MS, () => {
       this.now.audit.trim()
@@ -211,8 +212,7 @@ export class Keyspace implements StorePort {
     this.timers.clear()
     await opened.local?.stop()
     this.opened = undefined
-    for (const pool of [...opened.pools.values(), ...opened.relayed.values()]) pool.dispose()
-    opened.local?.dispose()
+    for (const pool of opened.all.values()) pool.dispose()
     opened.audit.close()
     try {
       await opened.store.close()

@@ -45,8 +45,7 @@ export const registerMetrics = (sink: MetricSink, s: MetricSources): void => {
 const pools = (sink: MetricSink, { keyspace }: MetricSources): void => {
   const each = (value: (pool: Parameters<typeof stockOf>[0]) => number) => (): Sample[] => {
     if (!keyspace.isOpen) return []
-    const { pools, local } = keyspace.now
-    return [...pools.values(), ...(local === undefined ? [] : [local])].map((p) => ({ labels: { pool: p.core.deps.remote }, value: value(p) }))
+    return [...keyspace.now.all.values()].map((p) => ({ labels: { pool: p.core.pool }, value: value(p) }))
   }
   sink.register('qkme_pool_stock_bytes', 'Key in stock: both lanes, and frames that wait.', 'gauge', each(stockOf))
   sink.register('qkme_pool_deliverable_bytes', 'Key that masters here can be given now.', 'gauge', each((p) => p.lane.freeBytes(p.core.ready || p.kind === 'local')))

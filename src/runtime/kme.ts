@@ -24,6 +24,7 @@ import { registerMetrics } from './kme-metrics.js'
 import { watchExpiry } from './expiry.js'
 import { Keyspace } from './keyspace.js'
 import { LinkPath } from './link-path.js'
+import { NetworkPath } from './network-path.js'
 import { Operations } from './operations.js'
 import { createParts, partIds } from './parts.js'
 import { createPeers } from './peers-start.js'
@@ -31,7 +32,6 @@ import type { LogRoot } from './pino-log.js'
 import { PoolPath } from './pool-path.js'
 import { createRestStart } from './rest-start.js'
 import { registerRoutingMetrics } from './routing-metrics.js'
-import { RoutingPath } from './routing-path.js'
 import { SessionRegistry } from './sessions.js'
 import { createStoreEffects } from './store-shell.js'
 import { Supervisor } from './supervisor.js'
@@ -61,7 +61,7 @@ export class Kme {
   private readonly operations: Operations
   private httpCounters: HttpCounters | undefined
   /** While the store is open, if this KME has a peer certificate. */
-  private routing: RoutingPath | undefined
+  private network: NetworkPath | undefined
   private readonly handlers = new WeakMap<Pool, PeerHandler>()
   private stopWatching: Cancel = () => {}
 
@@ -81,12 +81,12 @@ export class Kme {
       security: (edge) => { logs.log('session').security({ category: 'authorisation', severity: edge.severity, event: edge.event, subject: edge.subject, outcome: 'detected', fields: { detail: edge.detail } }) },
     })
     this.keyspace = new Keyspace({
-      config, clock, random, log: logs.log('store'), soon: o.soon, recordsWaiting: () => [...this.links.values()].some((l) => l.isWaiting), onPoolEvent: (pool, event) => { this.onPoolEvent(pool, event) },
+      config, clock, random, log: logs.log('store'), soon: o.soon, recordsWaiting: () => this.network?.isBusy === true || [...this.links.values()].some((l) => l.isWaiting), onPoolEvent: (pool, event) => { this.onPoolEvent(pool, event) },
     })
     this.peers = createPeers(config, trust.kmes, this.keyspace.vault, clock, random, logs.log('peer'), (kme) => this.handlerFor(kme))
     this.operations = new Operations({
       config, version: o.version, clock, startedMs: clock.wallMs(), keyspace: this.keyspace, supervisor: () => this.supervisor, peers: this.peers,
-      link: (id) => this.link(id), sessions: this.sessions, alerts: this.alerts, logs, routing: () => this.routing?.router, registryChanged: () => { this.registryChanged() },
+      link: (id) => this.link(id), sessions: this.sessions, alerts: this.alerts, logs, routing: () => this.network?.routing.router, registryChanged: () => { this.registryChanged() },
       end: () => { clock.after(100, () => { this.supervisor.force() }) },
     })
     const parts = createParts({
@@ -98,19 +98,19 @@ export class Kme {
       startAdmin: this.startAdmin,
     })
     const storePort = {
-      open: async () => { await this.keyspace.open(); this.registerSaes(); this.openRouting(); await this.peers.start() },
-      close: async () => { this.peers.stop(); this.routing?.close(); this.routing = undefined; await this.keyspace.close() }, watch: this.keyspace.watch.bind(this.keyspace),
+      open: async () => { await this.keyspace.open(); this.registerSaes(); await this.openNetwork(); await this.peers.start() },
+      close: async () => { this.peers.stop(); this.network?.close(); this.network = undefined; await this.keyspace.close() }, watch: this.keyspace.watch.bind(this.keyspace),
     }
     this.supervisor = new Supervisor({ clock, log: this.log, alert: (edge) => { this.alert(edge) }, store: storeMachine.provide({ actors: { effects: createStoreEffects(storePort) } }), parts })
     registerMetrics(this.metrics, { keyspace: this.keyspace, supervisor: this.supervisor, peers: this.peers, config, logs, links: () => this.links, sessions: this.sessions, alerts: this.alerts })
-    registerRoutingMetrics(this.metrics, () => this.routing)
+    registerRoutingMetrics(this.metrics, () => this.network?.routing)
   }
 
   // --- life -----------------------------------------------------------------------------------------------------------
 
   start (): void {
     this.supervisor.start()
-    const stopTrust = watchTrustStores(this.trust, this.o.config, this.log, () => { this.peers.recheck(); this.routing?.recheck(); this.supervisor.reload() })
+    const stopTrust = watchTrustStores(this.trust, this.o.config, this.log, () => { this.peers.recheck(); this.network?.recheck(); this.supervisor.reload() })
     const stopExpiry = watchExpiry(this.o.config, this.trust, this.o.clock, (edge) => { this.alert(edge) })
     this.stopWatching = () => { stopTrust(); stopExpiry() }
   }
@@ -124,7 +124,7 @@ export class Kme {
   /** Takes certificates, keys and revocation lists from their files again. */
   reload (): void {
     for (const [name, store] of Object.entries(this.trust)) store?.reload().catch((error: unknown) => { this.log.error('trust anchors cannot be read', { store: name, error }) })
-    try { this.peers.reload(); this.routing?.reload() } catch (error) { this.log.error('the peer certificate cannot be renewed', { error }) }
+    try { this.peers.reload(); this.network?.reload() } catch (error) { this.log.error('the peer certificate cannot be renewed', { error }) }
     this.supervisor.reload()
   }
 
@@ -152,33 +152,28 @@ export class Kme {
   private pool (kme: string): PoolPath {
     let path = this.pools.get(kme)
     if (path === undefined) {
-      const { pools, local } = this.keyspace.now
-      this.pools.set(kme, path = new PoolPath(kme === this.o.config.kme.id ? local! : pools.get(kme)!))
+      this.pools.set(kme, path = new PoolPath(this.keyspace.now.all.get(kme)!))
     }
     return path
   }
 
-  /** Everything that shares a neighbour's channel: its pool and routing. */
+  /** Everything that shares a neighbour's channel: its pool, and what goes to KMEs behind it. */
   private handlerFor (kme: string): PeerHandler | undefined {
     const pool = this.keyspace.isOpen ? this.keyspace.now.pools.get(kme) : undefined
     if (pool === undefined) return undefined
     let handler = this.handlers.get(pool)
-    if (handler === undefined) this.handlers.set(pool, handler = joinParts(pool, this.routing === undefined ? [] : [this.routing.part(kme)]))
+    if (handler === undefined) this.handlers.set(pool, handler = joinParts(pool, this.network?.parts(kme) ?? []))
     return handler
   }
 
-  private openRouting (): void {
-    const { config, clock, random, logs } = this.o, { store, pools, directory } = this.keyspace.now
+  private async openNetwork (): Promise<void> {
+    const { config, clock, random, logs } = this.o
     if (config.peering.tls === undefined || this.trust.kmes === undefined) return
-    this.routing = new RoutingPath({
-      config, clock, random, log: logs.log('peer'), trust: this.trust.kmes, incarnation: store.start.number, hybrid: false, directory,
+    this.network = new NetworkPath({
+      config, clock, random, log: logs.log('peer'), trust: this.trust.kmes, keyspace: this.keyspace, alert: (edge) => { this.alert(edge) },
       linkState: (link) => this.supervisor.board.state(partIds.link(link)),
-      pool: (kme) => {
-        const pool = pools.get(kme)
-        return pool === undefined ? undefined : { isUsable: pool.core.ready && pool.core.meta.suspended === '', stockBytes: pool.lane.freeBytes(pool.core.ready), ingestedBytes: pool.core.account.ingested }
-      },
     })
-    this.routing.start()
+    await this.network.start()
   }
 
   private onPoolEvent (kme: string, event: PoolEvent): void {

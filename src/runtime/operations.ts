@@ -4,9 +4,11 @@ import type { PeerContext } from '../../machines/peer.js'
 import { timeToEmptyMs } from '../../machines/forecast.js'
 import type { AlertList } from '../admin/alerts.js'
 import type {
-  AccountView, AdminPort, DeviceView, HealthView, LinkView, NewSae, PeerView, PoolView, SaePage, SaeView, StatusView, TopologyView,
+  AccountView, AdminPort, DeviceView, FrameHeaderView, HealthView, LinkView, NewSae, PeerView, PoolView, SaePage, SaeView, StatusView, TopologyView,
 } from '../admin/port.js'
 import type { Config } from '../config/schema.js'
+import { deviceKinds } from '../config/schema-links.js'
+import { readFrameHeaders } from '../device/frame-headers.js'
 import { KmeError } from '../kernel/errors.js'
 import type { KmeId, SaeId } from '../kernel/ids.js'
 import type { LogLevel } from '../kernel/log.js'
@@ -50,8 +52,7 @@ export class Operations implements AdminPort {
   constructor (private readonly d: OperationsDeps) {}
 
   private get pools_ (): (Pool | LocalPool)[] {
-    const { pools, local } = this.d.keyspace.now
-    return [...pools.values(), ...(local === undefined ? [] : [local])]
+    return [...this.d.keyspace.now.all.values()]
   }
 
   status (): StatusView {
@@ -71,7 +72,7 @@ export class Operations implements AdminPort {
     else {
       if (!d.keyspace.accepting) reasons.push('the KME is stopping')
       if (d.supervisor().board.state('rest') !== 'listening') reasons.push('the REST server is not listening')
-      const blocked = this.pools_.filter((p) => p.kind === 'direct').map((p) => [p.core.deps.remote, p.blocked()] as const).filter(([, why]) => why !== '')
+      const blocked = this.pools_.filter((p) => p.kind === 'direct').map((p) => [p.core.pool, p.blocked()] as const).filter(([, why]) => why !== '')
       for (const [pool, why] of blocked) reasons.push(`pool ${pool}: ${why}`)
     }
     return { live: true, ready: reasons.length === 0, reasons }
@@ -81,14 +82,14 @@ export class Operations implements AdminPort {
 
   private poolView (pool: Pool | LocalPool): PoolView {
     const { core, lane } = pool
-    const remote = core.deps.remote
+    const remote = core.deps.remote, id = partIds.pool(core.pool)
     const { board } = this.d.supervisor()
-    const context = board.context(partIds.pool(remote)) as PoolContext | undefined
+    const context = board.context(id) as PoolContext | undefined
     const stockBits = lane.freeBytes(core.ready || pool.kind === 'local') * 8
     const emptyMs = context === undefined ? Infinity : timeToEmptyMs(context.flow, stockBits)
     const blocks = [...core.blocks.values()].filter((b) => b.purpose === 'app')
     return {
-      id: partIds.pool(remote), remote, state: board.state(partIds.pool(remote)), local: pool.kind === 'local',
+      id, remote, state: board.state(id), local: pool.kind === 'local',
       stockBits, stockMaxBits: core.deps.limits.maxStockBytes * 8,
       supplyBitsPerS: Math.round(context?.flow.supplyBitsPerS ?? 0), consumptionBitsPerS: Math.round(context?.flow.consumptionBitsPerS ?? 0),
       timeToEmptyS: Number.isFinite(emptyMs) ? Math.round(emptyMs / 1_000) : null, replenishments: 0,
@@ -126,11 +127,12 @@ export class Operations implements AdminPort {
 
   devices (): DeviceView[] {
     const { config, supervisor, link } = this.d
-    return config.links.map(({ id }) => {
-      const { source } = link(id)
+    return config.links.map((settings) => {
+      const { id } = settings, { source, lastQber } = link(id), view = source?.view()
       const context = supervisor().board.context(partIds.device(id)) as { epoch?: string, reason?: string } | undefined
       return {
         id: partIds.device(id), link: partIds.link(id), state: supervisor().board.state(partIds.device(id)), epoch: context?.epoch ?? null,
+        kind: deviceKinds.find((kind) => settings[kind] !== undefined) ?? '', qber: lastQber, waitingFrames: view?.waitingFrames ?? 0, quarantine: view?.quarantine ?? '',
         counters: source?.counters() ?? {}, lastFault: context?.reason === undefined || context.reason === '' ? null : context.reason,
       }
     })
@@ -195,7 +197,7 @@ export class Operations implements AdminPort {
   }
 
   private poolById (id: string): Pool | LocalPool {
-    const pool = this.pools_.find((p) => p.core.deps.remote === id || partIds.pool(p.core.deps.remote) === id)
+    const pool = this.pools_.find((p) => p.core.pool === id || partIds.pool(p.core.pool) === id)
     if (pool === undefined) throw new KmeError('NOT_FOUND', `there is no pool ${id}`)
     return pool
   }
@@ -210,10 +212,21 @@ export class Operations implements AdminPort {
     if (!this.d.supervisor().board.send(part, { type: 'pool.resume' })) throw new KmeError('BUSY', `pool ${id} is not running`)
   }
 
-  async releaseLink (id: string): Promise<void> {
+  frameHeaders (id: string): FrameHeaderView[] {
+    const device = this.d.config.links.find((l) => partIds.device(l.id) === id || String(l.id) === id)
+    if (device === undefined) throw new KmeError('NOT_FOUND', `there is no device ${id}`)
+    const { source } = this.d.link(device.id)
+    if (source === undefined) throw new KmeError('BUSY', `device ${id} is not open`)
+    return readFrameHeaders(source)
+  }
+
+  async releaseLink (id: string): Promise<void> { this.tellLink(id, 'link.release') }
+  async quarantineLink (id: string): Promise<void> { this.tellLink(id, 'link.quarantine') }
+
+  private tellLink (id: string, type: string): void {
     const link = this.d.config.links.find((l) => partIds.link(l.id) === id || String(l.id) === id)
     if (link === undefined) throw new KmeError('NOT_FOUND', `there is no link ${id}`)
-    if (!this.d.supervisor().board.send(partIds.link(link.id), { type: 'link.release' })) throw new KmeError('BUSY', `link ${id} is not running`)
+    if (!this.d.supervisor().board.send(partIds.link(link.id), { type })) throw new KmeError('BUSY', `link ${id} is not running`)
   }
 
   async restartPart (part: string): Promise<void> {

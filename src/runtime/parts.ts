@@ -11,6 +11,7 @@ import type { Random } from '../kernel/random.js'
 import type { Clock } from '../kernel/time.js'
 import { dialRole } from '../peer/collision.js'
 import type { PeerManager } from '../peer/manager.js'
+import { relayPoolId } from '../relay/link.js'
 import { createPeerActor } from '../peer/peer-actor.js'
 import type { PartBoard } from './board.js'
 import { createLinkEffects } from './link-shell.js'
@@ -70,7 +71,7 @@ export const createParts = (s: PartSources) => (board: PartBoard): readonly Part
     }
     return part(partIds.pool(kme), layers.pools, poolMachine.provide({ actors: { effects: createPoolEffects(lazy, s.clock) } }), () => ({ pool: partIds.pool(kme), suspended: s.pool(kme).suspended, limits: kme === config.kme.id ? localLimitsOf(config) : poolLimitsOf(config) }))
   }
-  const pools = [...config.peers.map(({ kme }) => poolOf(kme)), ...(config.localPool.enabled ? [poolOf(config.kme.id)] : [])]
+  const pools = [...config.peers.map(({ kme }) => poolOf(kme)), ...config.network.relay.pools.map(({ kme }) => poolOf(relayPoolId(kme))), ...(config.localPool.enabled ? [poolOf(config.kme.id)] : [])]
   const servers = [
     part('admin', layers.admin, adminMachine.provide({ actors: { listener: createServerListener(s.startAdmin) } }), { server: 'admin' }),
     part('rest', layers.rest, restMachine.provide({ actors: { listener: createServerListener(s.startRest) } }), { server: 'rest' }, true),
