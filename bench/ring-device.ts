@@ -1,6 +1,7 @@
 /**
  * A device for the measurements of the ring, as a process: `node dist/bench/ring-device.js <socket> <max|frames per second>`.
- * `max`: as fast as the ring takes them. Else each frame's block id carries the monotonic time of its publication.
+ * `max`: as fast as the ring takes them. Else each frame's block id carries the monotonic time of its publication; the first
+ * WARM_FRAMES come one by one in quick succession, because a KME in service has long compiled what a bell runs.
  */
 import { randomFillSync } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -8,6 +9,7 @@ import { loadNative, FRAME_BYTES_MAX, PLAN, PLAN_NUMBERS, PRODUCER_NUMBERS, SIDE
 import { systemClock } from '../src/kernel/system-clock.js'
 
 const BLOCK_FRAMES = 64
+const WARM_FRAMES = 2_000
 const [path = '', rate = 'max'] = process.argv.slice(2)
 
 const connect = async (): Promise<NativeRingProducer> => {
@@ -35,15 +37,21 @@ const pour = async (producer: NativeRingProducer): Promise<void> => {
 }
 
 const drip = async (producer: NativeRingProducer, framesPerS: number): Promise<void> => {
-  const header = Buffer.alloc(64), payload = Buffer.alloc(FRAME_BYTES_MAX), startMs = systemClock.monoMs()
+  const header = Buffer.alloc(64), payload = Buffer.alloc(FRAME_BYTES_MAX)
+  let made = 0
   header.writeUInt32LE(20_000, 12)
-  for (let made = 0; ;) {
-    for (const due = (systemClock.monoMs() - startMs) / 1_000 * framesPerS; made < due; made++) {
-      randomFillSync(payload)
-      header.writeBigUInt64LE(process.hrtime.bigint(), 24)
-      header.writeUInt32LE(made, 32)
-      producer.publish(header, payload)
-    }
+  const publish = (): void => {
+    randomFillSync(payload)
+    header.writeBigUInt64LE(process.hrtime.bigint(), 24)
+    header.writeUInt32LE(made++, 32)
+    producer.publish(header, payload)
+  }
+  while (made < WARM_FRAMES) {
+    publish()
+    await sleep(1)
+  }
+  for (const startMs = systemClock.monoMs(); ;) {
+    for (const due = WARM_FRAMES + (systemClock.monoMs() - startMs) / 1_000 * framesPerS; made < due;) publish()
     await sleep(Math.max(1, Math.min(1_000 / framesPerS, 100)))
   }
 }

@@ -9,6 +9,7 @@ import type { Log } from '../kernel/log.js'
 import type { Cancel, Clock } from '../kernel/time.js'
 import { framesOfLink, getRow, putRow, tableOf, type FrameRef } from '../pool/rows.js'
 import type { KvKey } from '../store/kv.js'
+import { ConfirmedNews } from './confirmed-news.js'
 import type { Keyspace } from './keyspace.js'
 import { openDevice } from './link-adapters.js'
 import type { LinkPort } from './link-shell.js'
@@ -47,6 +48,7 @@ export interface LinkPathDeps {
 export class LinkPath implements LinkPort {
   source: DeviceSource | undefined
   private reporter: ((event: LinkReport) => void) | undefined
+  private readonly news: ConfirmedNews
   private cause: QuarantineCause | ''
   private readonly waiting: RingBatch[] = []
   private retrying = false
@@ -66,6 +68,7 @@ export class LinkPath implements LinkPort {
     this.link = link
     this.keyspace = keyspace
     this.clock = deps.clock
+    this.news = new ConfirmedNews(deps.clock, () => { this.reporter?.({ type: 'link.confirmed' }) })
     this.log = deps.log
     this.cause = getRow<{ cause: QuarantineCause | '' }>(keyspace.now.store.kv, admissionKey(link.id))?.cause ?? ''
     this.durable = getRow<DurableMark>(keyspace.now.store.kv, durableKey(link.id))
@@ -135,7 +138,7 @@ export class LinkPath implements LinkPort {
     const now = this.clock.monoMs()
     if (now - this.fullMs < FULL_MS || this.keyspace.full) return
     this.fullMs = now
-    this.reporter?.({ type: 'link.full' })
+    this.report({ type: 'link.full' })
   }
 
   private retryLater (): void {
@@ -172,7 +175,7 @@ export class LinkPath implements LinkPort {
 
   private onNotice (notice: RingNotice): void {
     const link = this.link.id
-    if (notice.type === 'quarantined') this.reporter?.({ type: 'link.integrity', cause: notice.reason })
+    if (notice.type === 'quarantined') this.report({ type: 'link.integrity', cause: notice.reason })
     else if (notice.type === 'watermark') this.log.warn('ring fills', { link, quarters: notice.level })
     else if (notice.type === 'witness') this.onWitness(notice.mark)
     else if (notice.type === 'incidents-lost') this.log.warn('more incidents than could be kept', { link, count: notice.count })
@@ -197,7 +200,7 @@ export class LinkPath implements LinkPort {
     })
     keyspace.now.audit.record({ kind: 'security', caller: '', other: `compromised link/${link.id} ${deviceBlock} ${left ? 'delivered' : 'not delivered'}`, association: 0, block: 0, place: 0, sizeBytes: 0, number: touched })
     keyspace.now.audit.flush()
-    this.reporter?.({ type: 'link.compromised', deviceBlock, delivered: left })
+    this.report({ type: 'link.compromised', deviceBlock, delivered: left })
   }
 
   /** Whether keys, pads or ID keys may have been made of it: bits that were spent, or frames that are finished. */
@@ -235,7 +238,15 @@ export class LinkPath implements LinkPort {
   }
 
   /** What the pool engine found out about this link. */
-  tell (event: LinkReport): void { this.reporter?.(event) }
+  tell (event: LinkReport): void {
+    if (event.type === 'link.confirmed') this.news.confirmed()
+    else this.report(event)
+  }
+
+  private report (event: LinkReport): void {
+    this.news.settle()
+    this.reporter?.(event)
+  }
 
   setAdmission (cause: QuarantineCause | ''): void {
     const before = this.cause

@@ -148,7 +148,8 @@ class LmdbKv implements Kv {
     const pending = this.overlay.get(encoded)
     if (pending !== undefined) return pending.value === undefined ? undefined : new Uint8Array(pending.value)
     const bytes = this.db.get(keyBytes(encoded))
-    return bytes === undefined ? undefined : new Uint8Array(bytes)
+    // A private copy already: only its type is too much.
+    return bytes === undefined ? undefined : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
   }
 
   /** Encoded keys and values of a range, with `writes` (of a running transaction) above everything else. */
