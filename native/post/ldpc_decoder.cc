@@ -118,10 +118,10 @@ LdpcResult LdpcDecoder::Run(const uint64_t* syndrome, uint32_t iterations) {
   uint32_t least = UINT32_MAX;
   uint32_t since = 0;
   for (uint32_t done = 1; done <= iterations; ++done) {
-    const uint32_t unsatisfied = Iterate(syndrome);
-    if (unsatisfied == 0 && Solved(syndrome)) return {true, done};
-    since = unsatisfied < least ? 0 : since + 1;
-    least = unsatisfied < least ? unsatisfied : least;
+    unsatisfied_ = Iterate(syndrome);
+    if (unsatisfied_ == 0 && Solved(syndrome)) return {true, done};
+    since = unsatisfied_ < least ? 0 : since + 1;
+    least = unsatisfied_ < least ? unsatisfied_ : least;
     if (since >= kPatience) return {false, done};
   }
   return {Solved(syndrome), iterations};

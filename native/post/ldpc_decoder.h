@@ -48,6 +48,8 @@ class LdpcDecoder {
   void SetKnown(uint32_t bit, bool error);
   /// Goes on for at most `iterations`, fewer when it gets nowhere. `syndrome`: code().syndrome_bits(), packed.
   LdpcResult Run(const uint64_t* syndrome, uint32_t iterations);
+  /// Checks that did not hold in the last iteration.
+  uint32_t unsatisfied() const { return unsatisfied_; }
   /// The pattern as it stands: kLdpcFrameBits, packed.
   void Errors(uint64_t* errors) const;
   /// How sure the decoder is of a bit: 0 to 128.
@@ -69,6 +71,7 @@ class LdpcDecoder {
   std::shared_ptr<const LdpcCode> code_;
   LdpcImpl impl_;
   uint8_t correction_[16];
+  uint32_t unsatisfied_ = 0;
   Bytes posteriors_;
   Bytes messages_;
 };

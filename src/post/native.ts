@@ -36,7 +36,45 @@ export interface NativeCascade {
   close (): void
 }
 
+export interface NativeLdpcPlan {
+  readonly rows: number, readonly frames: number, readonly frameBits: number
+  /** Of each frame. */
+  readonly punctured: number
+  /** Random bytes that Alice needs. */
+  readonly maskBytes: number
+  /** Of the first message. */
+  readonly leakedBits: number
+}
+
+/** Alice's part of LDPC reconciliation of one block (native/post/ldpc_party.h). */
+export interface NativeLdpcAlice {
+  /** The message that is due, once; undefined if it is the other's turn or all is done. */
+  message (): Uint8Array | undefined
+  /** Throws with code PROTOCOL if it is not the other's next message; nothing has changed then. */
+  receive (message: Uint8Array): void
+  stats (): { readonly done: boolean, readonly rounds: number, readonly leakedBits: number }
+  /** Wipes and frees. Nothing but `close` may follow. */
+  close (): void
+}
+
+/** Bob's. */
+export interface NativeLdpcBob {
+  message (): Uint8Array | undefined
+  receive (message: Uint8Array): void
+  /** Flips the places found to be wrong, in place. */
+  correct (bits: Uint8Array): void
+  stats (): { readonly done: boolean, readonly rounds: number, readonly leakedBits: number, readonly frames: number, readonly failed: number, readonly iterations: number }
+  close (): void
+}
+
 export interface NativePost {
+  /** `mask`: plan.maskBytes random bytes. Bits are copied. */
+  readonly LdpcAlice: new (lengthBits: number, errorPpm: number, blind: boolean, bits: Uint8Array, mask: Uint8Array) => NativeLdpcAlice
+  /** `way` is an index of `ldpcWays` with a name. */
+  readonly LdpcBob: new (lengthBits: number, bits: Uint8Array, way: number) => NativeLdpcBob
+  ldpcPlan (lengthBits: number, errorPpm: number, blind: boolean): NativeLdpcPlan
+  ldpcLeakedBits (message: Uint8Array): number
+  readonly ldpcWays: ReadonlyArray<string | null>
   /** Privacy amplification (native/post/amplify.h); `way` is an index of `amplifyWays` with a name. */
   amplify (input: Uint8Array, inputBits: number, seed: Uint8Array, outputBits: number, way: number): Uint8Array
   /** Ways to multiply by number, null where this processor lacks the instructions. */

@@ -10,6 +10,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("features", features);
   InitAmplify(env, exports);
   InitCascade(env, exports);
+  InitLdpc(env, exports);
   InitSift(env, exports);
   InitVerify(env, exports);
   return exports;
