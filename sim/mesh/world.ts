@@ -68,10 +68,11 @@ export class MeshWorld {
     }
   }
 
-  /** The line between two KMEs is dead in both directions, or alive again. */
+  /** The line between two KMEs is dead in both directions, and every router knows. */
   cut (a: KmeId, b: KmeId): void {
     this.graph.cut(a, b)
     this.network.partition(a, b)
+    for (const kme of this.kmes.values()) kme.process?.control.topologyChanged()
   }
 
   async exchange (from: KmeId, to: KmeId, extra: { number?: number, extensions?: readonly { name: string, value: unknown, mandatory: boolean }[] } = {}): Promise<{ master: Answer | undefined, slave: Answer | undefined }> {
