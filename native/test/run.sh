@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds and runs every native/test/*_test.cc without Node, once with AddressSanitizer and
+# Builds and runs every native/test/*_test.cc and native/post/test/*_test.cc without Node, once with AddressSanitizer and
 # UndefinedBehaviorSanitizer, once with ThreadSanitizer. Arguments: names of tests (without _test.cc), or none for all.
 # A test program prints its own "N passed, N failed"; one that does not counts as one. Closing line: the sum.
 set -u
@@ -13,7 +13,7 @@ crypto=-l:libcrypto.so.3
 echo 'int main(){}' | "$cxx" -x c++ - -o /dev/null $crypto 2>/dev/null || crypto=-lcrypto
 
 flags="-std=c++20 -O1 -g -Wall -Wextra -Inative -isystem $include -fno-omit-frame-pointer"
-sources=$(find native -name '*.cc' -not -path 'native/test/*' -not -path 'native/binding/*' -not -path 'native/glibc/*' -not -path 'native/post/*' -not -path 'native/bench/*' | sort)
+sources=$(find native -name '*.cc' -not -path 'native/test/*' -not -path '*/binding/*' -not -path 'native/glibc/*' -not -path 'native/post/test/*' -not -path 'native/bench/*' | sort)
 newest_header=$(find native -name '*.h' -printf '%T@ %p\n' | sort -rn | head -1 | cut -d' ' -f2-)
 passed=0 failed=0
 
@@ -35,7 +35,7 @@ run_kind() { # kind, sanitizer flags, names…
   wait
   for object in $objects; do [ -e "$object" ] || { echo "not ok $object did not compile"; failed=$((failed + 1)); return; }; done
   rm -f "$out/$kind/all.a"; ar rcs "$out/$kind/all.a" $objects
-  for test in native/test/*_test.cc; do
+  for test in native/test/*_test.cc native/post/test/*_test.cc; do
     local name; name=$(basename "$test" _test.cc)
     [ $# -eq 0 ] || [[ " $* " == *" $name "* ]] || continue
     local program=$out/$kind/$name
