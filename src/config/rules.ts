@@ -57,14 +57,19 @@ const checkLimits = (config: Config, faults: Faults): void => {
 const checkDevice = (link: Config['links'][number], index: number, faults: Faults): void => {
   const chosen = deviceKinds.filter((kind) => link[kind] !== undefined)
   if (chosen.length !== 1) faults.addDerived(['links', index], `needs exactly one device (${deviceKinds.join(', ')}), and has ${chosen.length === 0 ? 'none' : chosen.join(' and ')}`, deviceKinds.map((kind) => ['links', index, kind]))
-  const { qix, push004 } = link
+  const { qix, push004, uio } = link
+  for (const kind of ['uio', 'vfio', 'xdma'] as const) {
+    const slots = link[kind]?.slots ?? 1
+    if ((slots & (slots - 1)) !== 0) faults.addDerived(['links', index, kind, 'slots'], `must be a power of two, not ${slots}`)
+  }
+  if (uio !== undefined && (uio.interruptStatus === undefined) !== (uio.interruptAck === undefined)) faults.addDerived(['links', index, 'uio'], 'needs interruptStatus and interruptAck together, or none of them')
   if (push004 !== undefined && (push004.deviceUrl === undefined) !== (push004.streamId === undefined)) faults.addDerived(['links', index, 'push004'], 'needs deviceUrl and streamId together, or none of them')
   if (qix !== undefined && (qix.connect === undefined) === (qix.listen === undefined)) faults.addDerived(['links', index, 'qix'], `needs exactly one of connect and listen, and has ${qix.connect === undefined ? 'none' : 'both'}`)
 }
 
 /** Where a device brings its key: two links must not share it. */
-const placeOf = ({ ring, corFiles, recordFile, pull014, qix }: Config['links'][number]): string | undefined =>
-  ring?.path ?? corFiles?.folder ?? recordFile?.path ?? pull014?.url ?? qix?.connect ?? qix?.listen
+const placeOf = ({ ring, corFiles, recordFile, pull014, qix, pciBar, uio, vfio, xdma }: Config['links'][number]): string | undefined =>
+  ring?.path ?? corFiles?.folder ?? recordFile?.path ?? pull014?.url ?? qix?.connect ?? qix?.listen ?? pciBar?.address ?? uio?.address ?? vfio?.address ?? xdma?.data
 
 const checkUnique = (config: Config, faults: Faults): void => {
   const unique = (list: string, names: readonly (string | number | undefined)[], member: SettingPath): void => {

@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox'
+import { pciDevices } from './schema-pci.js'
 import { choice, entity, flag, fraction, group, integer, optionalGroup, path, text } from './setting.js'
 
 const ms = (description: string, byDefault: number, minimum: number, maximum: number) => integer(description, { minimum, maximum, default: byDefault, unit: 'ms' })
@@ -13,7 +14,7 @@ const deviceTls = (description: string) => group(description, {
 })
 
 /** The kinds of devices. A link has exactly one of these groups. */
-export const deviceKinds = ['ring', 'corFiles', 'recordFile', 'pull014', 'push004', 'qix'] as const
+export const deviceKinds = ['ring', 'corFiles', 'recordFile', 'pull014', 'push004', 'qix', 'pciBar', 'uio', 'vfio', 'xdma'] as const
 
 const devices = {
   ring: optionalGroup('The device writes frames into a ring in shared memory (docs/ring-format.md).', {
@@ -66,8 +67,9 @@ export const linkSchema = Type.Object({
   id: integer('Number of the link, the same at both ends and in the frames of its devices; numbers above belong to the relay.', { minimum: 1, maximum: 0x7fff_ffff }),
   peer: entity('KME at the other end; one of the peers.'),
   ...devices,
+  ...pciDevices,
   qber: group('Quantum bit error rate.', {
     warn: fraction('Above it the link is degraded.', { minimum: 0, maximum: 0.5, default: 0.05 }),
     abort: fraction('Above it the link is quarantined.', { minimum: 0, maximum: 0.5, default: 0.11 }),
   }),
-}, { additionalProperties: false, description: 'A QKD link that ends at this KME. It has exactly one device: ring, corFiles, recordFile, pull014, push004 or qix.' })
+}, { additionalProperties: false, description: 'A QKD link that ends at this KME. It has exactly one device: ring, corFiles, recordFile, pull014, push004, qix, pciBar, uio, vfio or xdma.' })

@@ -14,7 +14,7 @@ mkdir -p /dev/shm; mount -t tmpfs shm /dev/shm
 ip link set lo up
 echo 8 > /proc/sys/vm/nr_hugepages
 cd /app
-/usr/bin/node dist/test/qemu/guest.js $(cat /proc/cmdline | tr ' ' '\\n' | sed -n 's/^qkme=//p' | tr ',' ' ')
+/usr/bin/node --no-opt --max-lazy dist/test/qemu/guest.js $(cat /proc/cmdline | tr ' ' '\\n' | sed -n 's/^qkme=//p' | tr ',' ' ')
 echo QKME-END $?
 sync
 poweroff -f

@@ -24,9 +24,10 @@ export class Machine {
   private rest = ''
   private waiting: (() => void)[] = []
   private isOver = false
+  private isGone = false
 
   constructor (tools: Tools, options: MachineOptions) {
-    const kernelArgs = ['console=ttyS0', 'quiet', 'loglevel=3', 'panic=-1', 'reboot=t', 'root=/dev/nvme0n1', 'rw', 'init=/init', 'random.trust_cpu=on', 'tsc=reliable', ...options.kernelArgs, `qkme=${options.guestArgs.join(',')}`]
+    const kernelArgs = ['console=ttyS0', 'quiet', 'loglevel=3', 'panic=-1', 'reboot=t', 'root=/dev/nvme0n1', 'rw', 'init=/init', 'random.trust_cpu=on', 'tsc=reliable', 'mitigations=off', 'init_on_alloc=0', ...options.kernelArgs, `qkme=${options.guestArgs.join(',')}`]
     this.child = spawn(tools.qemu, [
       '-M', 'q35,kernel-irqchip=off', '-accel', 'tcg,thread=multi', '-cpu', 'max', '-m', String(options.memoryMb), '-nodefaults', '-nographic', '-no-reboot', '-serial', 'stdio', '-monitor', 'none',
       '-kernel', tools.kernel, '-append', kernelArgs.join(' '), ...options.devices,
@@ -35,8 +36,8 @@ export class Machine {
     this.child.stdout!.setEncoding('utf8').on('data', (text: string) => { this.hear(text) })
     this.child.stderr!.setEncoding('utf8').on('data', (text: string) => { this.log += text })
     this.ended = new Promise((resolve) => {
-      this.child.once('error', (error) => { this.log += String(error); this.over(); resolve() })
-      this.child.once('exit', () => { this.over(); resolve() })
+      this.child.once('error', (error) => { this.log += String(error); this.gone(resolve) })
+      this.child.once('exit', () => { this.gone(resolve) })
     })
   }
 
@@ -51,6 +52,7 @@ export class Machine {
 
   /** Takes the power away. */
   async cut (): Promise<void> {
+    if (this.isGone) return
     this.child.kill('SIGKILL')
     await this.ended
   }
@@ -67,6 +69,7 @@ export class Machine {
     this.wake()
   }
 
+  private gone (resolve: () => void): void { this.isGone = true; this.over(); resolve() }
   private over (): void { this.isOver = true; this.wake() }
   private wake (): void { for (const resolve of this.waiting.splice(0)) resolve() }
 }
