@@ -8,6 +8,9 @@ import { associationKey, decodeRow, putRow, tableOf, type AssociationRow, type D
 const sorted = (saes: readonly SaeId[]): string => saes.length === 0 ? '' : saes.length === 1 ? saes[0]! : [...saes].sort().join('\n')
 /** SAE IDs hold no control characters, so that this is unambiguous; made on each request, so it must be cheap. */
 const nameOf = (master: SaeId, slaves: readonly SaeId[], local: readonly SaeId[]): string => `${master}\t${sorted(slaves)}\t${sorted(local)}`
+/** Where an association with one slave is found by master and slave. */
+const pairOf = ({ slaves, local }: AssociationRow): 'slaves' | 'local' | undefined =>
+  slaves.length === 1 && local.length === 0 ? 'slaves' : slaves.length === 0 && local.length === 1 ? 'local' : undefined
 const idOf = (generation: number, number: number): number => generation * 0x10000 + number
 
 /** A refusal of the other KME is believed for so long before the same number is offered again. */
@@ -28,6 +31,8 @@ export class Associations {
   private readonly rows: Record<Direction, Map<number, AssociationRow>> = { out: new Map(), in: new Map() }
   private readonly bases: Record<Direction, Set<number>> = { out: new Set(), in: new Set() }
   private readonly byName = new Map<string, AssociationRow>()
+  /** Those of `byName` with one slave, by master and slave: what nearly every request asks for, without making its name. */
+  private readonly byPair = { slaves: new Map<SaeId, Map<SaeId, AssociationRow>>(), local: new Map<SaeId, Map<SaeId, AssociationRow>>() }
   private readonly perMaster = new Map<SaeId, number>()
   private readonly offeredMs = new Map<number, number>()
   private readonly refusedMs = new Map<number, number>()
@@ -47,6 +52,7 @@ export class Associations {
     if (row.state !== 'removed') {
       if (!this.byName.has(name)) this.perMaster.set(row.master, (this.perMaster.get(row.master) ?? 0) + 1)
       this.byName.set(name, row)
+      this.indexPair(row)
     }
   }
 
@@ -70,7 +76,9 @@ export class Associations {
 
   /** An open association of this generation, without waiting. */
   ready (master: SaeId, slaves: readonly SaeId[], local: readonly SaeId[], generation: number): AssociationRow | undefined {
-    const row = this.byName.get(nameOf(master, slaves, local))
+    const row = slaves.length === 1 && local.length === 0
+      ? this.byPair.slaves.get(master)?.get(slaves[0]!)
+      : slaves.length === 0 && local.length === 1 ? this.byPair.local.get(master)?.get(local[0]!) : this.byName.get(nameOf(master, slaves, local))
     return row?.state === 'open' && row.generation === generation ? row : undefined
   }
 
@@ -199,11 +207,27 @@ export class Associations {
     for (const waiting of this.waiting.values()) for (const then of waiting) then('the pool was voided')
     this.waiting.clear()
     this.byName.clear()
+    this.byPair.slaves.clear()
+    this.byPair.local.clear()
     this.perMaster.clear()
     this.refusedMs.clear()
   }
 
+  private indexPair (row: AssociationRow): void {
+    const kind = pairOf(row)
+    if (kind === undefined) return
+    let slaves = this.byPair[kind].get(row.master)
+    if (slaves === undefined) this.byPair[kind].set(row.master, slaves = new Map())
+    slaves.set(row[kind][0]!, row)
+  }
+
   private unname (row: AssociationRow): void {
+    const kind = pairOf(row)
+    if (kind !== undefined) {
+      const slaves = this.byPair[kind].get(row.master)
+      slaves?.delete(row[kind][0]!)
+      if (slaves?.size === 0) this.byPair[kind].delete(row.master)
+    }
     if (this.byName.delete(nameOf(row.master, row.slaves, row.local))) this.perMaster.set(row.master, (this.perMaster.get(row.master) ?? 1) - 1)
   }
 }
