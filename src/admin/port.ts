@@ -39,7 +39,17 @@ export interface PeerView {
 }
 export interface DeviceView {
   readonly id: string, readonly link: string, readonly state: string, readonly epoch: string | null
+  /** Which group of the link's settings it is: ring, corFiles, … */
+  readonly kind: string
+  readonly qber: number | null
+  /** Frames that wait to be taken; '' or why nothing is taken. */
+  readonly waitingFrames: number, readonly quarantine: string
   readonly counters: Readonly<Record<string, number>>, readonly lastFault: string | null
+}
+/** One frame header of a device, as it came: never payload, and no checksum, which depends on it. */
+export interface FrameHeaderView {
+  readonly sequence: number, readonly epoch: number, readonly deviceBlock: string, readonly offset: number, readonly payloadBytes: number
+  readonly flags: readonly string[], readonly qber: number | null, readonly at: string
 }
 export interface SaeView {
   readonly id: SaeId, readonly kme: KmeId, readonly state: string, readonly registeredAt: string | null
@@ -87,6 +97,8 @@ export interface AdminPort {
   links (): readonly LinkView[]
   peers (): readonly PeerView[]
   devices (): readonly DeviceView[]
+  /** The newest frame headers of a device, oldest first. */
+  frameHeaders (device: string): readonly FrameHeaderView[]
   /** In order of ID, those above `after`, at most `limit`. */
   saes (after: string | undefined, limit: number): SaePage
   account (): AccountView | Promise<AccountView>
@@ -103,6 +115,8 @@ export interface AdminPort {
   resumePool (pool: string): Promise<void>
   /** Ends a quarantine: the link is on probation afterwards. */
   releaseLink (link: string): Promise<void>
+  /** Takes no key from a link any more, until it is released. */
+  quarantineLink (link: string): Promise<void>
   /** Starts a part again that the supervisor has given up. */
   restartPart (part: string): Promise<void>
   /** Voids all stock with this peer, on both sides (design 3, copies). */

@@ -75,6 +75,7 @@ const views = ({ port, metrics }: RouteParts): Route[] => {
     view('/v1/links', 'QKD links', () => ok(port.links())),
     view('/v1/peers', 'neighbouring KMEs', () => ok(port.peers())),
     view('/v1/devices', 'QKD devices', () => ok(port.devices())),
+    view('/v1/devices/:id/headers', 'newest frame headers of a device, without payload', (ask) => ok(port.frameHeaders(idOf(ask)))),
     view('/v1/saes', 'registered SAEs, by pages: ?after=ID&limit=N', ({ query }) => {
       const { after, limit } = pageOf(query)
       return ok(port.saes(after, limit))
@@ -108,6 +109,7 @@ const acts = ({ port, kmeId }: RouteParts): Route[] => [
   { method: 'POST', path: '/v1/pools/:id/replenish', role: 'operate', does: 'ask for stock now', run: act((id) => port.replenish(id)) },
   { method: 'POST', path: '/v1/pools/:id/resume', role: 'operate', does: 'end a suspension', run: act((id) => port.resumePool(id)) },
   { method: 'POST', path: '/v1/links/:id/release', role: 'operate', does: 'end a quarantine, on probation', run: act((id) => port.releaseLink(id)) },
+  { method: 'POST', path: '/v1/links/:id/quarantine', role: 'operate', does: 'take no key from a link until it is released', run: act((id) => port.quarantineLink(id)) },
   { method: 'POST', path: '/v1/parts/:id/restart', role: 'operate', does: 'start a part that was given up', run: act((id) => port.restartPart(id)) },
   {
     method: 'PUT', path: '/v1/log-levels', role: 'operate', does: 'set levels: {component: level}; * is the default',

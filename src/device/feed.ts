@@ -150,9 +150,12 @@ export class FeedSource implements DeviceSource, FeedOutlet {
 
   state (state: keyof typeof STATES, why?: string): void {
     if (this.closed) return
+    const reason = why === undefined ? this.why : `${this.where}: ${why}`
+    const isNews = state === 'away' && this.now === 'away' && reason !== this.why
     this.now = state
-    if (why !== undefined) this.why = `${this.where}: ${why}`
+    this.why = reason
     this.producer.state(this.numbers, STATES[state])
+    if (isNews && this.ring.view().state === 'detached') this.listener?.report({ type: 'device.absent', reason }) // The ring tells changes of state only.
   }
 
   fault (reason: string): void {

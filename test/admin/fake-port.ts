@@ -16,14 +16,14 @@ export const fakePort = (options: { fail?: unknown } = {}) => {
   const port: AdminPort = {
     status: () => ({ kme: 'A', version: '0', startedAt: '', uptimeS: 1, incarnation: 1, state: 'working', parts: [], pools: 0, links: 0, peers: 0, saes: 0, alertsActive: 0 }),
     health: () => health,
-    pools: () => [], links: () => [], peers: () => [], devices: () => [],
+    pools: () => [], links: () => [], peers: () => [], devices: () => [], frameHeaders: (device) => [{ sequence: 1, epoch: 1, deviceBlock: device, offset: 0, payloadBytes: 1, flags: [], qber: null, at: '' }],
     saes: (after, limit) => ({ saes: [sae(`${after ?? 'first'}+${limit}`)], next: null }),
     account: async () => ({ pools: [], differenceBits: 0 }),
     alerts: () => [], topology: () => ({ self: 'A', nodes: [], links: [], routes: [] }),
     addSae: async ({ id, name }) => { await note('add')(`${id} ${name ?? '-'}`); return sae(id) },
     suspendSae: note('suspend'), resumeSae: note('resume'), removeSae: note('remove'), replenish: note('replenish'),
     resumePool: note('resumePool'),
-    releaseLink: note('release'), restartPart: note('restart'), retirePeer: note('retire'), zeroize: () => note('zeroize')('all'),
+    releaseLink: note('release'), quarantineLink: note('quarantine'), restartPart: note('restart'), retirePeer: note('retire'), zeroize: () => note('zeroize')('all'),
     logLevels: () => levels,
     setLogLevels: (changes) => { Object.assign(levels, changes) },
   }

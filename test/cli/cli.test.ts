@@ -75,7 +75,7 @@ const sae = (id: string): object => ({ id, kme: 'kme-a', state: 'active', regist
 
 t.test('commands to a running KME: requests, tables, JSON, refusals', async t => {
   const folder = shortFolder(t), socket = join(folder, 'admin.sock'), seen: string[] = []
-  let ready = true, difference = 0
+  let ready = true, difference = 0, looks = 0, broken = 0
   const handler: Handler = (request, body, response) => {
     seen.push(`${request.method ?? ''} ${request.url ?? ''} ${body}`.trim())
     const url = request.url ?? ''
@@ -84,7 +84,10 @@ t.test('commands to a running KME: requests, tables, JSON, refusals', async t =>
     else if (url === '/v1/pools') answer(response, 200, [pool])
     else if (url === '/v1/links') answer(response, 200, [link])
     else if (url === '/v1/peers') answer(response, 200, [peer])
-    else if (url === '/v1/devices') answer(response, 200, [{ id: 'd', link: '1', state: 'running', epoch: null, counters: { acceptedFrames: 5000, refusedFrames: 2 }, lastFault: null }])
+    else if (url === '/v1/devices') {
+      looks += 1
+      answer(response, 200, [{ id: 'device/1', link: 'link/1', state: 'running', epoch: '1', kind: 'ring', qber: 0.021, waitingFrames: 0, quarantine: '', counters: { acceptedFrames: 5000 + looks, acceptedBytes: 3968 * looks, badCrc: broken * looks }, lastFault: null }])
+    } else if (url === '/v1/devices/device%2F1/headers') answer(response, 200, [{ sequence: 77, epoch: 3, deviceBlock: 'ab'.repeat(16), offset: 124, payloadBytes: 3968, flags: ['last'], qber: 0.021, at: '2026-01-01T00:00:00.000Z' }])
     else if (url === '/v1/account') answer(response, 200, { pools: [{ pool: 'kme-b', bits: { ingested: 1000, stock: 1000 - difference }, differenceBits: difference }], differenceBits: difference })
     else if (url === '/v1/saes' && request.method === 'GET') answer(response, 200, { saes: [sae('sae-1'), sae('sae-2')], next: 'sae-2' })
     else if (url === '/v1/saes?after=sae-2') answer(response, 200, { saes: [sae('sae-3')], next: null })
@@ -109,16 +112,29 @@ t.test('commands to a running KME: requests, tables, JSON, refusals', async t =>
   difference = 8
   t.match(await ask('account'), { code: 1, out: /8 bits are not accounted for/ })
   t.match((await ask('sae', 'list', '--json')).json().map((one: { id: string }) => one.id), ['sae-1', 'sae-2', 'sae-3'])
-  t.match(await ask('device', 'list'), { code: 0, out: /d +1 +running +5,000 +2/ })
+  t.match(await ask('device', 'list'), { code: 0, out: /device\/1 +ring +running +- +2\.10 % +5,001 +-/ })
+  t.match(await ask('device', 'dump-header', 'device/1'), { code: 0, out: /77 +3 +(ab){16} +124 +3,968 +2\.10 % +last/ })
+  const watched = await ask('device', 'watch', '1', '--every', '1', '--looks', '2', '--json')
+  const lines = watched.out.trim().split('\n').map((line) => JSON.parse(line) as { devices: { keyBitsPerS: number | null }[], headers: object[] })
+  t.same([lines.length, lines[0]?.devices[0]?.keyBitsPerS, (lines[1]?.devices[0]?.keyBitsPerS ?? 0) > 0, lines[1]?.headers.length], [2, null, true, 1], 'a line per look, with a rate from the second on')
+  t.match((await ask('device', 'watch', '--looks', '1')).out, /newest frames of device\/1/)
+  t.match(await ask('device', 'test', '1', '--for', '1'), { code: 0, out: /device\/1 delivers/ })
+  broken = 1
+  t.match(await ask('device', 'test', '1', '--for', '1'), { code: 1, out: /FAILED +frames are whole +1 refused/ })
+  t.match(await ask('device', 'test', '9'), { code: 22, err: /there are: device\/1/ })
   seen.length = 0
   t.match(await ask('sae', 'add', 'sae-4', '--name', 'Firewall'), { code: 0 })
   t.match(await ask('sae', 'suspend', 'a/b'), { code: 0, out: /suspended: a\/b/ })
   t.match(await ask('sae', 'resume', 'sae-1'), { code: 0 })
   t.match(await ask('sae', 'remove', 'sae-1'), { code: 0 })
+  t.match(await ask('link', 'release', 'link/1'), { code: 0, out: /released: link\/1/ })
+  t.match(await ask('link', 'quarantine', '1'), { code: 0 })
+  t.match(await ask('pool', 'resume', 'kme-b'), { code: 0, out: /resumed: kme-b/ })
   t.match(await ask('peer', 'retire', 'kme-b', '--confirm', 'kme-b'), { code: 0 })
   t.match(await ask('peer', 'retire', 'kme-b', '--confirm', 'kme-c'), { code: 2 })
   t.same(seen, [
-    'POST /v1/saes {"id":"sae-4","name":"Firewall"}', 'POST /v1/saes/a%2Fb/suspend {}', 'POST /v1/saes/sae-1/resume {}', 'DELETE /v1/saes/sae-1', 'POST /v1/peers/kme-b/retire {}',
+    'POST /v1/saes {"id":"sae-4","name":"Firewall"}', 'POST /v1/saes/a%2Fb/suspend {}', 'POST /v1/saes/sae-1/resume {}', 'DELETE /v1/saes/sae-1',
+    'POST /v1/links/link%2F1/release {}', 'POST /v1/links/1/quarantine {}', 'POST /v1/pools/kme-b/resume {}', 'POST /v1/peers/kme-b/retire {}',
   ])
   t.match(await ask('sae', 'add', 'taken'), { code: 1, err: /exists already/ })
   t.match(await ask('sae', 'remove', 'ghost'), { code: 22, err: /no SAE ghost/ })

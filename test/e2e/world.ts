@@ -30,6 +30,10 @@ export interface WorldOptions {
   /** Arguments of Node before the program. */
   readonly node?: readonly string[]
   readonly logLevel?: string
+  /** The device group of a site's link, instead of a ring; `file` makes paths in the world's folder. */
+  readonly link?: (site: Site, file: (...path: string[]) => string) => Settings
+  /** Runs when the PKI is there, before the configurations are written. */
+  readonly before?: (world: World) => Promise<void>
 }
 
 const program = join(projectFolder, 'dist/src/cli/qkme.js')
@@ -107,6 +111,7 @@ export class World {
   static async create (options: WorldOptions = {}): Promise<World> {
     const world = new World(options, await freePorts(4))
     await createPki(world.pki)
+    await options.before?.(world)
     for (const site of ['a', 'b'] as const) {
       const { id } = world.kmes[site]
       await world.issue({ profile: 'kme-server', id })
@@ -130,7 +135,7 @@ export class World {
       rest: { host: '127.0.0.1', port: own.restPort, publicHosts: ['localhost', '127.0.0.1'], tls: tls('server', 'sae') },
       peering: { host: '127.0.0.1', port: own.peerPort, tls: tls('peer', 'kme'), keepAliveMs: 1_000, retry: { minMs: 50, maxMs: 500 } },
       peers: [{ kme: other.id, url: `wss://localhost:${other.peerPort}` }],
-      links: [{ id: 1, peer: other.id, ring: { path: this.ring(site) }, ...this.options.qberAbort === undefined ? {} : { qber: { warn: this.options.qberAbort / 2, abort: this.options.qberAbort } } }],
+      links: [{ id: 1, peer: other.id, ...this.options.link?.(site, (...path) => this.file(...path)) ?? { ring: { path: this.ring(site) } }, ...this.options.qberAbort === undefined ? {} : { qber: { warn: this.options.qberAbort / 2, abort: this.options.qberAbort } } }],
       policy: { default: 'allow' }, saes: this.saeIds[site].map((id) => ({ id })),
       pools: { runwayMs: 2_000, leaseMs: 200, maxKeyCount: 40_000, lowKeys: 100, criticalKeys: 10, ...this.options.pools },
       store: { masterKey: { file: `${own.id}-master.key` }, mapSizeBytes: 1 << 30, reserveBytes: 1 << 20 },

@@ -1,11 +1,9 @@
 import type { Command } from 'commander'
-import type { AccountView, DeviceView, HealthView, LinkView, PeerView, PoolView, SaePage, SaeView, StatusView } from '../../admin/port.js'
+import type { AccountView, HealthView, LinkView, PeerView, PoolView, SaePage, SaeView, StatusView } from '../../admin/port.js'
 import { KmeError } from '../../kernel/errors.js'
 import type { AdminClient } from '../admin-client.js'
-import { seconds } from '../arguments.js'
 import { adminOf, outputOf, withAdminOptions, type CliContext } from '../context.js'
 import { exitCodes } from '../exit-codes.js'
-import { pause } from '../keep-alive.js'
 import { grouped, table } from '../output.js'
 
 interface AdminOptions { readonly config?: string, readonly socket?: string }
@@ -103,28 +101,6 @@ export const registerSae = (program: Command, context: CliContext): void => {
   act('suspend', 'Refuse an SAE until it is resumed. Its keys stay.', 'suspended', (admin, id) => admin.post(`/v1/saes/${encoded(id)}/suspend`, {}))
   act('resume', 'Accept a suspended SAE again.', 'resumed', (admin, id) => admin.post(`/v1/saes/${encoded(id)}/resume`, {}))
   act('remove', 'Remove an SAE for good, with all its rights to keys.', 'removed', (admin, id) => admin.delete(`/v1/saes/${encoded(id)}`))
-}
-
-/** `qkme device …` */
-export const registerDevice = (program: Command, context: CliContext): void => {
-  const device = program.command('device').description('QKD devices and their links.')
-  const showDevices = async (options: AdminOptions, command: Command): Promise<void> => {
-    const out = outputOf(context, command)
-    const devices = await (await adminOf(context, options)).get('/v1/devices') as DeviceView[]
-    out.data(devices)
-    out.line(table(['DEVICE', 'LINK', 'STATE', 'FRAMES', 'REFUSED', 'LAST FAULT'], devices.map((one) => [
-      one.id, one.link, one.state, grouped(one.counters['acceptedFrames'] ?? 0), grouped(one.counters['refusedFrames'] ?? 0), one.lastFault ?? '-',
-    ]), 'lllrr'))
-  }
-  withAdminOptions(device.command('list')).description('Show each device, its state and counters.').action(showDevices)
-  withAdminOptions(device.command('watch')).description('Show them again and again until Ctrl-C.')
-    .option('--every <s>', 'seconds between', seconds, 2)
-    .action(async (options: AdminOptions & { every: number }, command: Command) => {
-      for (;;) {
-        await showDevices(options, command)
-        await pause(context.clock, options.every * 1_000)
-      }
-    })
 }
 
 /** `qkme peer …` */
