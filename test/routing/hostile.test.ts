@@ -43,8 +43,29 @@ t.test('a record is taken once, in order, and from nobody but its origin', async
   t.equal(outcomeOf(world, record('c', links('b'), { sequence: 51 }).bytes, { hops: 255 }), 'expired')
   t.equal(outcomeOf(world, new Uint8Array([1, 2, 3])), 'malformed')
   t.equal(outcomeOf(world, record('stranger', links('a')).bytes), 'uncertified')
-  t.equal(outcomeOf(world, record('stranger', { kind: 'certificate', der: authority.signer('c').certificate }).bytes), 'forged', 'a certificate under a name that is not its own')
+  const certificateOfC: RecordBody = { kind: 'certificate', der: authority.signer('c').certificate }
+  t.equal(outcomeOf(world, record('stranger', certificateOfC).bytes), 'forged', 'a certificate that is not the signer\'s')
+  t.equal(outcomeOf(world, record('stranger', certificateOfC, {}, 'c').bytes), 'certificateRefused', 'a certificate under a name that is not its own')
+  const unsigned = record('c', certificateOfC, { sequence: 70 }).bytes.slice()
+  unsigned[unsigned.length - 1]! ^= 1
+  t.equal(outcomeOf(world, unsigned), 'forged', 'a certificate record that its key did not sign')
   t.ok(world.at('a').database.find('stranger', 'links') === undefined)
+})
+
+t.test('who brings an old record lacks the new one, and gets it', async (t) => {
+  const world = settled(17)
+  outcomeOf(world, record('c', links('b', 'z')).bytes)
+  world.run(5_000)
+  const sent: string[] = []
+  world.tap = (from, _to, packet) => {
+    const message = readPacket(packet)
+    if (from === 'a' && message.type === 'update') sent.push(...message.records.map(({ bytes }) => readAnnouncement(bytes)).map((r) => `${r.origin} ${r.incarnation}.${r.sequence}`))
+    return [packet]
+  }
+  const now = world.at('a').database.find('c', 'links')!.record
+  outcomeOf(world, record('c', links('b'), { sequence: 1 }).bytes)
+  world.run(5_000)
+  t.same(sent, [`c ${now.incarnation}.${now.sequence}`])
 })
 
 t.test('a lie about a link changes nothing unless both ends tell it', async (t) => {
