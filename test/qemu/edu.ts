@@ -7,31 +7,12 @@ import { spawnSync } from 'node:child_process'
 import { readdirSync, readlinkSync } from 'node:fs'
 import { systemClock } from '../../src/kernel/system-clock.js'
 import type { PortSource } from '../../src/device/pci/port-source.js'
+import { rawFrame } from '../native/ring-support.js'
 import { LINK } from './guest-store.js'
 
 const BUFFER = 0x40000n
 const at = (offset: number): { bar: number, offset: number } => ({ bar: 0, offset })
 export const EDU = { vendor: '0x1234', device: '0x11e8', interruptStatus: at(0x24), interruptAck: at(0x64) } as const
-
-const table = Uint32Array.from({ length: 256 }, (_, n) => { let c = n; for (let k = 0; k < 8; k++) c = (c & 1) !== 0 ? (c >>> 1) ^ 0x82f63b78 : c >>> 1; return c })
-const crc32c = (bytes: Uint8Array): number => { let c = 0xffff_ffff; for (const b of bytes) c = table[(c ^ b) & 255]! ^ (c >>> 8); return (c ^ 0xffff_ffff) >>> 0 }
-
-/** The slot image of a frame (header and payload), as a device makes it. */
-export const frameImage = (sequence: number, block: number, payload: Uint8Array): Buffer => {
-  const bytes = Buffer.alloc(64 + payload.length)
-  bytes.writeUInt32LE(0x46444B51, 0)
-  bytes.writeUInt8(1, 4)
-  bytes.writeUInt8(64, 5)
-  bytes.writeUInt32LE(LINK, 8)
-  bytes.writeUInt32LE(0xffff_ffff, 12)
-  bytes.writeBigUInt64LE(BigInt(sequence), 16)
-  bytes.writeUInt32LE(block, 24)
-  bytes.writeUInt32LE(payload.length, 48)
-  bytes.writeUInt32LE(1, 56)
-  bytes.set(payload, 64)
-  bytes.writeUInt32LE(crc32c(Buffer.concat([bytes.subarray(0, 60), payload])), 60)
-  return bytes
-}
 
 const u64 = (...values: readonly number[]): Buffer => { const bytes = Buffer.alloc(8 * values.length); values.forEach((value, i) => { bytes.writeBigUInt64LE(BigInt(value), 8 * i) }); return bytes }
 
@@ -55,7 +36,7 @@ export class Edu {
   /** One frame into the next slot; the turn last, and with it the interrupt. */
   async publish (block: number, payload: Uint8Array): Promise<void> {
     const slot = 4096 + (this.sequence % this.slots) * 4096
-    await this.send(slot + 64, frameImage(this.sequence + 1, block, payload))
+    await this.send(slot + 64, rawFrame({ link: LINK, block, sequence: this.sequence + 1, epoch: 1, bytes: payload }))
     this.sequence += 1
     await this.send(slot, u64(this.sequence), 4n)
   }

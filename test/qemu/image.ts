@@ -60,7 +60,7 @@ export const makeImage = (project: string, tools: Tools, work: string): string =
   for (const library of new Set(binaries.flatMap(librariesOf))) copyInto(root, library, library)
   copyInto(root, addon, 'app/build/Release/qkme.node')
   copyInto(root, join(project, 'package.json'), 'app/package.json')
-  for (const folder of ['src', 'machines', 'test/qemu']) {
+  for (const folder of ['src', 'machines', 'test/qemu', 'test/native/ring-support.js']) {
     cpSync(join(project, 'dist', folder), join(root, 'app', 'dist', folder), { recursive: true, filter: (path) => !path.endsWith('.map') })
   }
   for (const name of withDependencies(project, 'lmdb', withDependencies(project, 'xstate', new Set()))) copyInto(root, join(project, 'node_modules', name), join('app/node_modules', name))
