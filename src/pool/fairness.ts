@@ -4,6 +4,10 @@ import { Rate } from './rate.js'
 
 const WINDOW_MS = 10_000
 const SAES_MAX = 4_096
+/** How old a count over all SAEs may be: thousands of them may ask within it. */
+const COUNT_MS = 100
+/** Rates are right to a hundredth (src/pool/rate.ts): whoever is that near to the equal share has no more than it. */
+const SLACK = 1.03
 
 /**
  * The last fifth of a lane is kept for SAEs that use less than their equal share (design 11): when stock is short, one
@@ -11,7 +15,10 @@ const SAES_MAX = 4_096
  */
 export class Fairness {
   private readonly uses = new Map<SaeId, Rate>()
-  private total: Rate
+  private readonly total: Rate
+  private activeCount = 0
+  private countedMs = -Infinity
+  private sweptMs = -Infinity
   constructor (private readonly clock: Clock) { this.total = new Rate(clock, WINDOW_MS) }
 
   used (sae: SaeId, bytes: number): void {
@@ -27,17 +34,24 @@ export class Fairness {
   /** Whether `sae` may take from the last fifth. */
   mayTakeLast (sae: SaeId): boolean {
     const mine = this.uses.get(sae)?.perSecond() ?? 0
-    return mine * Math.max(1, this.active()) <= this.total.perSecond() * 1.01
+    return mine * Math.max(1, this.active()) <= this.total.perSecond() * SLACK
   }
 
   private active (): number {
-    let n = 0
-    for (const rate of this.uses.values()) if (rate.perSecond() > 1) n++
-    return n
+    const now = this.clock.monoMs()
+    if (now - this.countedMs < COUNT_MS) return this.activeCount
+    this.countedMs = now
+    this.activeCount = 0
+    for (const rate of this.uses.values()) if (rate.perSecond() > 1) this.activeCount++
+    return this.activeCount
   }
 
   private forgetIdle (): void {
-    for (const [sae, rate] of this.uses) if (rate.perSecond() < 1) this.uses.delete(sae)
+    const now = this.clock.monoMs()
+    if (now - this.sweptMs >= COUNT_MS) {
+      this.sweptMs = now
+      for (const [sae, rate] of this.uses) if (rate.perSecond() < 1) this.uses.delete(sae)
+    }
     if (this.uses.size >= SAES_MAX) for (const oldest of this.uses.keys()) { this.uses.delete(oldest); break }
   }
 }
