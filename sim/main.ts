@@ -7,10 +7,11 @@ import { addLinkCommand } from './link/cli/link.js'
 import { addPublishedCommand } from './link/cli/published.js'
 import { addRateCommand } from './link/cli/rate.js'
 import { addSweepCommand } from './link/cli/sweep.js'
+import { addNetworkCommand } from './network/cli.js'
 import { addCheckCommand } from './pool/check.js'
 
 /** Every subcommand of `npm run sim --` adds itself; this file only lists them and turns errors into exit codes. */
-const commands = [addRateCommand, addLinkCommand, addEveCommand, addSweepCommand, addPublishedCommand, addCheckCommand, addFloodCommand]
+const commands = [addRateCommand, addLinkCommand, addEveCommand, addSweepCommand, addPublishedCommand, addCheckCommand, addFloodCommand, addNetworkCommand]
 
 const program = new Command('sim').description('simulators of qkme')
 for (const add of commands) add(program)

@@ -52,11 +52,16 @@ export class MeshWorld {
   frames (count: number): void {
     for (const [a, b] of this.o.links) {
       if (!this.graph.has(a, b)) continue
-      for (let i = 0; i < count; i++) {
-        const id = ++this.nextFrame, seed = this.random.integer(2 ** 31)
-        this.at(a).frame(b, id, seed)
-        this.at(b).frame(a, id, seed)
-      }
+      this.deliver(a, b, count)
+    }
+  }
+
+  /** The devices of one link bring equal frames to both ends. */
+  deliver (a: KmeId, b: KmeId, count: number): void {
+    for (let i = 0; i < count; i++) {
+      const id = ++this.nextFrame, seed = this.random.integer(2 ** 31)
+      this.at(a).frame(b, id, seed)
+      this.at(b).frame(a, id, seed)
     }
   }
 
@@ -69,9 +74,16 @@ export class MeshWorld {
   }
 
   /** The line between two KMEs is dead in both directions, and every router knows. */
-  cut (a: KmeId, b: KmeId): void {
+  cut (a: KmeId, b: KmeId, oneWay = false): void {
     this.graph.cut(a, b)
-    this.network.partition(a, b)
+    if (oneWay) this.network.cut(a, b)
+    else this.network.partition(a, b)
+    for (const kme of this.kmes.values()) kme.process?.control.topologyChanged()
+  }
+
+  heal (a: KmeId, b: KmeId): void {
+    this.graph.join(a, b)
+    this.network.join(a, b)
     for (const kme of this.kmes.values()) kme.process?.control.topologyChanged()
   }
 
