@@ -6,7 +6,7 @@ import type { PeerLimits } from '../limits.js'
 import { createPeerManager, type PeerManager } from '../manager.js'
 import type { PeerHandler } from '../ports.js'
 import type { TagVault } from '../tags.js'
-import { createControlDialler } from './dialler.js'
+import { blamesPath, createControlDialler } from './dialler.js'
 import type { TunnelHub } from './hub.js'
 import { createControlListen } from './listen.js'
 import type { EndToEnd, PathSource } from './ports.js'
@@ -62,10 +62,19 @@ export const createControlPeers = (options: ControlOptions): ControlPeers => {
   const remotes = new Set<KmeId>()
   const ways = new Ways(paths, options.clock)
   let redial: Cancel | undefined
+  const redialSoon = (): void => {
+    redial ??= options.clock.after(REDIAL_MS, () => {
+      redial = undefined
+      // The lower ID dials; the other would only cross its call.
+      for (const remote of remotes) if (self < remote && manager.status(remote).state === 'disconnected' && ways.hasFresh(remote)) manager.dialOnce(remote)
+    })
+  }
   const open = (remote: KmeId): void => {
     if (remotes.has(remote)) return
     manager.add({ id: remote, url: urlOf(remote) })
     remotes.add(remote)
+    // Another way needs no patience: whoever waits longer after each failure does so for the far end's sake.
+    manager.attach(remote, (event) => { if (event.type === 'peer.disconnected' && blamesPath(event.reason)) redialSoon() })
     for (const watcher of [...watchers]) watcher.opened(remote)
   }
   const manager = createPeerManager({
@@ -88,11 +97,7 @@ export const createControlPeers = (options: ControlOptions): ControlPeers => {
     },
     topologyChanged: () => {
       hub.probe((path) => !ways.isUsable(path))
-      redial ??= options.clock.after(REDIAL_MS, () => {
-        redial = undefined
-        // The lower ID dials; the other would only cross its call.
-        for (const remote of remotes) if (self < remote && manager.status(remote).state === 'disconnected' && ways.hasFresh(remote)) manager.dialOnce(remote)
-      })
+      redialSoon()
     },
     stop: () => {
       redial?.()

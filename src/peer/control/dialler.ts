@@ -6,7 +6,7 @@ import type { EndToEnd, Path } from './ports.js'
 import type { Ways } from './ways.js'
 
 /** Ends that speak against the path and not against the far end. */
-const blamesPath = (reason: CloseReason): boolean => reason === 'network' || reason === 'idle' || reason === 'connect-timeout' || reason === 'gap' || reason === 'malformed'
+export const blamesPath = (reason: CloseReason): boolean => reason === 'network' || reason === 'idle' || reason === 'connect-timeout' || reason === 'gap' || reason === 'malformed'
 
 /** Dials a KME through the network: asks for a way, opens a tunnel, secures it. A way that failed is not the next one tried. */
 export const createControlDialler = ({ hub, ways, endToEnd }: { readonly hub: TunnelHub, readonly ways: Ways, readonly endToEnd: EndToEnd }): Dialler => ({

@@ -26,5 +26,5 @@ export interface TunnelLimits {
 
 export const defaultTunnelLimits: TunnelLimits = {
   windowPieces: 4, queueBytesMax: 1_048_576, sourceBytesMax: 262_144, queueAgeMaxMs: 5_000, retryMs: 20,
-  sourceFramesPerS: 500, sourcesMax: 1_024, sessionsMax: 1_024, stallMs: 10_000, probeMs: 1_000, ackDelayMs: 20,
+  sourceFramesPerS: 500, sourcesMax: 1_024, sessionsMax: 1_024, stallMs: 10_000, probeMs: 500, ackDelayMs: 20,
 }
