@@ -133,7 +133,7 @@ export class AliceSession extends PostSession {
       errorPpm: Math.max(500, Math.round(qber * 1e6)), seed: this.random.bytes(32),
     }
     this.say(message)
-    this.work = { block, corrector: createCorrector(message, block.bits), stage: 'correct' }
+    this.work = { block, corrector: createCorrector(message, block.bits, this.random), stage: 'correct' }
     this.goOn(this.work)
   }
 

@@ -1,4 +1,6 @@
-import { KmeError, invariant } from '../kernel/errors.js'
+import { KmeError } from '../kernel/errors.js'
+import type { Random } from '../kernel/random.js'
+import { LDPC_BITS_MAX, LDPC_BITS_MIN, LdpcAlice, LdpcBob } from './ldpc.js'
 import { CASCADE_VARIANTS, loadPost } from './native.js'
 import type { NativeCascade } from './native.js'
 import type { Correction } from './options.js'
@@ -57,7 +59,7 @@ class CascadeCorrector implements Corrector {
 export const startFields = (correction: Correction): Pick<StartMessage, 'method' | 'variant' | 'frameBits'> =>
   correction.method === 'cascade'
     ? { method: METHODS.indexOf('cascade'), variant: CASCADE_VARIANTS.indexOf(correction.variant), frameBits: correction.frameBits }
-    : { method: METHODS.indexOf('ldpc'), variant: 0, frameBits: 0 }
+    : { method: METHODS.indexOf('ldpc'), variant: correction.blind === true ? 1 : 0, frameBits: 0 }
 
 /** @throws KmeError `PROTOCOL` if a field of a `start` from outside makes no sense. */
 export const checkStart = (m: StartMessage, errorPpmMax: number): void => {
@@ -65,13 +67,24 @@ export const checkStart = (m: StartMessage, errorPpmMax: number): void => {
   if (METHODS[m.method] === undefined) refuse(`unknown method ${m.method}`)
   if (m.seed.length !== 32) refuse(`a seed has 32 bytes, got ${m.seed.length}`)
   if (m.errorPpm < 1 || m.errorPpm > errorPpmMax) refuse(`an error rate of ${m.errorPpm} millionths; 1 to ${errorPpmMax} are possible`)
-  if (METHODS[m.method] !== 'cascade') return
+  if (METHODS[m.method] === 'ldpc') {
+    if (m.variant > 1) refuse(`unknown variant ${m.variant} of LDPC`)
+    if (m.lengthBits < LDPC_BITS_MIN || m.lengthBits > LDPC_BITS_MAX) refuse(`LDPC takes ${LDPC_BITS_MIN} to ${LDPC_BITS_MAX} bits, got ${m.lengthBits}`)
+    return
+  }
   if (CASCADE_VARIANTS[m.variant] === undefined) refuse(`unknown variant ${m.variant} of Cascade`)
   if (m.frameBits < 64 || m.frameBits > 2 ** 24) refuse(`frames of ${m.frameBits} bits`)
 }
 
-/** Begins error correction of `bits`, which are copied. */
-export const createCorrector = (m: StartMessage, bits: Uint8Array): Corrector => {
-  invariant(METHODS[m.method] === 'cascade', 'a method that this build knows')
+/**
+ * Begins error correction of `bits`, which are copied.
+ *
+ * @param alice  Alice's random source (LDPC punctures with it); absent at Bob's.
+ */
+export const createCorrector = (m: StartMessage, bits: Uint8Array, alice?: Random): Corrector => {
+  if (METHODS[m.method] === 'ldpc') {
+    return alice === undefined ? new LdpcBob(m.lengthBits, bits)
+      : new LdpcAlice({ lengthBits: m.lengthBits, errorPpm: m.errorPpm, blind: m.variant === 1 }, bits, alice)
+  }
   return new CascadeCorrector(new (loadPost().Cascade)(m.variant, m.lengthBits, m.frameBits, m.errorPpm, m.seed, bits))
 }

@@ -2,7 +2,8 @@ import { KmeError } from '../kernel/errors.js'
 import { checkSource } from './counts.js'
 import type { Security } from './counts.js'
 import type { PhotonSource } from './key-length.js'
-import { CASCADE_VARIANTS } from './native.js'
+import { LDPC_BITS_MIN } from './ldpc.js'
+import type { CASCADE_VARIANTS } from './native.js'
 
 export type CascadeVariant = typeof CASCADE_VARIANTS[number]
 
@@ -11,7 +12,7 @@ export type Correction =
   /** Least leakage; a few hundred to two thousand rounds per block, each one way long. `frameBits` is wanted; frames are made equally long. */
   | { readonly method: 'cascade', readonly variant: CascadeVariant, readonly frameBits: number }
   /** Few rounds, for links where a round is long. */
-  | { readonly method: 'ldpc' }
+  | { readonly method: 'ldpc', readonly blind?: boolean }
 
 /** What both parties must know, equal at both. */
 export interface PostOptions {
@@ -36,6 +37,7 @@ export const checkPostOptions = (o: PostOptions): void => {
   if (!(o.security.correctness > 0 && o.security.correctness < 1)) refuse('the correctness parameter must be above 0 and below 1')
   if (!(o.qberAbort > 0 && o.qberAbort <= 0.25)) refuse('the QBER limit must be above 0 and at most 0.25')
   if (o.correction.method === 'cascade' && !(o.correction.frameBits >= 1_000 && o.correction.frameBits <= 2 ** 24)) refuse('a frame of Cascade has 1,000 to 2^24 bits')
+  if (o.correction.method === 'ldpc' && o.blockBits < LDPC_BITS_MIN) refuse(`blocks for LDPC have at least ${LDPC_BITS_MIN} bits`)
 }
 
 /**

@@ -15,9 +15,9 @@ const BURSTS_PER_BLOCK = 10
 /** Reads `--post`: a variant of Cascade, or ldpc. @throws KmeError `BAD_REQUEST`. */
 export const correctionOption = (text: string | true): Correction => {
   if (text === true) return defaultCorrection
-  if (text === 'ldpc') return { method: 'ldpc' }
+  if (text === 'ldpc' || text === 'ldpc-blind') return { method: 'ldpc', blind: text === 'ldpc-blind' }
   const variant = CASCADE_VARIANTS.find((name) => name === text)
-  if (variant === undefined) throw new KmeError('BAD_REQUEST', `--post ${text}: write ${CASCADE_VARIANTS.join(', ')} or ldpc`)
+  if (variant === undefined) throw new KmeError('BAD_REQUEST', `--post ${text}: write ${CASCADE_VARIANTS.join(', ')}, ldpc or ldpc-blind`)
   return { method: 'cascade', variant, frameBits: 100_000 }
 }
 

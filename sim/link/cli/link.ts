@@ -101,7 +101,7 @@ export const addLinkCommand = (program: Command, say: Say = print): void => {
     .option('--no-decoys', 'send signals only and believe the QBER (NOT secure, for comparison)')
     .option('--no-phase-randomisation', 'a laser with a fixed phase: no decoy formula holds')
     .option('--abort <qber>', 'QBER from which the link is given up', numberOption('abort', 0.001, 0.5), 0.08)
-    .option('--post [method]', 'real bits through the whole post-processing of two parties: original, biconf, yanetal, option7, option8 (default) or ldpc')
+    .option('--post [method]', 'real bits through the whole post-processing of two parties: original, biconf, yanetal, option7, option8 (default), ldpc or ldpc-blind')
     .option('--blocks <n>', 'with --post: stop after so many blocks', numberOption('blocks', 1, 1e6), 5)
     .option('--json', 'print JSON')
     .option('--svg <file>', 'plot of QBER and rates against time')
