@@ -1,5 +1,6 @@
 /** Every row by its name, in the order of the table. */
 import type { Figure } from './figures.js'
+import { cascade, chain } from './rows-post.js'
 import { doorbell, ringLatency, ringRatio, ringThroughput } from './rows-ring.js'
 import { ingestUnderLoad, memory, much, neverReads } from './rows-site.js'
 import { routes } from './rows-routing.js'
@@ -24,6 +25,8 @@ export const rows: Readonly<Record<string, RowEntry>> = {
   'ring-p99': { needs: 'own', run: ringLatency },
   doorbell: { needs: 'own', run: doorbell },
   routes: { needs: 'own', run: routes },
+  cascade: { needs: 'own', run: cascade },
+  'post-chain': { needs: 'own', run: chain },
   'much-1M': { needs: 'own', long: true, run: much(1_000_000) },
   much: { needs: 'own', long: true, run: much(10_000_000) },
   memory: { needs: 'own', long: true, run: memory },
