@@ -34,6 +34,8 @@ class Builder {
     for (const LdpcDegree& group : design.degrees) degrees_.insert(degrees_.end(), group.columns, group.degree);
     column_edges_.resize(degrees_.size());
     reached_.resize(size_t{rows_} * kLdpcCirculant / 64);
+    spread_all_ = Spread(UINT32_MAX);
+    spread_low_ = Spread(3);
   }
 
   void Build() {
@@ -102,14 +104,36 @@ class Builder {
     }
   }
 
+  // How many checks two steps further meet one check on average, through columns of at most `degree_max`.
+  double Spread(uint32_t degree_max) const {
+    double edges = 0, pairs = 0;
+    for (const uint32_t degree : degrees_) {
+      if (degree > degree_max) continue;
+      edges += degree;
+      pairs += degree * (degree - 1.0);
+    }
+    return edges == 0 ? 0 : pairs / rows_;
+  }
+
+  // Whether less than a third of all checks lie within `edges` steps: beyond, there is no choice left.
+  bool Possible(uint32_t degree, uint32_t edges, double spread) const {
+    double reach = degree;
+    for (uint32_t step = 1; step < edges; step += 2) reach *= spread;
+    return reach * 3 < static_cast<double>(rows_) * kLdpcCirculant;
+  }
+
   // A check that is `steps` away closes a cycle of steps + 1 edges.
   uint16_t ChooseShift(uint16_t column, uint16_t row) {
     if (column_edges_[column].empty()) return static_cast<uint16_t>(numbers_.Below(kLdpcCirculant));
     struct Wish { uint32_t edges_low, edges_all; };
-    const uint32_t low = std::max<uint32_t>(3, degrees_[column]);
-    for (const Wish wish : {Wish{9, 5}, Wish{7, 5}, Wish{5, 5}, Wish{5, 3}, Wish{3, 3}}) {
+    const uint32_t degree = degrees_[column];
+    for (const Wish wish : {Wish{9, 5}, Wish{7, 5}, Wish{5, 5}, Wish{7, 3}, Wish{5, 3}, Wish{3, 3}}) {
+      const bool low = degree <= 3 && wish.edges_low > wish.edges_all;
+      if (wish.edges_low > wish.edges_all && !low) continue;
+      if (wish.edges_all > 3 && !Possible(degree, wish.edges_all, spread_all_)) continue;
+      if (low && !Possible(degree, wish.edges_low, spread_low_)) continue;
       std::fill(reached_.begin(), reached_.end(), 0);
-      if (wish.edges_low > wish.edges_all && low <= 4) Mark(column, wish.edges_low, low);
+      if (low) Mark(column, wish.edges_low, 3);
       // A second pass must walk through checks that the first has marked.
       std::vector<uint64_t> low_reached;
       low_reached.swap(reached_);
@@ -131,6 +155,7 @@ class Builder {
   std::vector<std::vector<ColumnEdge>> column_edges_;
   std::vector<std::vector<RowEdge>> row_edges_;
   std::vector<uint64_t> reached_;
+  double spread_all_ = 0, spread_low_ = 0;
 };
 
 void Check(const LdpcDesign& design) {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "check.h"
+#include "test/check.h"
 #include "post/amplify_basis.h"
 
 namespace {
