@@ -27,7 +27,7 @@ export class Machine {
   private isGone = false
 
   constructor (tools: Tools, options: MachineOptions) {
-    const kernelArgs = ['console=ttyS0', 'quiet', 'loglevel=3', 'panic=-1', 'reboot=t', 'root=/dev/nvme0n1', 'rw', 'init=/init', 'random.trust_cpu=on', 'tsc=reliable', 'mitigations=off', 'init_on_alloc=0', ...options.kernelArgs, `qkme=${options.guestArgs.join(',')}`]
+    const kernelArgs = ['console=ttyS0', 'quiet', 'loglevel=3', 'panic=-1', 'reboot=t', 'root=/dev/nvme0n1', 'rw', 'init=/init', 'random.trust_cpu=on', 'tsc=reliable', 'no_timer_check', 'mitigations=off', 'init_on_alloc=0', ...options.kernelArgs, `qkme=${options.guestArgs.join(',')}`]
     this.child = spawn(tools.qemu, [
       '-M', 'q35,kernel-irqchip=off', '-accel', 'tcg,thread=multi', '-cpu', 'max', '-m', String(options.memoryMb), '-nodefaults', '-nographic', '-no-reboot', '-serial', 'stdio', '-monitor', 'none',
       '-kernel', tools.kernel, '-append', kernelArgs.join(' '), ...options.devices,
