@@ -88,6 +88,14 @@ t.test('the trap of Suurballe: the cheapest path crosses both of the two disjoin
   t.equal(disjointPaths(graph, 0, 1, 3, free).length, 2)
 })
 
+t.test('undoing a dear hop is worth its cost: a way that looks dearer is the cheaper one', async (t) => {
+  const hops: [number, number, number][] = [[0, 2, 1], [2, 3, 4], [3, 1, 1], [0, 4, 3], [4, 3, 3], [2, 5, 3], [5, 1, 3], [0, 6, 5], [6, 1, 5]]
+  const graph: Hops = { size: 7, targets: [[], [], [], [], [], [], []], costs: [[], [], [], [], [], [], []] }
+  for (const [from, to, cost] of hops) { (graph.targets as number[][])[from]!.push(to); (graph.costs as number[][])[from]!.push(cost) }
+  t.same(disjointPaths(graph, 0, 1, 2, free).map((p) => p.cost), [7, 7], 'not 6 and 10')
+  t.same(disjointPaths(graph, 0, 1, 3, free).map((p) => p.cost), [7, 7, 10])
+})
+
 t.test('rules: nodes that may not be passed, hops that may not be used, nodes to avoid', async (t) => {
   const graph: Hops = { size: 4, targets: [[1, 2, 3], [], [1], [1]], costs: [[9, 1, 2], [], [1], [2]] }
   t.same(disjointPaths(graph, 0, 1, 1, free)[0]!.nodes, [0, 2, 1])
