@@ -134,6 +134,20 @@ t.test('each rule between settings', async t => {
   }
 })
 
+t.test('a link has exactly one device, and each device its own place', async t => {
+  const links = (text: string): ReturnType<typeof read> => read(t, `${minimal}peers: [{ kme: b }]\npeering: { tls: { certificate: a, key: b, ca: c, crlRequired: false } }\nlinks: ${text}`)
+  const tls = 'tls: { certificate: a, key: b, ca: c }'
+  t.match(faults(links('[{ id: 1, peer: b }]')), [/links\[0\]: needs exactly one device .* has none/])
+  t.match(faults(links('[{ id: 1, peer: b, ring: { path: /r }, qix: { connect: /s } }]')), [/has ring and qix/])
+  t.match(faults(links('[{ id: 1, peer: b, qix: { connect: /s, listen: "h:1" } }]')), [/needs exactly one of connect and listen, and has both/])
+  t.match(faults(links('[{ id: 1, peer: b, corFiles: { folder: /f } }, { id: 2, peer: b, recordFile: { path: /f } }]')), [/links\[1\].*the same as that of links\[0\]/])
+  t.match(faults(links(`[{ id: 1, peer: b, push004: { port: 8443, ${tls} } }]`)), [/push004\.port: \(8443\) is taken by rest\.port/])
+  t.match(faults(links(`[{ id: 1, peer: b, push004: { port: 1, deviceUrl: "https://h:1/x", ${tls} } }]`)), [/needs deviceUrl and streamId together/])
+  t.match(faults(links(`[{ id: 1, peer: b, pull014: { url: "http://h", remoteSaeId: x, ${tls} } }]`)), [/pull014\.url: must be https/])
+  const [link] = good(t, `${minimal}peers: [{ kme: b }]\npeering: { tls: { certificate: a, key: b, ca: c, crlRequired: false } }\nlinks: [{ id: 1, peer: b, pull014: { url: "https://h:1", remoteSaeId: x, ${tls} } }]`).links
+  t.match(link, { pull014: { keySizeBits: 0, keysPerRequest: 64, pollMs: 1_000 } })
+})
+
 t.test('a link whose warning is above its abort is refused, and a fitting one is not', async t => {
   const link = (qber: string): string => `${minimal}peers: [{ kme: b }]\npeering: { tls: { certificate: a, key: b, ca: c, crlRequired: false } }\nlinks: [{ id: 1, peer: b, ring: { path: /r }, qber: ${qber} }]`
   t.match(faults(read(t, link('{ warn: 0.2 }'))), ['kme.yaml:7 links[0].qber.warn: (0.2) must be less than abort (0.11)'])

@@ -11,10 +11,15 @@ const uuid = (n: number): Buffer => createHash('sha256').update(`key ${n}`).dige
 
 const exchange = async (world: World, timeoutMs: number): Promise<void> => {
   const master = world.sae('sae-a-1', 'a'), slave = world.sae('sae-b-1', 'b')
+  const seen: Record<string, unknown> = {}
+  const look = async (): Promise<void> => {
+    for (const site of ['a', 'b'] as const) seen[site] = [await world.kmes[site].link(), await world.kmes[site].device(), (await world.kmes[site].pool(site === 'a' ? 'kme-b' : 'kme-a'))?.stockBits]
+  }
   const [key] = await eventually('a key for the master', async () => {
+    await look()
     const reply = await master.enc('sae-b-1', { number: 1, size: 256 }).catch(() => undefined)
     return reply?.status === 200 ? (reply.json() as { keys: { key_ID: string, key: string }[] }).keys : undefined
-  }, timeoutMs, () => world.kmes.a.tail())
+  }, timeoutMs, () => JSON.stringify(seen) + world.kmes.a.tail())
   const fetched = await slave.dec('sae-a-1', [key!.key_ID])
   if (fetched.status !== 200 || (fetched.json() as { keys: { key: string }[] }).keys[0]?.key !== key!.key) throw new Error(`the slave got ${fetched.status} ${fetched.text.slice(0, 80)}`)
 }
@@ -40,7 +45,7 @@ t.test('a link of 1 kbit/s delivers its first key within a minute: out of as man
   t.equal((await world.kmes.a.account()).differenceBits, 0)
 })
 
-t.test('devices that act as KMEs: one end takes keys, the other fetches the same by what is proposed', { timeout: 90_000 }, async (t) => {
+t.test('devices that act as KMEs: one end takes keys, the other fetches the same by what is proposed', { timeout: 150_000 }, async (t) => {
   const fakes: Partial<Record<'a' | 'b', Fake014>> = {}
   const world = await World.create({
     link: (site, file) => ({ pull014: { url: `https://127.0.0.1:${fakes[site]!.port}`, remoteSaeId: 'the-other', pollMs: 100, tls: { certificate: file(`pki/kme/kme-${site}/peer.crt`), key: file(`pki/kme/kme-${site}/peer.key`), ca: file('pki/kme-ca.crt') } } }),
@@ -58,7 +63,7 @@ t.test('devices that act as KMEs: one end takes keys, the other fetches the same
   }
   world.kmes.a.start()
   world.kmes.b.start()
-  await exchange(world, 60_000)
+  await exchange(world, 120_000)
   t.equal(fakes.b!.asked.filter(({ path }) => path.endsWith('enc_keys')).length, 0, 'the looker took nothing new')
   t.ok(fakes.b!.asked.some(({ path }) => path.endsWith('dec_keys')))
 })
