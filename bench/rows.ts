@@ -1,6 +1,7 @@
 /** Every row by its name, in the order of the table. */
 import type { Figure } from './figures.js'
 import { cascade, chain } from './rows-post.js'
+import { amplification, ldpc } from './rows-post-kernels.js'
 import { doorbell, ringLatency, ringRatio, ringThroughput } from './rows-ring.js'
 import { ingestUnderLoad, memory, much, neverReads } from './rows-site.js'
 import { routes } from './rows-routing.js'
@@ -27,6 +28,9 @@ export const rows: Readonly<Record<string, RowEntry>> = {
   routes: { needs: 'own', run: routes },
   cascade: { needs: 'own', run: cascade },
   'post-chain': { needs: 'own', run: chain },
+  amplify: { needs: 'own', run: amplification },
+  ldpc: { needs: 'own', run: ldpc(5) },
+  'ldpc-fer': { needs: 'own', long: true, run: ldpc(556) },
   'much-1M': { needs: 'own', long: true, run: much(1_000_000) },
   much: { needs: 'own', long: true, run: much(10_000_000) },
   memory: { needs: 'own', long: true, run: memory },
