@@ -63,10 +63,15 @@ export class Machine {
     this.rest = lines.pop() ?? ''
     for (const line of lines) {
       const at = line.indexOf('QKME {')
-      if (at >= 0) this.events.push(JSON.parse(line.slice(at + 5)) as GuestEvent)
+      if (at >= 0) this.take(line.slice(at + 5))
       if (line.includes('QKME-END')) this.over()
     }
     this.wake()
+  }
+
+  // A message of the kernel may fall into the middle of a line; then the line is only in the log.
+  private take (text: string): void {
+    try { this.events.push(JSON.parse(text) as GuestEvent) } catch { this.log += '(not understood)\n' }
   }
 
   private gone (resolve: () => void): void { this.isGone = true; this.over(); resolve() }

@@ -157,12 +157,13 @@ const finish = (): never => {
 
 const run = async (): Promise<void> => {
   const running = new Set<{ cut (): Promise<void> }>()
-  const tools = findTools(), work = mkdtempSync(join(tmpdir(), 'qkme-qemu-'))
+  const leftMs = (): number => limitS * 1_000 - (systemClock.monoMs() - startedMs)
+  const tools = findTools(leftMs), work = mkdtempSync(join(tmpdir(), 'qkme-qemu-'))
   const clean = async (): Promise<void> => {
     await Promise.all([...running].map(async (part) => { await part.cut() }))
     rmSync(work, { recursive: true, force: true })
   }
-  const stopWaiting = systemClock.after(limitS * 1_000, () => {
+  const stopWaiting = systemClock.after(Math.max(1, leftMs()), () => {
     if (limitAt < 0) check(`the proof ends within ${limitS} s`, false)
     else process.stdout.write(`skipped: the rest of the QEMU proof; this machine did not get through it in ${limitS} s\n`)
     void clean().finally(finish)

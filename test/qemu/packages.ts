@@ -9,11 +9,12 @@ export class Unavailable extends Error {}
 
 export interface Tools { readonly qemu: string, readonly kernel: string, readonly modules: string, readonly busybox: string }
 
-const APT_MS = 60_000
+let remainingMs = (): number => 60_000
 const has = (program: string): boolean => spawnSync('sh', ['-c', `command -v ${program}`]).status === 0
 
 const apt = (args: readonly string[], cwd?: string): string => {
-  const { status, stdout, stderr } = spawnSync('apt-get', args, { cwd, encoding: 'utf8', timeout: APT_MS, env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: homedir(), DEBIAN_FRONTEND: 'noninteractive' } })
+  const { status, stdout, stderr } = spawnSync('apt-get', args, { cwd, encoding: 'utf8', timeout: Math.max(1, remainingMs()), env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: homedir(), DEBIAN_FRONTEND: 'noninteractive' } })
+  if (status === null) throw new Unavailable(`apt-get ${args[0] ?? ''} does not end in time`)
   if (status !== 0) throw new Unavailable(`apt-get ${args[0] ?? ''} fails: ${(stderr ?? '').trim().split('\n').at(-1) ?? 'no answer'}`)
   return stdout
 }
@@ -59,8 +60,9 @@ const kernelPackage = (): string | undefined =>
 
 const cachedKernel = (cache: string): string | undefined => existsSync(cache) ? readdirSync(cache).filter((name) => /^linux-image-\d[^ ]*-cloud-amd64$/.test(name)).sort().at(-1) : undefined
 
-/** @throws Unavailable with one line that says what is missing. */
-export const findTools = (): Tools => {
+/** @param remaining How long packages may take from now on. @throws Unavailable with one line that says what is missing. */
+export const findTools = (remaining: () => number): Tools => {
+  remainingMs = remaining
   if (process.arch !== 'x64') throw new Unavailable(`the guests are x86-64, this machine is ${process.arch}`)
   for (const [program, debian] of [['apt-get', 'a Debian system'], ['g++', 'g++'], ['mkfs.ext4', 'e2fsprogs'], ['e2fsck', 'e2fsprogs'], ['debugfs', 'e2fsprogs']] as const) need(program, debian)
   const cache = join(homedir(), '.cache', 'qkme', 'qemu'), qemu = findQemu()
