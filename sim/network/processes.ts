@@ -9,7 +9,7 @@ import { AdminClient } from '../../src/cli/admin-client.js'
 import { Child } from '../../src/cli/start/child.js'
 import { createPki, issueCertificate } from '../../src/crypto/pki.js'
 import { KmeError } from '../../src/kernel/errors.js'
-import { systemClock } from '../../src/kernel/system-clock.js'
+import { stayAlive, systemClock } from '../../src/kernel/system-clock.js'
 import { systemRandom } from '../../src/kernel/system-random.js'
 import type { LiveNetwork, Outcome, Sample } from './live.js'
 import { LineProxy } from './proxy.js'
@@ -20,7 +20,11 @@ import { kmeId, linkNumber, ringPath, saeId, siteConfig, type SitePorts } from '
 const dist = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 const READY_MS = 180_000
 const GRACE_MS = 10_000
-const pause = (ms: number): Promise<void> => new Promise((resolve) => { const keep = setInterval(() => {}, 1 << 30); systemClock.after(ms, () => { clearInterval(keep); resolve() }) })
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => {
+  const letGo = stayAlive()
+  systemClock.after(ms, () => { letGo(); resolve() })
+})
 
 const freePorts = async (count: number): Promise<number[]> => {
   const servers = await Promise.all(Array.from({ length: count }, () => new Promise<ReturnType<typeof createServer>>((resolve, reject) => {

@@ -16,17 +16,10 @@ export const textReport = (r: RunResult): string => {
   return [
     `${s.name} (${s.mode}, ${s.kmes.length} KMEs, ${s.links.length} links, ${s.relayed.length} relayed pools, ${s.seconds} s)`, '', pairs, '', accounts, '',
     `keys delivered ${last?.delivered ?? 0}, requests failed ${last?.failed ?? 0}, unequal keys ${r.unequal}, accounts off by ${r.differenceBits} bits`,
-    `burned per delivered byte over relayed pools and links: ${ratio(r)}`,
   ].join('\n')
 }
 
 const accountNames = (moment: Moment | undefined): string[] => [...new Set((moment?.samples ?? []).flatMap((s) => Object.keys(s.account)))].sort()
-
-/** Relay pads and starts, for each byte that came out of the relay. */
-const ratio = (r: RunResult): string => {
-  const last = r.moments.at(-1), delivered = account(last, 'delivered')
-  return delivered === 0 ? 'nothing delivered' : figure(account(last, 'relay') / delivered, 3)
-}
 
 /** Everything that was measured, for other programs. */
 export const jsonReport = (r: RunResult): string => `${JSON.stringify({
