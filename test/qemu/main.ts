@@ -130,7 +130,6 @@ const iommuGuest = async ({ tools, work, image, device, running }: Place): Promi
   running.add(machine)
   running.add(producer)
   const doorbell = await machine.event('doorbell'), durable = doorbell === undefined ? undefined : await producer.event('durable'), vfio = await machine.event('vfio')
-  await machine.event('done')
   await machine.cut()
   await producer.cut()
   const digest = await expected(device, work, DOORBELL_FRAMES)
