@@ -296,6 +296,9 @@ void Cascade::Continue(Group& group, uint32_t lane) {
   Frame& frame = group.frames[lane];
   while (TakeOddBlocks(group, lane)) {
     if (!frame.ranges.empty()) return;
+    // Pieces of one bit need no question. Parities that contradict each other, which only a liar sends, would turn
+    // such a bit to and fro for ever.
+    if (frame.wrong.size() > 2 * size_t{frame_bits_}) return End(frame, false);
   }
   if (frame.checked_found != frame.wrong.size()) {
     frame.checked_found = frame.wrong.size();

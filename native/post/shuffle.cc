@@ -69,6 +69,7 @@ std::vector<uint32_t> MakePermutation(const Seed& seed, uint64_t stream, uint32_
 void ShuffleBits(const Seed& seed, std::span<const uint8_t> in, uint32_t length, bool back, std::span<uint8_t> out) {
   Require(in.size() == (static_cast<size_t>(length) + 7) / 8 && out.size() == in.size(), "packed bits have (length + 7) / 8 bytes");
   Require(in.empty() || in.data() + in.size() <= out.data() || out.data() + out.size() <= in.data(), "shuffled bits go to another buffer");
+  if (length == 0) return;
   const std::vector<uint32_t> places = MakePermutation(seed, kStreamBlock, length);
   std::memset(out.data(), 0, out.size());
   if (back) {

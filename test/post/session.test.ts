@@ -6,11 +6,14 @@ import { ldpcLeakedBits } from '../../src/post/ldpc.js'
 import { decode, encode } from '../../src/post/wire.js'
 import { metro, newLink, runBlocks } from './rig.js'
 
+/** Comparing long keys member by member takes a test library minutes. */
+const equal = (a: Uint8Array | undefined, b: Uint8Array | undefined): boolean => a !== undefined && b !== undefined && Buffer.compare(a, b) === 0
+
 t.test('detections become equal keys at both parties, and every bit is in the account', async t => {
   const link = newLink(1), blocks = runBlocks(link, 2)
   for (const { alice, bob } of blocks) {
     t.ok(alice.key !== undefined && alice.key.length > 1_000, `key: ${alice.reason ?? alice.key?.length} bytes`)
-    t.same(alice.key, bob.key)
+    t.ok(equal(alice.key, bob.key))
     t.same(alice.account, bob.account)
     t.equal(unaccountedBits(alice.account), 0)
     t.equal(alice.account.net, alice.key!.length * 8)
@@ -20,7 +23,7 @@ t.test('detections become equal keys at both parties, and every bit is in the ac
     t.ok(Math.abs(alice.keyQber! - 0.029) < 0.003, `QBER ${alice.keyQber}`)
     t.equal(alice.keyQber, bob.keyQber)
   }
-  t.notSame(blocks[0]!.alice.key, blocks[1]!.alice.key)
+  t.notOk(equal(blocks[0]!.alice.key, blocks[1]!.alice.key))
   t.equal(link.authenticationBits, 2 * 384)
   t.ok(link.forgeryBound < 1e-30)
 })
@@ -39,7 +42,7 @@ t.test('leakage counted equals leakage sent, by Cascade and by LDPC', async t =>
     const [block] = runBlocks(link, 1), name = JSON.stringify(correction)
     t.equal(block!.alice.reason, undefined, name)
     t.equal(block!.alice.account.leaked, sent, name)
-    t.same(block!.bob.key, block!.alice.key, name)
+    t.ok(equal(block!.bob.key, block!.alice.key), name)
   }
 })
 
@@ -55,8 +58,11 @@ t.test('two runs with the same seed are equal bit by bit, however the channel is
   }
   const first = said(3, 1)
   t.ok(first.keys[0] !== undefined)
-  t.same(first, said(3, 1_000))
-  t.notSame(first.keys, said(4, 1).keys)
+  const again = said(3, 1_000), other = said(4, 1)
+  t.equal(again.messages.length, first.messages.length)
+  t.ok(again.messages.every((m, i) => equal(m, first.messages[i])), 'every message')
+  t.ok(equal(again.keys[0], first.keys[0]))
+  t.notOk(equal(other.keys[0], first.keys[0]))
 })
 
 t.test('Eve who measures raises QBER and gets a block without key; when she leaves there is key again', async t => {
@@ -92,7 +98,7 @@ t.test('messages of the other party are read with care', async t => {
   const kinds = new Map(messages.map((bytes) => [decode(bytes).type, bytes]))
   t.equal(kinds.size, 12 - 1, 'all types but discard')
   for (const [type, bytes] of kinds) {
-    t.same(encode(decode(bytes)), bytes, `${type}: reads back`)
+    t.ok(equal(encode(decode(bytes)), bytes), `${type}: reads back`)
     t.throws(() => decode(bytes.slice(0, -1)), { code: 'PROTOCOL' }, `${type}: too short`)
     t.throws(() => decode(Uint8Array.from([...bytes, 0])), { code: 'PROTOCOL' }, `${type}: too long`)
     for (let i = 1; i < Math.min(bytes.length, 64); i++) {
