@@ -33,6 +33,11 @@ bool HasRows(uint32_t rows) {
 
 double Entropy(double e) { return -e * std::log2(e) - (1 - e) * std::log2(1 - e); }
 
+template <typename T>
+void Wipe(std::vector<T>& values) {
+  if (!values.empty()) explicit_bzero(values.data(), values.size() * sizeof(T));
+}
+
 uint32_t MaskBytesOf(const LdpcPlan& plan) { return (plan.punctured + 7) / 8; }
 
 // Of a frame that carries fewer key bits than it could.
@@ -91,8 +96,8 @@ LdpcAlice::LdpcAlice(const LdpcPlan& plan, std::span<const uint8_t> bits, std::s
 }
 
 LdpcAlice::~LdpcAlice() {
-  explicit_bzero(bits_.data(), bits_.size());
-  explicit_bzero(mask_.data(), mask_.size());
+  Wipe(bits_);
+  Wipe(mask_);
 }
 
 std::vector<uint8_t> LdpcAlice::Syndromes() {
@@ -112,7 +117,7 @@ std::vector<uint8_t> LdpcAlice::Syndromes() {
     code_->Syndrome(frame.data(), syndrome.data());
     writer.Bytes(syndrome.data(), syndrome.size() * sizeof(uint64_t));
   }
-  explicit_bzero(frame.data(), frame.size() * sizeof(uint64_t));
+  Wipe(frame);
   return writer.Take();
 }
 
@@ -161,7 +166,7 @@ void LdpcAlice::Receive(std::span<const uint8_t> message) {
   writer.U8(ldpc::kValues);
   writer.U16(static_cast<uint16_t>(rounds_));
   writer.Bits(values);
-  explicit_bzero(values.data(), values.size());
+  Wipe(values);
   due_ = writer.Take();
   leaked_bits_ += LdpcLeakedBits(due_);
 }
@@ -174,11 +179,11 @@ LdpcBob::LdpcBob(uint32_t length_bits, std::span<const uint8_t> bits, LdpcImpl i
 }
 
 LdpcBob::~LdpcBob() {
-  explicit_bzero(bits_.data(), bits_.size());
+  Wipe(bits_);
   for (State& state : states_) {
-    explicit_bzero(state.syndrome.data(), state.syndrome.size() * sizeof(uint64_t));
-    explicit_bzero(state.errors.data(), state.errors.size() * sizeof(uint64_t));
-    explicit_bzero(state.known.data(), state.known.size() * sizeof(Known));
+    Wipe(state.syndrome);
+    Wipe(state.errors);
+    Wipe(state.known);
   }
 }
 
@@ -216,7 +221,7 @@ void LdpcBob::Begin(std::span<const uint8_t> message) {
     code_->Syndrome(frame.data(), own.data());
     for (size_t i = 0; i < own.size(); ++i) state.syndrome[i] ^= own[i];
   }
-  explicit_bzero(frame.data(), frame.size() * sizeof(uint64_t));
+  Wipe(frame);
 }
 
 void LdpcBob::TakeValues(std::span<const uint8_t> message) {

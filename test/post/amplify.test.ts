@@ -42,10 +42,10 @@ t.test('every way gives the bits of the definition', async t => {
 })
 
 t.test('it is linear in the input and in the seed, over the tiles of the transform too', async t => {
-  const random = new SimRandom(8), n = 5_000_001, m = 2_100_007
+  const random = new SimRandom(8), n = 2_500_001, m = 1_100_007
   const xor = (a: Uint8Array, b: Uint8Array): Uint8Array => a.map((v, i) => v ^ b[i]!)
   const a = random.bytes(packedBytes(n)), b = random.bytes(packedBytes(n)), s = random.bytes(amplifySeedBytes(n))
-  t.same(amplify(xor(a, b), n, s, m), xor(amplify(a, n, s, m), amplify(b, n, s, m)))
+  t.equal(Buffer.compare(amplify(xor(a, b), n, s, m), xor(amplify(a, n, s, m), amplify(b, n, s, m))), 0)
   const one = new Uint8Array(packedBytes(n))
   one[0] = 1
   // The first input bit alone picks the window of the seed that begins at n - m - 1.
