@@ -114,7 +114,7 @@ const fingerprintOf = async (parts: Bench, folder: string, bytes: Uint8Array): P
 export const adapterSuite = (rig: AdapterRig): void => {
   const world = async (t: Test): Promise<{ store: Store, device: TestDevice, folder: string, parts: Bench }> => {
     const folder = mkdtempSync(join(tmpdir(), 'qa-')), parts = bench()
-    t.teardown(() => { rmSync(folder, { recursive: true, force: true }) })
+    t.teardown(() => { rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }) })
     const end = await rig.end(t, folder), store = new Store(end, folder, parts)
     t.teardown(async () => { store.close(); await end.device.close() })
     return { store, device: end.device, folder, parts }

@@ -14,7 +14,7 @@ export const addon = loadNative()
 /** A short-named folder (sockets have short names), removed after the test. */
 export const folder = (t: Test): string => {
   const path = mkdtempSync(join(tmpdir(), 'qr-'))
-  t.teardown(() => { rmSync(path, { recursive: true, force: true }) })
+  t.teardown(() => { rmSync(path, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }) })
   return path
 }
 
