@@ -1,4 +1,5 @@
-import { loadNative } from '../../src/device/native.js'
+import { SimNode } from '../../sim/pool/node.js'
+import { Agreement } from '../../src/pool/agreement.js'
 import { Claims } from '../../src/pool/claims.js'
 import { Greeting } from '../../src/pool/greeting.js'
 import { Grants } from '../../src/pool/grants.js'
@@ -22,8 +23,6 @@ const patch = (prototype: object, name: string, make: (original: Method) => (thi
 }
 const both = (...patches: (() => void)[]) => (): void => { for (const undo of patches) undo() }
 
-const vaultPrototype = (): object => Object.getPrototypeOf(loadNative().createVault({ arenaBytes: 65_536, allowUnlockedMemory: true })) as object
-
 export const mutants: readonly Mutant[] = [
   {
     rule: 'both sides strike a bye before it is used', restores: false, seed: 23,
@@ -38,7 +37,7 @@ export const mutants: readonly Mutant[] = [
     ),
   },
   {
-    rule: 'the looker acknowledges a horizon before it is used', restores: false, seed: 0,
+    rule: 'the looker acknowledges a horizon before it is used', restores: false, seed: 34,
     remove: () => patch(OwnerLane.prototype, 'open', (f) => function (blocks) {
       const from = this.core.meta.horizonMine + 1
       f.call(this, blocks)
@@ -46,24 +45,38 @@ export const mutants: readonly Mutant[] = [
     }),
   },
   {
-    rule: 'a store that was rolled back is found out by its peer', restores: true, seed: 0,
-    remove: () => patch(Greeting.prototype, 'judge', (f) => function (hello) {
-      const verdict = f.call(this, hello)
-      return verdict.kind === 'rolledBack' ? { kind: 'go' } : verdict
+    rule: 'a store whose stamp is not its own voids its stock', restores: true, seed: 578,
+    remove: () => patch(SimNode.prototype, 'start', (f) => function () {
+      this.rolledBack = ''
+      this.hasLostLocalPool = false
+      return f.call(this)
     }),
   },
   {
-    rule: 'a grant, and any message of the outbox, is taken once', restores: false, seed: 0,
+    rule: 'what the peer remembers of a store counts, and a store that is behind it is void', restores: true, seed: 76,
     remove: () => both(
-      patch(Pool.prototype, 'onSequenced', (f) => function (name, body, seq) {
-        const { meta } = this.core
-        const last = meta.lastProcessed
-        if (seq <= last) meta.lastProcessed = seq - 1
-        f.call(this, name, body, seq)
-        meta.lastProcessed = Math.max(last, meta.lastProcessed)
+      patch(Greeting.prototype, 'judge', (f) => function (hello) {
+        const verdict = f.call(this, hello)
+        return verdict.kind === 'rolledBack' || verdict.kind === 'refuse' ? { kind: 'go' } : verdict
       }),
-      patch(Grants.prototype, 'onGrant', (f) => function (tx, body) { this.core.meta.grantTaken = 0; return f.call(this, tx, body) }),
+      patch(Greeting.prototype, 'merge', (f) => function (hello, voided) { f.call(this, { ...hello, yours: null }, voided) }),
     ),
+  },
+  {
+    rule: 'a grant is taken once', restores: false, seed: 0,
+    remove: () => {
+      const take: Method = Grants.prototype.onGrant
+      return both(
+        patch(Grants.prototype, 'onGrant', () => function (tx, body) { (this.bodies ??= []).push(body); return take.call(this, tx, body) }),
+        patch(Grants.prototype, 'askIfDry', (f) => function () {
+          for (const body of this.bodies ?? []) { // As if each message came again.
+            this.core.meta.grantTaken = 0
+            this.taken(this.core.commit((tx: Any) => take.call(this, tx, body)))
+          }
+          f.call(this)
+        }),
+      )
+    },
   },
   {
     rule: 'a gap in the outbox numbers waits', restores: false, seed: 23,
@@ -91,10 +104,34 @@ export const mutants: readonly Mutant[] = [
     }),
   },
   {
-    rule: 'confirmation tags are compared', restores: false, seed: 0,
+    rule: 'confirmation tags are compared', restores: false, seed: 540,
     remove: () => both(
-      patch(vaultPrototype(), 'verifyConfirmTag', () => () => true),
-      patch(vaultPrototype(), 'confirmTag', () => () => new Uint8Array(16)),
+      patch(Agreement.prototype, 'answerTag', () => function (block, m) { return this.withBytes(block, (handle: Any) => this.core.deps.vault.confirmTag(handle, 2, m)) }),
+      patch(Agreement.prototype, 'onConfirm', (f) => function (body) {
+        const flight = this.flights.get(body.number)
+        if (flight !== undefined && body.tag !== null) this.flights.set(body.number, { ...flight, answerTag: body.tag })
+        f.call(this, body)
+      }),
+    ),
+  },
+  {
+    rule: 'the number of a dead block is never used again', restores: false, seed: 13,
+    remove: () => both(
+      patch(Agreement.prototype, 'compose', (f) => function (plan, frames, bytes) {
+        const { meta, blocks } = this.core
+        const highest = meta.highestBlock
+        let dead = 1
+        while (dead <= highest && (blocks.has(dead) || this.flights.has(dead))) dead++
+        meta.highestBlock = dead - 1
+        f.call(this, plan, frames, bytes)
+        meta.highestBlock = Math.max(highest, meta.highestBlock)
+      }),
+      patch(Agreement.prototype, 'onPropose', (f) => function (body) {
+        const { meta } = this.core
+        const highest = meta.highestBlock
+        meta.highestBlock = 0
+        try { f.call(this, body) } finally { meta.highestBlock = Math.max(highest, meta.highestBlock) }
+      }),
     ),
   },
   {
