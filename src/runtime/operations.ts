@@ -26,6 +26,9 @@ import type { LogRoot } from './pino-log.js'
 import type { SessionRegistry } from './sessions.js'
 import type { Supervisor } from './supervisor.js'
 
+/** Of the authentication reserve, for one message. */
+const TAG_PAD_BYTES = 16
+
 export interface OperationsDeps {
   readonly config: Config
   readonly version: string
@@ -74,6 +77,7 @@ export class Operations implements AdminPort {
       if (d.supervisor().board.state('rest') !== 'listening') reasons.push('the REST server is not listening')
       const blocked = this.pools_.filter((p) => p.kind === 'direct').map((p) => [p.core.pool, p.blocked()] as const).filter(([, why]) => why !== '')
       for (const [pool, why] of blocked) reasons.push(`pool ${pool}: ${why}`)
+      for (const p of this.pools_) if (p.kind === 'direct' && p.pads.left('mine') < TAG_PAD_BYTES) reasons.push(`pool ${p.core.pool}: no bits are left to authenticate messages`)
     }
     return { live: true, ready: reasons.length === 0, reasons }
   }
