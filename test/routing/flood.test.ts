@@ -39,6 +39,12 @@ t.test('SAEs are located wherever they are announced, and in parts', async (t) =
   world.run(5_000)
   t.equal(world.at('a').locate('urn:sae:of:d:number-4711'), 'd')
   t.equal(world.at('a').saesOf('d').length, 5_000)
+  let lost = 0
+  world.at('a').subscribe(() => { if (world.at('a').locate('urn:sae:of:d:number-4711') !== 'd') lost++ })
+  world.at('d').serve(Array.from({ length: 15_000 }, (_, i) => `urn:sae:of:d:number-${i}`))
+  world.run(10_000)
+  t.equal(world.at('a').saesOf('d').length, 15_000, 'a longer list in more parts')
+  t.equal(lost, 0, 'and the former one held until all of them were there')
   world.at('d').serve(['sae-1'])
   world.run(5_000)
   t.equal(world.at('a').locate('urn:sae:of:d:number-4711'), undefined)
