@@ -2,10 +2,12 @@ import { KmeError } from '../kernel/errors.js'
 import type { KmeId } from '../kernel/ids.js'
 import type { Body, MessageName, RelayFailure } from '../peer/messages.js'
 import type { PeerPart } from '../peer/parts.js'
+import type { RelayAccess } from '../pool/relay-access.js'
 import { createRelayCounters, type RelayCounters } from './counters.js'
 import { RelayHop } from './hop.js'
 import { removePads, sumOf } from './pads.js'
 import type { RelayPorts, RelayedPool } from './ports.js'
+import { SHARE_BYTES_MIN } from './share.js'
 import { RelaySink } from './sink.js'
 import { RelaySource } from './source.js'
 
@@ -90,21 +92,30 @@ export class RelayDesk {
     const access = this.p.neighbour(from)?.access
     if (access === undefined) return
     const refuse = (cause: RelayFailure): void => { this.refuse(from, body, cause) }
-    const last = body.hop === body.path.length - 1
-    const cannot = last ? this.cannotTake(body) : this.p.routes.mayForward(body.path) === '' ? undefined : 'forbidden'
-    if (cannot !== undefined) { refuse(cannot); return }
+    // Spent they are whatever becomes of the job: the sender never names them again.
     const wrong = access.claim(body.pads)
     if (wrong !== '') throw new KmeError('PROTOCOL', `${from}: a relayed block whose pads are not there: ${wrong}`)
-    if (!last) { this.hop.pass(access, body, (cause) => { refuse(cause) }); return }
     access.store(body.pads, () => {
-      const { sink } = this.ends.get(body.path[0]!)!
-      const data = body.hop === 1 ? new Uint8Array(sumOf(body.pads)) : body.data
-      const share = removePads(this.p, access, body.pads, this.p.relayed(body.path[0]!)!, body.job, body.path, body.frames, data)
+      if (body.hop === body.path.length - 1) { this.arrive(access, body, refuse); return }
+      if (this.p.routes.mayForward(body.path) === '') { this.hop.pass(access, body, refuse); return }
       access.letGo(body.pads)
-      if (share === undefined) refuse('damaged')
-      else if (sink.mayTake(body.job, body.share, body.shares)) sink.add(body.job, body.share, body.shares, share)
-      else refuse('busy')
+      refuse('forbidden')
     })
+  }
+
+  private arrive (access: RelayAccess, body: Body<'relay'>, refuse: (cause: RelayFailure) => void): void {
+    const source = body.path[0]!, pool = this.p.relayed(source), ends = this.ends.get(source)
+    const cannot = this.cannotTake(body)
+    if (cannot !== undefined || pool === undefined || ends === undefined) {
+      access.letGo(body.pads)
+      refuse(cannot ?? 'unknown')
+      return
+    }
+    const data = body.hop === 1 ? new Uint8Array(sumOf(body.pads)) : body.data
+    const share = removePads(this.p, access, body.pads, pool, body.job, body.path, body.frames, data)
+    access.letGo(body.pads)
+    if (share === undefined) refuse('damaged')
+    else ends.sink.add(body.job, body.share, body.shares, share)
   }
 
   private cannotTake (body: Pick<Body<'relay'>, 'path' | 'job' | 'share' | 'shares'>): RelayFailure | undefined {
@@ -119,6 +130,7 @@ export class RelayDesk {
     this.checkPath(from, body)
     const { hop, frames, pads, data } = body
     const bits = frames.reduce((sum, n) => sum + n, 0)
+    if (bits < SHARE_BYTES_MIN) throw new KmeError('PROTOCOL', `${from}: a relayed block of ${bits} bytes holds nothing but its confirmation`)
     if (sumOf(pads) !== bits || data.length !== (hop === 1 ? 0 : bits)) throw new KmeError('PROTOCOL', `${from}: frames, pads and data of a relayed block differ in length`)
   }
 

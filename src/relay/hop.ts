@@ -42,16 +42,18 @@ export class RelayHop {
   /** Back from further on: it will not come. */
   forget (body: { readonly job: Uint8Array, readonly share: number }): void { this.promises.end(nameOf(body)) }
 
-  /** @param refuse says back why not; the bits are burned where they were spent. */
+  /** The sender's pads are on disk as spent. @param refuse says back why not; the bits are burned where they were spent. */
   pass (from: RelayAccess, body: Body<'relay'>, refuse: (cause: RelayFailure) => void): void {
     const { p } = this
     const next = body.path[body.hop + 1]!
     const lane = p.neighbour(next)
-    if (lane?.access.isReady !== true) { refuse('unroutable'); return }
-    const bytes = sumOf(body.pads)
-    if (!this.promises.end(nameOf(body))) { refuse('stock'); return } // Nobody told it to come, or it comes too late.
-    const waiting = this.waiting.get(next) ?? 0
-    if (waiting >= p.limits.passingMax) { refuse('busy'); return }
+    const bytes = sumOf(body.pads), waiting = this.waiting.get(next) ?? 0
+    const wasPromised = this.promises.end(nameOf(body)) // Else nobody told it to come, or it comes too late.
+    if (!wasPromised || lane?.access.isReady !== true || waiting >= p.limits.passingMax) {
+      from.letGo(body.pads)
+      refuse(!wasPromised ? 'stock' : waiting >= p.limits.passingMax ? 'busy' : 'unroutable')
+      return
+    }
     this.waiting.set(next, waiting + 1)
     let isOver = false
     const over = (): boolean => {
@@ -62,15 +64,13 @@ export class RelayHop {
       return true
     }
     const cancel = p.clock.after(p.limits.passMs, () => { if (over()) { from.letGo(body.pads); refuse('stock') } })
-    from.store(body.pads, () => {
-      const attempt = (): void => {
-        if (isOver) return
-        if (!lane.access.isReady) { if (over()) { from.letGo(body.pads); refuse('unroutable') } return }
-        if (lane.access.leasedBytes < bytes) { lane.access.lease(bytes, attempt); return }
-        if (over()) this.change(from, lane.access, body, bytes, refuse)
-      }
-      attempt()
-    })
+    const attempt = (): void => {
+      if (isOver) return
+      if (!lane.access.isReady) { if (over()) { from.letGo(body.pads); refuse('unroutable') } return }
+      if (lane.access.leasedBytes < bytes) { lane.access.lease(bytes, attempt); return }
+      if (over()) this.change(from, lane.access, body, bytes, refuse)
+    }
+    attempt()
   }
 
   private stockFor (lane: RelayAccess, next: KmeId, path: readonly KmeId[], bytes: number): RelayFailure | undefined {

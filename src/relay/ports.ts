@@ -26,6 +26,8 @@ export interface RelayedPool {
   wantedBytes (): number
   /** Takes joined frames into stock, as a device's batch (Pool.ingest); `then` when they are durable. */
   ingest (records: Uint8Array, meta: ArrayLike<number>, count: number, then: () => void): void
+  /** Whether frames of that job are in the store already: a name is used once. */
+  hasJob (job: Uint8Array): boolean
   /** On the control channel. */
   send<N extends MessageName> (name: N, body: Body<N>): boolean
   /** How many node-disjoint paths each of its blocks takes, and whether a hybrid stream lies over it. */

@@ -1,6 +1,8 @@
 import type { KmeId } from '../kernel/ids.js'
 import type { Body, MessageName } from '../peer/messages.js'
 import type { Pool } from '../pool/pool.js'
+import { frameKey } from '../pool/rows.js'
+import { relayLink } from './link.js'
 import type { NeighbourLane, RelayedPool } from './ports.js'
 
 /** Stock that a pool wants however little it is used: some blocks for each side and purpose. */
@@ -34,6 +36,11 @@ export class RelayedEnd implements RelayedPool {
   ingest (records: Uint8Array, meta: ArrayLike<number>, count: number, then: () => void): void {
     this.pool.ingest(records, meta, count)
     this.pool.core.durable(then)
+  }
+
+  hasJob (job: Uint8Array): boolean {
+    const { core } = this.pool
+    return core.deps.kv.has(frameKey({ link: relayLink(core.deps.self, this.remote), id: Buffer.from(job).toString('hex'), offset: 0 }))
   }
 
   send<N extends MessageName> (name: N, body: Body<N>): boolean { return this.pool.core.send(name, body) }

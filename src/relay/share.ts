@@ -7,6 +7,8 @@ import type { RelayPorts, RelayedPool } from './ports.js'
 
 export const FRAME_BYTES_MAX = 3_968
 const CONFIRM_BYTES = 48
+/** A share holds at least something beside its confirmation. */
+export const SHARE_BYTES_MIN = 64
 /** Offsets in names are in units of 32 bytes. */
 const OFFSET_UNITS = FRAME_BYTES_MAX / 32
 /** A share is a block that is in no pool and never named. */

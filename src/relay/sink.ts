@@ -19,7 +19,7 @@ export class RelaySink {
   /** Whether a share would be taken. Asked before its pads are spent. */
   mayTake (job: Uint8Array, share: number, shares: number): boolean {
     const known = this.arriving.get(jobName(job))
-    if (!this.pool.isReady || shares !== this.pool.paths) return false
+    if (!this.pool.isReady || shares !== this.pool.paths || this.pool.hasJob(job)) return false
     return known === undefined ? this.arriving.size < this.p.limits.arrivingMax : known.shares.length === shares && known.shares[share] === undefined
   }
 
