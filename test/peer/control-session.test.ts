@@ -11,13 +11,14 @@ const frame = (over: Partial<Body<'tunnel'>>): Body<'tunnel'> =>
 /** One end, whose frames the test sees. */
 const makeEnd = () => {
   const clock = new SimClock(), posted: Body<'tunnel'>[] = [], told: string[] = []
-  let answer: '' | 'unroutable' | 'congested' = ''
+  let answer: '' | 'unroutable' | 'congested' = '', wake: (() => void) | undefined, isPaced = false
   const session = new TunnelSession({
     path: ['a', 'x', 'b'], id: new Uint8Array(16).fill(1), clock, limits: defaultTunnelLimits, gone: () => { told.push('gone') },
+    mayPost: (again) => { wake = again; return !isPaced },
     post: (body) => { posted.push(body); return answer },
   })
   session.events = { data: ({ length }) => { told.push(`data ${length}`) }, writable: () => { told.push('writable') }, ended: (reason) => { told.push(`ended ${reason}`) } }
-  return { clock, posted, told, session, set answer (to: typeof answer) { answer = to } }
+  return { clock, posted, told, session, set answer (to: typeof answer) { answer = to }, set isPaced (to: boolean) { isPaced = to }, wake: () => { wake?.() } }
 }
 
 t.test('a window of pieces and no more, until they are acknowledged; each is told of once', async (t) => {
@@ -30,6 +31,18 @@ t.test('a window of pieces and no more, until they are acknowledged; each is tol
   t.equal(session.send(Uint8Array.of(9)), true)
   t.same(posted.map((body) => body.seq), [1, 2, 3, 4, 5])
   t.same([posted[0]?.path, posted[0]?.hop], [['a', 'x', 'b'], 1])
+})
+
+t.test('a piece that must wait for its turn is refused, and there is word when it may be tried again', async (t) => {
+  const end = makeEnd()
+  end.isPaced = true
+  t.equal(end.session.send(Uint8Array.of(1)), false)
+  t.equal(end.posted.length, 0)
+  end.isPaced = false
+  end.wake()
+  end.wake()
+  t.same(end.told, ['writable'])
+  t.equal(end.session.send(Uint8Array.of(1)), true)
 })
 
 t.test('who sends more than the window allows is cut off', async (t) => {

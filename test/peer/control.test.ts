@@ -170,6 +170,24 @@ t.test('moments without pads delay frames and lose none; a drought ends the sess
   t.ok(mesh.at('b').hub.counters.congested > 0)
 })
 
+t.test('a busy source keeps to its share by itself: nothing is dropped, small messages travel together', async (t) => {
+  const { mesh, clock } = await meshOf({ edges: line, tunnels: { sourceFramesPerS: 60 } })
+  mesh.open('a', 'd')
+  clock.advance(2_000)
+  const a = mesh.at('a').desks.get('d')!, d = mesh.at('d').desks.get('a')!
+  const before = mesh.at('b').hub.counters.forwarded
+  let sent = 0
+  for (let i = 0; i < 3_000; i++) {
+    if (a.send('stored', { number: i }) === 'sent') sent++
+    clock.advance(1)
+  }
+  clock.advance(2_000)
+  t.same([sent, d.got.length], [3_000, 3_000])
+  t.equal(mesh.at('b').hub.counters.congested, 0)
+  t.ok(mesh.at('b').hub.counters.forwarded - before < 60 * 5 * 2, 'both directions')
+  t.equal(mesh.at('a').control.manager.status('d').counters.connections, 1)
+})
+
 t.test('nobody can fill a node between: a flood is cut off at the source\'s share and told so once', async (t) => {
   const { mesh, clock } = await meshOf({ edges: line, tunnels: { sourceFramesPerS: 50, queueBytesMax: 40_000, sourceBytesMax: 20_000 } })
   const channel = mesh.at('a').desks.get('b')!.channel!

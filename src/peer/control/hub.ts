@@ -8,6 +8,7 @@ import type { PeerPart } from '../parts.js'
 import { Budget } from './budget.js'
 import type { TunnelLimits } from './limits.js'
 import { Outlet, type Parcel } from './outlet.js'
+import { Pace } from './pace.js'
 import type { Path, Tunnel, TunnelEvents } from './ports.js'
 import { TunnelSession } from './session.js'
 
@@ -47,6 +48,7 @@ export class TunnelHub {
   /** Whoever takes sessions in; none are taken before. */
   accept: AcceptTunnel = () => 'refused'
   readonly #outlets = new Map<KmeId, Outlet>()
+  readonly #paces = new Map<KmeId, Pace>()
   readonly #sessions = new Map<string, TunnelSession>()
   readonly #budget: Budget
 
@@ -64,7 +66,11 @@ export class TunnelHub {
   neighbour (remote: KmeId): PeerPart {
     return {
       names: ['tunnel', 'tunnelFault'],
-      onReady: (channel) => { this.#outlets.set(remote, new Outlet(this.o.self, channel, this.o.clock, this.o.limits)) },
+      onReady: (channel) => {
+        this.#outlets.set(remote, new Outlet(this.o.self, channel, this.o.clock, this.o.limits))
+        // Half of our share: acknowledgements, probes and ends are the other half.
+        this.#paces.set(remote, new Pace(this.o.clock, this.o.limits.sourceFramesPerS / 2))
+      },
       onClosed: () => { this.#lose(remote) },
       onWritable: () => { this.#outlets.get(remote)?.flush() },
       onMessage: (name, body) => { this.#receive(remote, name, body) },
@@ -95,6 +101,7 @@ export class TunnelHub {
     const session = new TunnelSession({
       path, id, clock: this.o.clock, limits: this.o.limits,
       post: (body) => this.#outlets.get(path[1] as KmeId)?.put({ name: 'tunnel', body }, (why) => { session.lost('network', `a frame towards ${session.remote} was lost: ${why}`) }) ?? 'unroutable',
+      mayPost: (wake) => this.#paces.get(path[1] as KmeId)?.take(wake) ?? true, // Without the neighbour `post` ends it.
       gone: () => { this.#sessions.delete(name) },
     })
     this.#sessions.set(name, session)
@@ -104,6 +111,8 @@ export class TunnelHub {
   #lose (neighbour: KmeId): void {
     const outlet = this.#outlets.get(neighbour)
     this.#outlets.delete(neighbour)
+    this.#paces.get(neighbour)?.stop()
+    this.#paces.delete(neighbour)
     outlet?.close()
     for (const session of [...this.#sessions.values()]) {
       if (session.path[1] === neighbour) session.lost('network', `the connection to ${neighbour}, the next node, has ended`)

@@ -10,7 +10,7 @@ export interface TunnelLimits {
   readonly queueAgeMaxMs: number
   /** How soon a frame that found no tag or no room is tried again. */
   readonly retryMs: number
-  /** Frames of one source, through one neighbour, in one second. */
+  /** Frames of one source, through one neighbour, in one second. The same in the whole network: sources keep to it by themselves. */
   readonly sourceFramesPerS: number
   /** Sources counted at a time; further ones share one account. */
   readonly sourcesMax: number
@@ -26,5 +26,5 @@ export interface TunnelLimits {
 
 export const defaultTunnelLimits: TunnelLimits = {
   windowPieces: 4, queueBytesMax: 1_048_576, sourceBytesMax: 262_144, queueAgeMaxMs: 5_000, retryMs: 20,
-  sourceFramesPerS: 500, sourcesMax: 1_024, sessionsMax: 1_024, stallMs: 10_000, probeMs: 500, ackDelayMs: 20,
+  sourceFramesPerS: 1_000, sourcesMax: 1_024, sessionsMax: 1_024, stallMs: 10_000, probeMs: 500, ackDelayMs: 20,
 }

@@ -14,6 +14,8 @@ export interface SessionOptions {
   readonly limits: TunnelLimits
   /** Hands a frame to the first neighbour on the path; '' or why it is lost. */
   readonly post: (body: Body<'tunnel'>) => '' | 'unroutable' | 'congested'
+  /** Whether a piece may go now (pace.ts); `wake` is called when it may be asked again. */
+  readonly mayPost: (wake: () => void) => boolean
   /** The session is over, before its events are told. */
   readonly gone: () => void
 }
@@ -54,7 +56,7 @@ export class TunnelSession implements Tunnel {
   send (bytes: Uint8Array): boolean {
     invariant(bytes.length >= 1 && bytes.length <= TUNNEL_BYTES_MAX, 'a piece of a tunnel has 1 to 16384 bytes')
     if (this.#isOver) return false
-    if (this.#sent - this.#acknowledged >= this.o.limits.windowPieces) {
+    if (this.#sent - this.#acknowledged >= this.o.limits.windowPieces || !this.o.mayPost(this.#wake)) {
       this.#isFull = true
       return false
     }
@@ -123,7 +125,11 @@ export class TunnelSession implements Tunnel {
     this.#acknowledged = ack
     this.#stall?.()
     this.#stall = ack < this.#sent ? this.#startStall() : undefined
-    if (!this.#isFull) return
+    this.#wake()
+  }
+
+  readonly #wake = (): void => {
+    if (this.#isOver || !this.#isFull) return
     this.#isFull = false
     this.events.writable()
   }
