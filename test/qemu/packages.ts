@@ -13,7 +13,7 @@ let remainingMs = (): number => 60_000
 const has = (program: string): boolean => spawnSync('sh', ['-c', `command -v ${program}`]).status === 0
 
 const apt = (args: readonly string[], cwd?: string): string => {
-  const { status, stdout, stderr } = spawnSync('apt-get', args, { cwd, encoding: 'utf8', timeout: Math.max(1, remainingMs()), env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: homedir(), DEBIAN_FRONTEND: 'noninteractive' } })
+  const { status, stdout, stderr } = spawnSync('apt-get', args, { cwd, encoding: 'utf8', timeout: Math.max(1, Math.floor(remainingMs())), env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: homedir(), DEBIAN_FRONTEND: 'noninteractive' } })
   if (status === null) throw new Unavailable(`apt-get ${args[0] ?? ''} does not end in time`)
   if (status !== 0) throw new Unavailable(`apt-get ${args[0] ?? ''} fails: ${(stderr ?? '').trim().split('\n').at(-1) ?? 'no answer'}`)
   return stdout
