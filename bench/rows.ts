@@ -1,5 +1,6 @@
 /** Every row by its name, in the order of the table. */
 import type { Figure } from './figures.js'
+import { relay, relayPads } from './rows-relay.js'
 import { cascade, chain } from './rows-post.js'
 import { amplification, ldpc } from './rows-post-kernels.js'
 import { doorbell, ringLatency, ringRatio, ringThroughput } from './rows-ring.js'
@@ -25,6 +26,8 @@ export const rows: Readonly<Record<string, RowEntry>> = {
   'ring-lmdb': { needs: 'own', run: ringRatio },
   'ring-p99': { needs: 'own', run: ringLatency },
   doorbell: { needs: 'own', run: doorbell },
+  'relay-pads': { needs: 'own', run: relayPads },
+  relay: { needs: 'own', run: relay },
   routes: { needs: 'own', run: routes },
   cascade: { needs: 'own', run: cascade },
   'post-chain': { needs: 'own', run: chain },

@@ -119,7 +119,7 @@ export class MeshKme {
     })
     const pools = new Map([...o.neighbours].map(([kme, link]) => [kme, new Pool(deps(kme), [link])]))
     const relayed = new Map(o.relayed.map(({ kme, paths }) => [kme, new Pool({ ...deps(kme), poolId: relayPoolId(kme) }, [relayLink(o.id, kme)], { route: 'relayed', paths, hybrid: false })]))
-    const ends = new Map([...relayed].map(([kme, pool]) => [kme, new RelayedEnd(pool)]))
+    const ends = new Map([...relayed].map(([kme, pool]) => [kme, new RelayedEnd(pool, 1_048_576)]))
     const relay = new RelayDesk({
       self: o.id, vault, keys, clock, random: o.random, limits: { ...defaultRelayLimits, ...o.relayLimits }, start, hybrid: undefined,
       routes: { paths: (to, query) => o.graph.disjoint(o.id, to, query), mayForward: () => '' },

@@ -10,6 +10,8 @@ export interface Sample {
   readonly stock: Readonly<Record<string, number>>
   /** Whole account over its pools; empty when it does not answer. */
   readonly account: Readonly<Record<string, number>>
+  /** The same of each pool with another KME. */
+  readonly pools: Readonly<Record<string, Readonly<Record<string, number>>>>
   readonly differenceBits: number
 }
 
@@ -26,4 +28,11 @@ export interface LiveNetwork {
   /** Ways of the blocks just now, by pool of a KME: number of hops. */
   hops (): Promise<Readonly<Record<string, number>>>
   stop (): Promise<void>
+}
+
+/** Adds up accounts by name. */
+export const sumOf = (accounts: readonly Readonly<Record<string, number>>[]): Record<string, number> => {
+  const sum: Record<string, number> = {}
+  for (const account of accounts) for (const [what, bytes] of Object.entries(account)) sum[what] = (sum[what] ?? 0) + bytes
+  return sum
 }

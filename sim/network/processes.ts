@@ -11,7 +11,7 @@ import { createPki, issueCertificate } from '../../src/crypto/pki.js'
 import { KmeError } from '../../src/kernel/errors.js'
 import { stayAlive, systemClock } from '../../src/kernel/system-clock.js'
 import { systemRandom } from '../../src/kernel/system-random.js'
-import type { LiveNetwork, Outcome, Sample } from './live.js'
+import { sumOf, type LiveNetwork, type Outcome, type Sample } from './live.js'
 import { LineProxy } from './proxy.js'
 import { ScenarioSae } from './sae.js'
 import type { Fault, Scenario } from './scenario.js'
@@ -132,13 +132,13 @@ export class ProcessNetwork implements LiveNetwork {
 
   async sample (): Promise<Sample[]> {
     return Promise.all([...this.nodes.values()].map(async ({ name, admin, child }) => {
-      const none = { kme: name, isUp: false, stock: {}, account: {}, differenceBits: 0 }
+      const none = { kme: name, isUp: false, stock: {}, account: {}, pools: {}, differenceBits: 0 }
       if (child === undefined || child.exit !== undefined) return none
       try {
         const [pools, account] = await Promise.all([admin.get('/v1/pools') as Promise<PoolView[]>, admin.get('/v1/account') as Promise<AccountView>])
-        const sums: Record<string, number> = {}
-        for (const pool of account.pools) if (pool.pool !== kmeId(name)) for (const [what, bits] of Object.entries(pool.bits)) sums[what] = (sums[what] ?? 0) + bits / 8
-        return { kme: name, isUp: true, stock: Object.fromEntries(pools.filter((p) => !p.local).map((p) => [p.id.replace('pool/', ''), p.stockBits / 8])), account: sums, differenceBits: account.differenceBits }
+        const others = account.pools.filter((pool) => pool.pool !== kmeId(name))
+        const byPool = Object.fromEntries(others.map((pool) => [pool.pool, Object.fromEntries(Object.entries(pool.bits).map(([what, bits]) => [what, bits / 8]))]))
+        return { kme: name, isUp: true, stock: Object.fromEntries(pools.filter((p) => !p.local).map((p) => [p.id.replace('pool/', ''), p.stockBits / 8])), account: sumOf(Object.values(byPool)), pools: byPool, differenceBits: account.differenceBits }
       } catch (error) {
         if (error instanceof KmeError) return none // It starts, or has just died.
         throw error

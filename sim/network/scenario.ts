@@ -31,7 +31,7 @@ const scenario = Type.Object({
   seconds: Type.Number({ minimum: 1, maximum: 86_400 }),
   links: Type.Array(Type.Object({ between: pair, rate: Type.Optional(rate), qber: Type.Optional(Type.Number({ minimum: 0, maximum: 0.11 })) }, closed), { minItems: 1, maxItems: 2_000 }),
   /** Pools over other KMEs: all pairs without a link, or these. */
-  relayed: Type.Union([Type.Literal('all'), Type.Array(Type.Object({ between: pair, paths: Type.Optional(Type.Integer({ minimum: 1, maximum: 8 })), hybrid: Type.Optional(Type.Boolean()) }, closed), { maxItems: 2_000 })]),
+  relayed: Type.Union([Type.Literal('all'), Type.Array(Type.Object({ between: pair, paths: Type.Optional(Type.Integer({ minimum: 1, maximum: 8 })), hybrid: Type.Optional(Type.Boolean()), stockBytes: Type.Optional(Type.Integer({ minimum: 65_536 })) }, closed), { maxItems: 2_000 })]),
   /** Each KME has one SAE. Requests go between the SAEs of these pairs, in both directions; all pairs that share a pool when left out. */
   load: Type.Object({ perSecond: Type.Number({ minimum: 0, maximum: 1_000 }), keys: Type.Integer({ minimum: 1, maximum: 128 }), between: Type.Optional(Type.Array(pair, { minItems: 1, maxItems: 2_000 })) }, closed),
   faults: Type.Optional(Type.Array(fault, { maxItems: 1_000 })),
@@ -39,7 +39,7 @@ const scenario = Type.Object({
 }, closed)
 type Written = Static<typeof scenario>
 
-export interface RelayedPair { readonly between: readonly [string, string], readonly paths: number, readonly hybrid: boolean }
+export interface RelayedPair { readonly between: readonly [string, string], readonly paths: number, readonly hybrid: boolean, readonly stockBytes: number }
 export interface Scenario {
   readonly name: string, readonly about: string, readonly mode: 'processes' | 'simulated', readonly seconds: number, readonly seed: number
   readonly kmes: readonly string[]
@@ -49,6 +49,7 @@ export interface Scenario {
   readonly faults: readonly Fault[]
 }
 
+const STOCK_BYTES = 1_048_576
 const UNITS: Readonly<Record<string, number>> = { k: 1e3, M: 1e6, G: 1e9 }
 export const bitsPerS = (text: string): number => {
   const unit = UNITS[text.at(-1)!]
@@ -76,8 +77,8 @@ const complete = (file: string, written: Written): Scenario => {
   }
   const all = kmes.flatMap((a, i) => kmes.slice(i + 1).map((b) => [a, b] as const))
   const relayed = written.relayed === 'all'
-    ? all.filter((p) => !linked.has(key(p))).map((between) => ({ between, paths: 1, hybrid: false }))
-    : written.relayed.map(({ between, paths = 1, hybrid = false }) => ({ between, paths, hybrid }))
+    ? all.filter((p) => !linked.has(key(p))).map((between) => ({ between, paths: 1, hybrid: false, stockBytes: STOCK_BYTES }))
+    : written.relayed.map(({ between, paths = 1, hybrid = false, stockBytes = STOCK_BYTES }) => ({ between, paths, hybrid, stockBytes }))
   const pooled = new Set([...linked, ...relayed.map((r) => key(r.between))])
   const between = written.load.between ?? all.filter((p) => pooled.has(key(p)))
   known([...relayed.flatMap((r) => r.between), ...between.flat()])

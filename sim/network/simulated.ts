@@ -1,7 +1,7 @@
 import { KmeError } from '../../src/kernel/errors.js'
 import { accountOf } from '../../src/pool/accounts.js'
 import { MeshWorld } from '../mesh/world.js'
-import type { LiveNetwork, Outcome, Sample } from './live.js'
+import { sumOf, type LiveNetwork, type Outcome, type Sample } from './live.js'
 import type { Fault, Scenario } from './scenario.js'
 import { bitsPerS } from './scenario.js'
 
@@ -92,15 +92,11 @@ export class SimulatedNetwork implements LiveNetwork {
 
   sample (): Promise<Sample[]> {
     return Promise.resolve([...this.world.kmes].map(([kme, { process }]) => {
-      if (process === undefined) return { kme, isUp: false, stock: {}, account: {}, differenceBits: 0 }
-      const pools = [...process.pools.values(), ...process.relayed.values()], account: Record<string, number> = {}
-      let differenceBits = 0
-      for (const pool of pools) {
-        const view = accountOf(pool)
-        differenceBits += Math.abs(view.differenceBits)
-        for (const [what, bits] of Object.entries(view.bits)) account[what] = (account[what] ?? 0) + bits / 8
-      }
-      return { kme, isUp: true, stock: Object.fromEntries(pools.map((pool) => [pool.core.pool, pool.lane.freeBytes(pool.core.ready)])), account, differenceBits }
+      if (process === undefined) return { kme, isUp: false, stock: {}, account: {}, pools: {}, differenceBits: 0 }
+      const pools = [...process.pools.values(), ...process.relayed.values()], views = pools.map((pool) => accountOf(pool))
+      const byPool = Object.fromEntries(views.map((view) => [view.pool, Object.fromEntries(Object.entries(view.bits).map(([what, bits]) => [what, bits / 8]))]))
+      const differenceBits = views.reduce((sum, view) => sum + Math.abs(view.differenceBits), 0)
+      return { kme, isUp: true, stock: Object.fromEntries(pools.map((pool) => [pool.core.pool, pool.lane.freeBytes(pool.core.ready)])), account: sumOf(Object.values(byPool)), pools: byPool, differenceBits }
     }))
   }
 

@@ -4,6 +4,7 @@ import { entity, flag, group, integer, list } from './setting.js'
 const relayPoolSchema = Type.Object({
   kme: entity('ID of the far KME. It must have this KME in its own list, with the same paths and hybrid.'),
   paths: integer('Each block comes over so many node-disjoint paths at once: no single KME between then knows it.', { minimum: 1, maximum: 8, default: 1 }),
+  stockBytes: integer('Key to hold however little it is used; at most what the pools settings allow. More is held when more is used: two minutes of it, in both directions.', { minimum: 65_536, maximum: 68_719_476_736, default: 1_048_576, unit: 'bytes' }),
   hybrid: flag('Lay an ML-KEM-768 stream between the two KMEs over the relayed bits.', false),
 }, { additionalProperties: false })
 

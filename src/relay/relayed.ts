@@ -5,8 +5,6 @@ import { frameKey } from '../pool/rows.js'
 import { relayLink } from './link.js'
 import type { NeighbourLane, RelayedPool } from './ports.js'
 
-/** Stock that a pool wants however little it is used: some blocks for each side and purpose. */
-const STOCK_BYTES_MIN = 1_048_576
 /** Use is covered for so long, in both directions. */
 const AHEAD_S = 120
 
@@ -17,7 +15,8 @@ export class RelayedEnd implements RelayedPool {
   readonly paths: number
   readonly hybrid: boolean
 
-  constructor (private readonly pool: Pool) {
+  /** @param stockBytes What it wants however little it is used. */
+  constructor (private readonly pool: Pool, private readonly stockBytes: number) {
     this.remote = pool.core.deps.remote
     this.poolId = pool.core.pool
     this.paths = pool.traits.paths
@@ -30,7 +29,7 @@ export class RelayedEnd implements RelayedPool {
     const { pool } = this
     if (!pool.hungry) return 0
     const { maxStockBytes } = pool.core.deps.limits
-    return Math.min(maxStockBytes, Math.max(STOCK_BYTES_MIN, 2 * AHEAD_S * pool.lane.used.perSecond())) - pool.stockBytes()
+    return Math.min(maxStockBytes, Math.max(this.stockBytes, 2 * AHEAD_S * pool.lane.used.perSecond())) - pool.stockBytes()
   }
 
   ingest (records: Uint8Array, meta: ArrayLike<number>, count: number, then: () => void): void {

@@ -58,8 +58,8 @@ export class NetworkPath {
     })
     const { router } = this.routing
     this.hybrid = new HybridExchanges({ self: config.kme.id, vault: keyspace.vault, clock, random, limits: defaultHybridLimits, security: this.security })
-    const ends = new Map([...relayed].map(([kme, pool]) => [kme, new RelayedEnd(pool)]))
     const { reserveBytes, jobs, jobMs } = config.network.relay
+    const ends = new Map(config.network.relay.pools.map(({ kme, stockBytes }) => [kme, new RelayedEnd(relayed.get(kme)!, stockBytes)]))
     this.relay = new RelayDesk({
       self: config.kme.id, vault: keyspace.vault, keys: store.keys, clock, random, start: store.start.number, hybrid: this.hybrid, security: this.security,
       limits: { ...defaultRelayLimits, reserveBytes, jobsMax: jobs, jobMs },
