@@ -63,7 +63,7 @@ export const mutants: readonly Mutant[] = [
     ),
   },
   {
-    rule: 'a grant is taken once', restores: false, seed: 0,
+    rule: 'a grant is taken once', restores: false, seed: 549,
     remove: () => {
       const take: Method = Grants.prototype.onGrant
       return both(
