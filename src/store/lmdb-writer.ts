@@ -15,9 +15,6 @@ import { ANSWERS, DOORBELL, JOURNAL_FILE, type BatchMessage, type FromWriter, ty
 const JOURNALED_BYTES_MAX = 128 << 10
 const UNAPPLIED_BYTES_MAX = 1 << 20
 const APPLY_AFTER_MS = 200
-/** The room left is looked at again after so much was written, or so long. */
-const LOOK_BYTES = 4 << 20
-const LOOK_MS = 100
 
 class Writer {
   private readonly db: Lmdb
@@ -28,9 +25,6 @@ class Writer {
   private unappliedBytes = 0
   private unappliedSinceMs = 0
   private scratch = Buffer.alloc(2 << 20)
-  private room = { usedBytes: 0, freeBytes: 0 }
-  private unseenBytes = Infinity
-  private seenMs = 0
 
   constructor (private readonly data: WriterData) {
     this.db = openLmdb(data.folder, data.mapBytes)
@@ -84,24 +78,12 @@ class Writer {
   /** Everything unapplied and `group` in one transaction of the data file; the journal is empty afterwards. */
   private apply (group: readonly BatchMessage[]): void {
     const batches = [...this.unapplied, ...group]
-    const ops = this.copyOf(batches)
-    applyBatch(this.db, ops, group.length > 0 ? ++this.entry : this.entry)
+    applyBatch(this.db, this.copyOf(batches), group.length > 0 ? ++this.entry : this.entry)
     this.unapplied = []
     this.unappliedBytes = 0
     this.journal.reset()
-    this.look(ops.length)
-    this.answer({ applied: (batches.at(-1) as BatchMessage).seq, ...this.room })
-  }
-
-  /** Asking LMDB and the file system costs as much as two records: not after each group. */
-  private look (writtenBytes: number): void {
-    this.unseenBytes += writtenBytes
-    const now = systemClock.monoMs()
-    if (this.unseenBytes < LOOK_BYTES && now - this.seenMs < LOOK_MS) return
     const { bavail, bsize } = statfsSync(this.data.folder)
-    this.room = { usedBytes: usedBytes(this.db), freeBytes: bavail * bsize }
-    this.unseenBytes = 0
-    this.seenMs = now
+    this.answer({ applied: (batches.at(-1) as BatchMessage).seq, usedBytes: usedBytes(this.db), freeBytes: bavail * bsize })
   }
 
   /**
