@@ -40,6 +40,8 @@ void Wipe(std::vector<T>& values) {
 
 uint32_t MaskBytesOf(const LdpcPlan& plan) { return (plan.punctured + 7) / 8; }
 
+// Key bits of the frames by which the limits of the mother codes were measured.
+constexpr double kMeasuredBits = 1e6;
 // Of a frame that carries fewer key bits than it could.
 constexpr double kShortCost = 0.10;
 // Of puncturing, per share of the syndrome.
@@ -60,8 +62,8 @@ LdpcPlan MakeLdpcPlan(uint32_t length_bits, uint32_t error_ppm, bool blind) {
     const uint32_t capacity = LdpcFrame::Capacity(mother.rows);
     const uint32_t checks = mother.rows * kLdpcCirculant;
     plan = {length_bits, mother.rows, (length_bits + capacity - 1) / capacity, 0};
-    const double efficiency = checks / (capacity * Entropy(mother.error_ppm * 1e-6));
-    const double shortage = 1 - static_cast<double>(plan.FrameBits()) / capacity;
+    const double efficiency = checks / (kMeasuredBits * Entropy(mother.error_ppm * 1e-6));
+    const double shortage = std::max(0.0, 1 - plan.FrameBits() / kMeasuredBits);
     const double needed = plan.FrameBits() * Entropy(error_ppm * 1e-6) * efficiency * (1 + kShortCost * shortage);
     const double spare = (checks - needed) / (1 + kPunctureCost);
     if (spare < 0) continue;
