@@ -26,7 +26,10 @@ export interface PoolView {
   readonly supplyBitsPerS: number, readonly consumptionBitsPerS: number
   /** Forecast; null when the stock does not shrink. */
   readonly timeToEmptyS: number | null
-  readonly replenishments: number
+  /** Where its key comes from: direct, over so many disjoint paths, hybrid or not, or made here. */
+  readonly route: string
+  /** Why the relay brings nothing just now; '' for every other pool. */
+  readonly note: string
   readonly lanes: readonly { readonly lane: number, readonly own: boolean, readonly blocks: number, readonly leasedBytes: number, readonly horizon: number, readonly cursor: number }[]
 }
 export interface LinkView {

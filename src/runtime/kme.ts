@@ -24,6 +24,7 @@ import { registerMetrics } from './kme-metrics.js'
 import { watchExpiry } from './expiry.js'
 import { Keyspace } from './keyspace.js'
 import { LinkPath } from './link-path.js'
+import { registerNetworkMetrics } from './network-metrics.js'
 import { NetworkPath } from './network-path.js'
 import { Operations } from './operations.js'
 import { createParts, partIds } from './parts.js'
@@ -86,7 +87,7 @@ export class Kme {
     this.peers = createPeers(config, trust.kmes, this.keyspace.vault, clock, random, logs.log('peer'), (kme) => this.handlerFor(kme))
     this.operations = new Operations({
       config, version: o.version, clock, startedMs: clock.wallMs(), keyspace: this.keyspace, supervisor: () => this.supervisor, peers: this.peers,
-      link: (id) => this.link(id), sessions: this.sessions, alerts: this.alerts, logs, routing: () => this.network?.routing.router, registryChanged: () => { this.registryChanged() },
+      link: (id) => this.link(id), sessions: this.sessions, alerts: this.alerts, logs, network: () => this.network, registryChanged: () => { this.registryChanged() },
       end: () => { clock.after(100, () => { this.supervisor.force() }) },
     })
     const parts = createParts({
@@ -104,6 +105,7 @@ export class Kme {
     this.supervisor = new Supervisor({ clock, log: this.log, alert: (edge) => { this.alert(edge) }, store: storeMachine.provide({ actors: { effects: createStoreEffects(storePort) } }), parts })
     registerMetrics(this.metrics, { keyspace: this.keyspace, supervisor: this.supervisor, peers: this.peers, config, logs, links: () => this.links, sessions: this.sessions, alerts: this.alerts })
     registerRoutingMetrics(this.metrics, () => this.network?.routing)
+    registerNetworkMetrics(this.metrics, () => this.network)
   }
 
   // --- life -----------------------------------------------------------------------------------------------------------

@@ -18,9 +18,9 @@ import { accountOf } from '../pool/accounts.js'
 import type { LocalPool } from '../pool/local-pool.js'
 import type { Pool } from '../pool/pool.js'
 import { addSae, changeSae, getSae, listSaes } from '../store/saes.js'
-import type { Router } from '../routing/router.js'
 import type { Keyspace } from './keyspace.js'
 import type { LinkPath } from './link-path.js'
+import type { NetworkPath } from './network-path.js'
 import { partIds } from './parts.js'
 import type { LogRoot } from './pino-log.js'
 import type { SessionRegistry } from './sessions.js'
@@ -41,12 +41,15 @@ export interface OperationsDeps {
   readonly sessions: SessionRegistry
   readonly alerts: AlertList
   readonly logs: LogRoot
-  readonly routing: () => Router | undefined
+  readonly network: () => NetworkPath | undefined
   /** The registry changed: cached identities and decisions are void. */
   readonly registryChanged: () => void
   /** Ends the process after a zeroization. */
   readonly end: () => void
 }
+
+const routeOf = ({ traits }: Pool | LocalPool): string =>
+  traits.route === 'relayed' ? `relayed over ${traits.paths === 1 ? 'one path' : `${traits.paths} paths`}${traits.hybrid ? ', hybrid' : ''}` : traits.route
 
 const iso = (ms: number): string => new Date(ms).toISOString()
 
@@ -96,7 +99,7 @@ export class Operations implements AdminPort {
       id, remote, state: board.state(id), local: pool.kind === 'local',
       stockBits, stockMaxBits: core.deps.limits.maxStockBytes * 8,
       supplyBitsPerS: Math.round(context?.flow.supplyBitsPerS ?? 0), consumptionBitsPerS: Math.round(context?.flow.consumptionBitsPerS ?? 0),
-      timeToEmptyS: Number.isFinite(emptyMs) ? Math.round(emptyMs / 1_000) : null, replenishments: 0,
+      timeToEmptyS: Number.isFinite(emptyMs) ? Math.round(emptyMs / 1_000) : null, route: routeOf(pool), note: pool.kind === 'relayed' ? this.d.network()?.relay.note(remote) ?? '' : '',
       lanes: [
         { lane: 0, own: true, blocks: blocks.filter((b) => b.owner === 'mine').length, leasedBytes: core.account.leased, horizon: core.meta.horizonMine, cursor: lane.cursorIndex },
         ...(pool.kind === 'local' ? [] : [{ lane: 0, own: false, blocks: blocks.filter((b) => b.owner === 'theirs').length, leasedBytes: 0, horizon: core.meta.horizonTheirs, cursor: 0 }]),
@@ -166,7 +169,7 @@ export class Operations implements AdminPort {
   alerts (): ReturnType<AlertList['list']> { return this.d.alerts.list() }
 
   topology (): TopologyView {
-    return this.d.routing()?.topology() ?? { self: this.d.config.kme.id, nodes: [{ kme: this.d.config.kme.id, saes: this.d.sessions.size, announced: null }], links: [], routes: [] }
+    return this.d.network()?.routing.router.topology() ?? { self: this.d.config.kme.id, nodes: [{ kme: this.d.config.kme.id, saes: this.d.sessions.size, announced: null }], links: [], routes: [] }
   }
 
   // --- acts ---------------------------------------------------------------------------------------------------------

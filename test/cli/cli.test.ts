@@ -68,7 +68,7 @@ t.test('pki: inspect, revoke, renew-crl, and refusals', async t => {
 const status = {
   kme: 'kme-a', version: '0.1.0', startedAt: '', uptimeS: 100_000, incarnation: 3, state: 'running', parts: [], pools: 1, links: 1, peers: 1, saes: 2, alertsActive: 1,
 }
-const pool = { id: 'p', remote: 'kme-b', state: 'ready', local: false, stockBits: 1_234_567, stockMaxBits: 9, supplyBitsPerS: 100.4, consumptionBitsPerS: 3, timeToEmptyS: null, replenishments: 0, lanes: [] }
+const pool = { id: 'p', remote: 'kme-b', state: 'ready', local: false, stockBits: 1_234_567, stockMaxBits: 9, supplyBitsPerS: 100.4, consumptionBitsPerS: 3, timeToEmptyS: null, route: 'direct', note: '', lanes: [] }
 const link = { id: '1', remote: 'kme-b', state: 'quarantined', qber: 0.12, keyBitsPerS: 0, mismatchesInARow: 3, quarantineCause: 'mismatch' }
 const peer = { id: 'kme-b', state: 'ready', url: 'wss://kme-b:9443', attempt: 0, incarnation: 1, outbox: 4, reserveBytes: 16_384 }
 const sae = (id: string): object => ({ id, kme: 'kme-a', state: 'active', registeredAt: null, associations: 1, certificateNotAfter: null })

@@ -45,10 +45,10 @@ const statusText = (status: StatusView, health: HealthView, pools: PoolView[], l
   `${status.kme}  qkme ${status.version}  ${status.state}  up ${duration(status.uptimeS)}`,
   health.ready ? 'ready' : `not ready: ${health.reasons.join('; ') || 'no reason given'}`,
   ...status.alertsActive > 0 ? [`${status.alertsActive} alerts are active`] : [],
-  ...section(table(['POOL', 'STATE', 'STOCK BITS', 'IN BIT/S', 'OUT BIT/S', 'EMPTY IN'], pools.map((pool) => [
-    pool.remote, pool.state, grouped(pool.stockBits), grouped(Math.round(pool.supplyBitsPerS)), grouped(Math.round(pool.consumptionBitsPerS)),
+  ...section(table(['POOL', 'ROUTE', 'STATE', 'STOCK BITS', 'IN BIT/S', 'OUT BIT/S', 'EMPTY IN'], pools.map((pool) => [
+    pool.remote, pool.note === '' ? pool.route : `${pool.route} (${pool.note})`, pool.state, grouped(pool.stockBits), grouped(Math.round(pool.supplyBitsPerS)), grouped(Math.round(pool.consumptionBitsPerS)),
     pool.timeToEmptyS === null ? '-' : duration(pool.timeToEmptyS),
-  ]), 'llrrr'), pools.length),
+  ]), 'lllrrr'), pools.length),
   ...section(table(['LINK', 'TO', 'STATE', 'QBER', 'BIT/S'], links.map((link) => [
     link.id, link.remote, link.quarantineCause === null ? link.state : `${link.state} (${link.quarantineCause})`, link.qber === null ? '-' : `${(link.qber * 100).toFixed(2)} %`, grouped(Math.round(link.keyBitsPerS)),
   ]), 'lllr'), links.length),

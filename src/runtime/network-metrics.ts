@@ -1,0 +1,33 @@
+import type { MetricSink, Sample } from '../kernel/metrics.js'
+import type { NetworkPath } from './network-path.js'
+
+/** What `GET /metrics` shows of relay, tunnels and hybrid exchanges; nothing while there is no network. */
+export const registerNetworkMetrics = (sink: MetricSink, network: () => NetworkPath | undefined): void => {
+  const one = (value: (network: NetworkPath) => number) => (): Sample[] => {
+    const now = network()
+    return now === undefined ? [] : [{ value: value(now) }]
+  }
+  const jobs = (): Sample[] => {
+    const counters = network()?.relay.counters
+    if (counters === undefined) return []
+    return [['done', counters.jobsDone], ['refused', counters.jobsRefused], ['failed', counters.jobsFailed], ['passed', counters.passedJobs], ['arrived', counters.arrivedJobs]]
+      .map(([outcome, value]) => ({ labels: { outcome: outcome as string }, value: value as number }))
+  }
+  sink.register('qkme_relay_jobs_total', 'Relayed blocks, by what this KME had to do with them.', 'counter', jobs)
+  sink.register('qkme_relay_passed_bytes_total', 'Bytes of blocks of others that were passed on.', 'counter', one((n) => n.relay.counters.passedBytes))
+  sink.register('qkme_relay_lost_bytes_total', 'Bytes taken for blocks that were never confirmed.', 'counter', one((n) => n.relay.counters.lostBytes))
+  sink.register('qkme_relay_lying_paths_total', 'Shares that were changed on their way.', 'counter', one((n) => n.relay.counters.lyingPaths))
+  sink.register('qkme_relay_refusals_total', 'Blocks of others that were refused here, by cause.', 'counter', () =>
+    Object.entries(network()?.relay.counters.refused ?? {}).map(([cause, value]) => ({ labels: { cause }, value })))
+  sink.register('qkme_tunnel_sessions', 'Control channels that end here.', 'gauge', one((n) => n.control.hub.sessions))
+  sink.register('qkme_tunnel_forwarded_bytes_total', 'Bytes of tunnels of others.', 'counter', one((n) => n.control.hub.counters.forwardedBytes))
+  sink.register('qkme_tunnel_dropped_total', 'Pieces of tunnels that were dropped, by cause.', 'counter', () => {
+    const counters = network()?.control.hub.counters
+    return counters === undefined ? [] : (['badPath', 'congested', 'unroutable'] as const).map((cause) => ({ labels: { cause }, value: counters[cause] }))
+  })
+  sink.register('qkme_hybrid_exchanges_total', 'ML-KEM-768 exchanges, by outcome.', 'counter', () => {
+    const counters = network()?.hybrid.counters
+    return counters === undefined ? [] : (['agreed', 'mismatches', 'unanswered'] as const).map((outcome) => ({ labels: { outcome }, value: counters[outcome] }))
+  })
+  sink.register('qkme_hybrid_sealed_bytes_total', 'Bytes sealed under hybrid streams.', 'counter', one((n) => n.hybrid.counters.sealedBytes))
+}
