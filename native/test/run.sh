@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds and runs every native/test/*_test.cc and native/post/test/*_test.cc without Node, once with AddressSanitizer and
-# UndefinedBehaviorSanitizer, once with ThreadSanitizer. Arguments: names of tests (without _test.cc), or none for all.
+# Builds and runs native/test/*_test.cc and native/post/test/*_test.cc without Node: all with AddressSanitizer and
+# UndefinedBehaviorSanitizer, and those of parts that two threads or processes share (rings, devices) with ThreadSanitizer: vault
+# and post-processing have one thread. As many at once as there are cores. Arguments: names of tests (without _test.cc), or none for all.
 # A test program prints its own "N passed, N failed"; one that does not counts as one. Closing line: the sum.
 set -u
 cd "$(dirname "$0")/../.."
@@ -23,37 +24,55 @@ compile() { # sanitizer flags, source, object
   "$cxx" $flags $1 -c "$2" -o "$3"
 }
 
-run_kind() { # kind, sanitizer flags, names…
-  local kind=$1 sanitize=$2; shift 2
-  local objects="" jobs_max; jobs_max=$(nproc)
+run_test() { # kind, sanitizer flags, test source: leaves "passed failed" in NAME.result and what to say in NAME.said
+  local name; name=$(basename "$3" _test.cc)
+  local program=$out/$1/$name p=0 f=0 code line
+  if ! { compile "$2" "$3" "$program.o" && "$cxx" $2 "$program.o" "$out/$1/all.a" $crypto -lpthread -o "$program"; }; then
+    echo "not ok $1 $name: does not build" >"$program.said"
+    echo 0 1 >"$program.result"
+    return
+  fi
+  timeout 300 "$program" >"$program.log" 2>&1; code=$?
+  line=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$program.log" | tail -1)
+  if [ -n "$line" ]; then p=${line%% passed*}; f=${line##*, }; f=${f%% failed*}; elif [ $code -eq 0 ]; then p=1; fi
+  [ $code -ne 0 ] && [ "$f" -eq 0 ] && f=1
+  if [ "$f" -ne 0 ]; then { echo "not ok $1 $name (exit $code)"; tail -40 "$program.log"; } >"$program.said"; else echo "ok $1 $name: $p" >"$program.said"; fi
+  echo "$p $f" >"$program.result"
+}
+
+wait_for_core() { while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; done; }
+
+run_kind() { # kind, sanitizer flags, sources, tests, names…
+  local kind=$1 sanitize=$2 sources=$3 tests=$4 objects="" chosen=""; shift 4
   for source in $sources; do
     local object=$out/$kind/${source%.cc}.o
     objects="$objects $object"
     compile "$sanitize" "$source" "$object" &
-    while [ "$(jobs -rp | wc -l)" -ge "$jobs_max" ]; do wait -n; done
+    wait_for_core
   done
   wait
   for object in $objects; do [ -e "$object" ] || { echo "not ok $object did not compile"; failed=$((failed + 1)); return; }; done
   rm -f "$out/$kind/all.a"; ar rcs "$out/$kind/all.a" $objects
-  for test in native/test/*_test.cc native/post/test/*_test.cc; do
+  for test in $tests; do
     local name; name=$(basename "$test" _test.cc)
     [ $# -eq 0 ] || [[ " $* " == *" $name "* ]] || continue
-    local program=$out/$kind/$name
-    if ! { compile "$sanitize" "$test" "$program.o" && "$cxx" $sanitize "$program.o" "$out/$kind/all.a" $crypto -lpthread -o "$program"; }; then
-      echo "not ok $kind $name: does not build"; failed=$((failed + 1)); continue
-    fi
-    local code; timeout 300 "$program" >"$program.log" 2>&1; code=$?
-    local line; line=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$program.log" | tail -1)
-    local p=0 f=0
-    if [ -n "$line" ]; then p=${line%% passed*}; f=${line##*, }; f=${f%% failed*}; elif [ $code -eq 0 ]; then p=1; fi
-    [ $code -ne 0 ] && [ "$f" -eq 0 ] && f=1
+    chosen="$chosen $name"
+    rm -f "$out/$kind/$name.result"
+    run_test "$kind" "$sanitize" "$test" &
+    wait_for_core
+  done
+  wait
+  for name in $chosen; do
+    local p=0 f=1
+    [ ! -e "$out/$kind/$name.result" ] || read -r p f <"$out/$kind/$name.result"
+    cat "$out/$kind/$name.said"
     passed=$((passed + p)); failed=$((failed + f))
-    if [ "$f" -ne 0 ]; then echo "not ok $kind $name (exit $code)"; tail -40 "$program.log"; else echo "ok $kind $name: $p"; fi
   done
 }
 
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
-run_kind asan "-fsanitize=address,undefined -fno-sanitize-recover=all" "$@"
-run_kind tsan "-fsanitize=thread" "$@"
+tests=$(ls native/test/*_test.cc native/post/test/*_test.cc)
+run_kind asan "-fsanitize=address,undefined -fno-sanitize-recover=all" "$sources" "$tests" "$@"
+run_kind tsan "-fsanitize=thread" "$(grep -v /post/ <<<"$sources")" "$(grep -v -e /post/ -e /vault_ <<<"$tests")" "$@"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
