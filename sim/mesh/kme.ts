@@ -48,6 +48,8 @@ export interface MeshKmeOptions {
   readonly limits: Partial<PoolLimits>
   readonly relayLimits: Partial<RelayLimits>
   readonly flushMs: number
+  /** What relayed pools want however little they are used; size of the vault's arena. */
+  readonly stockBytes: number, readonly arenaBytes: number
 }
 
 interface Process {
@@ -68,6 +70,8 @@ export class MeshKme {
   process: Process | undefined
   /** A node that lies: what it does to a relayed message of its own before it goes out. */
   evil: ((name: string, body: unknown) => unknown) | undefined
+  /** A node that takes relayed messages and says nothing. */
+  isSilent = false
   private readonly rings = new Map<KmeId, MeshRing>()
   private readonly folder = mkdtempSync(join(tmpdir(), 'qkme-mesh-'))
   private readonly storeId: Uint8Array
@@ -104,7 +108,7 @@ export class MeshKme {
   private build (kv: SimKv, start: number, nonce: Uint8Array): Process {
     const { o } = this
     this.startedMs = o.clock.monoMs()
-    const vault = loadNative().createVault({ arenaBytes: 4 << 20, allowUnlockedMemory: true, seed: o.random.bytes(32) })
+    const vault = loadNative().createVault({ arenaBytes: o.arenaBytes, allowUnlockedMemory: true, seed: o.random.bytes(32) })
     const timers: Cancel[] = []
     const process = { alive: true, kv, vault, timers, start } as unknown as Process & Record<string, unknown>
     const clock: Clock = { wallMs: () => o.clock.wallMs(), monoMs: () => o.clock.monoMs(), after: (ms, fn) => o.clock.after(ms, () => { this.inProcess(process, fn) }) }
@@ -119,7 +123,7 @@ export class MeshKme {
     })
     const pools = new Map([...o.neighbours].map(([kme, link]) => [kme, new Pool(deps(kme), [link])]))
     const relayed = new Map(o.relayed.map(({ kme, paths }) => [kme, new Pool({ ...deps(kme), poolId: relayPoolId(kme) }, [relayLink(o.id, kme)], { route: 'relayed', paths, hybrid: false })]))
-    const ends = new Map([...relayed].map(([kme, pool]) => [kme, new RelayedEnd(pool, 1_048_576)]))
+    const ends = new Map([...relayed].map(([kme, pool]) => [kme, new RelayedEnd(pool, o.stockBytes)]))
     const relay = new RelayDesk({
       self: o.id, vault, keys, clock, random: o.random, limits: { ...defaultRelayLimits, ...o.relayLimits }, start, hybrid: undefined,
       routes: { paths: (to, query) => o.graph.disjoint(o.id, to, query), mayForward: () => '' },
@@ -150,7 +154,7 @@ export class MeshKme {
   private laneTo (pool: Pool | undefined): ReturnType<typeof neighbourLane> | undefined {
     if (pool === undefined) return undefined
     const lane = neighbourLane(pool)
-    return { access: lane.access, send: (name, body) => lane.send(name, (this.evil?.(name, body) ?? body) as typeof body) }
+    return { access: lane.access, send: (name, body) => this.isSilent || lane.send(name, (this.evil?.(name, body) ?? body) as typeof body) }
   }
 
   private service (process: Process, clock: Clock, pools: ReadonlyMap<KmeId, Pool>, relayed: ReadonlyMap<KmeId, Pool>, deps: (remote: KmeId) => PoolDeps): PoolKeyService {

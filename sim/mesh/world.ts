@@ -17,6 +17,8 @@ export interface MeshOptions {
   readonly limits?: Partial<PoolLimits>
   readonly relayLimits?: Partial<RelayLimits>
   readonly flushMs?: number
+  readonly stockBytes?: number
+  readonly arenaBytes?: number
 }
 
 /** A network of whole KMEs in one process. Each has one SAE, named like it in lower case. */
@@ -39,7 +41,7 @@ export class MeshWorld {
       const relayed = o.relayed.flatMap(({ between: [a, b], paths = 1 }) => a === id ? [{ kme: b, paths }] : b === id ? [{ kme: a, paths }] : [])
       this.kmes.set(id, new MeshKme({
         id, clock: this.clock, random: this.random.fork(), network: this.network, graph: this.graph, neighbours, relayed, saes,
-        limits: { maxStockBytes: 1 << 20, ...o.limits }, relayLimits: o.relayLimits ?? {}, flushMs: o.flushMs ?? 2,
+        limits: { maxStockBytes: 1 << 20, ...o.limits }, relayLimits: o.relayLimits ?? {}, flushMs: o.flushMs ?? 2, stockBytes: o.stockBytes ?? 1_048_576, arenaBytes: o.arenaBytes ?? 4 << 20,
       }))
     }
   }

@@ -51,7 +51,8 @@ export type TunnelFaultReason = (typeof tunnelFaults)[number]
 
 /** A relayed block is the xor of its shares, one for each disjoint path. */
 export const SHARES_MAX = 8
-const relayBackHop = Type.Integer({ minimum: 0, maximum: 30 })
+/** On the way back. A path has as many hops as `tunnelHop` allows, so what comes from its last node always fits. */
+const relayBackHop = Type.Integer({ minimum: 0, maximum: 32 })
 const shareNumber = Type.Integer({ minimum: 0, maximum: SHARES_MAX - 1 })
 const shareCount = Type.Integer({ minimum: 1, maximum: SHARES_MAX })
 const shareTags = Type.Array(bytes(16), { minItems: 1, maxItems: SHARES_MAX })
@@ -153,6 +154,10 @@ export const messages = {
   hybridAnswer: { code: 35, tagged: true, vital: false, schema: Type.Object({ id: bytes(16), ciphertext: bytes(1088), check: bytes(32) }, { additionalProperties: false }) },
   /** The offerer's check value; null, from either end, when the other's did not fit: then both forget the exchange. */
   hybridConfirm: { code: 36, tagged: true, vital: false, schema: Type.Object({ id: bytes(16), check: Type.Union([bytes(32), Type.Null()]) }, { additionalProperties: false }) },
+  /** End to end only, first of all: the source names a job and the paths of its shares. The destination takes no others. */
+  relayPlan: { code: 44, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), paths: Type.Array(tunnelPath, { minItems: 1, maxItems: SHARES_MAX }) }, { additionalProperties: false }) },
+  /** End to end only: it is awaited, or not (a bound was met). */
+  relayPlanned: { code: 45, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), awaited: Type.Boolean() }, { additionalProperties: false }) },
   /** Before any bit is spent: may a job of so many bytes come along this path? Each node sets its part aside for the job's time. */
   relayAsk: { code: 46, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), path: tunnelPath, hop: tunnelHop, share: shareNumber, shares: shareCount, bytes: Type.Integer({ minimum: 64, maximum: 65_536 }) }, { additionalProperties: false }) },
   /** Back along the path to the source: it may come. */

@@ -13,8 +13,9 @@ import { usableBytes, type BlockRow } from './rows.js'
 import type { BlockViews } from './views.js'
 
 const OPENING_MAX = 256
-/** At most this many blocks are leased at once: it bounds what the lane pins in the arena. */
-const LEASED_BLOCKS_MAX = 8
+/** Frames of leased blocks, at most: it bounds what the lane pins in the arena. As many as eight full blocks have. */
+const LEASED_FRAMES_MAX = 128
+const LEASED_BYTES_FACTOR = 8
 const CLOSE_BATCH = 32
 const WAITERS_MAX = 1_024
 
@@ -33,6 +34,7 @@ export class OwnerLane {
   private readonly opened = new BlockList((block) => block.index)
   private readonly finished: BlockRow[] = []
   private leasing = false
+  private readonly frameCounts = new WeakMap<BlockRow, number>()
   /** What somebody waits for: leased as soon as the horizon covers it. */
   private demandBytes = 0
   readonly used: Rate
@@ -142,7 +144,7 @@ export class OwnerLane {
   private leaseBytes (): number {
     const { leaseMs, leaseMinBytes, leaseMaxBytes } = this.core.deps.limits
     const want = this.used.perSecond() * leaseMs / 1_000
-    return Math.max(leaseMinBytes, Math.min(leaseMaxBytes * LEASED_BLOCKS_MAX, want)) + 7 & ~7
+    return Math.max(leaseMinBytes, Math.min(leaseMaxBytes * LEASED_BYTES_FACTOR, want)) + 7 & ~7
   }
 
   /** Marks the next stretch as spent, flushed, and only then hands it to the addon (I2). */
@@ -178,12 +180,23 @@ export class OwnerLane {
     })
   }
 
+  private framesIn (block: BlockRow): number {
+    let count = this.frameCounts.get(block)
+    if (count === undefined) this.frameCounts.set(block, count = this.core.framesOf(block.number).length)
+    return count
+  }
+
   private plan (bytes: number): Stretch[] {
     const out: Stretch[] = []
-    const blocks = new Set(this.leases.blocks().map((b) => b.number))
+    const blocks = new Set(this.leases.blocks())
+    let frames = 0
+    for (const block of blocks) frames += this.framesIn(block)
     for (let block = this.opened.first; bytes > 0 && block !== undefined; block = this.opened.first) {
-      blocks.add(block.number)
-      if (blocks.size > LEASED_BLOCKS_MAX) break
+      if (!blocks.has(block)) {
+        frames += this.framesIn(block)
+        blocks.add(block)
+      }
+      if (frames > LEASED_FRAMES_MAX) break
       const end = usableBytes(block)
       const to = Math.min(end, block.spent + (Math.min(bytes, this.core.deps.limits.leaseMaxBytes) + 7 & ~7))
       out.push({ block, from: block.spent, to, last: to === end })

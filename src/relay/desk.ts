@@ -7,7 +7,7 @@ import { createRelayCounters, type RelayCounters } from './counters.js'
 import { RelayHop } from './hop.js'
 import { removePads, sumOf } from './pads.js'
 import type { RelayPorts, RelayedPool } from './ports.js'
-import { SHARE_BYTES_MIN } from './share.js'
+import { isPassing, SHARE_BYTES_MIN, type Share } from './share.js'
 import { RelaySink } from './sink.js'
 import { RelaySource } from './source.js'
 
@@ -30,12 +30,15 @@ export class RelayDesk {
   tick (): void { for (const { source } of this.ends.values()) source.tick() }
 
   /** Sealed shares are in memory: their key slots must stay. */
-  get isBusy (): boolean { return [...this.ends.values()].some((e) => e.source.jobsUnderWay + e.sink.jobsUnderWay > 0) }
+  get isBusy (): boolean { return [...this.ends.values()].some((e) => e.source.sealedJobs + e.sink.sealedJobs > 0) }
 
   /** Why the pool with that KME gets nothing, or ''. */
   note (remote: KmeId): string { return this.ends.get(remote)?.source.note ?? '' }
 
-  stop (why: string): void { for (const { source, sink } of this.ends.values()) { source.stop(why); sink.stop() } }
+  stop (why: string): void {
+    for (const { source, sink } of this.ends.values()) { source.stop(why); sink.stop() }
+    this.hop.stop()
+  }
 
   /** On the channel of a neighbour. */
   part (neighbour: KmeId): PeerPart {
@@ -54,11 +57,13 @@ export class RelayDesk {
   /** On the control channel to the other end of a relayed pool. */
   controlPart (remote: KmeId): PeerPart {
     return {
-      names: ['relayArrived', 'relayJoin', 'relayRefused'],
+      names: ['relayPlan', 'relayPlanned', 'relayArrived', 'relayJoin', 'relayRefused'],
       onMessage: (name: MessageName, body: unknown) => {
         const ends = this.ends.get(remote)
         if (ends === undefined) return
-        if (name === 'relayArrived') ends.source.onArrived(body as Body<'relayArrived'>)
+        if (name === 'relayPlan') ends.sink.onPlan(body as Body<'relayPlan'>)
+        else if (name === 'relayPlanned') ends.source.onPlanned(body as Body<'relayPlanned'>)
+        else if (name === 'relayArrived') ends.source.onArrived(body as Body<'relayArrived'>)
         else if (name === 'relayJoin') ends.sink.onJoin(body as Body<'relayJoin'>)
         else { ends.source.onRefused(body as Body<'relayRefused'>); ends.sink.onRefused(body as Body<'relayRefused'>) }
       },
@@ -73,6 +78,7 @@ export class RelayDesk {
     const last = body.hop === body.path.length - 1
     const cannot = last ? this.cannotTake(body) : this.p.routes.mayForward(body.path) === '' ? this.hop.ask(body) : 'forbidden'
     if (cannot !== undefined) { this.refuse(from, body, cannot); return }
+    if (!last && this.p.neighbour(from)?.access.isReady !== true) { this.hop.forget(body); this.refuse(from, body, 'forbidden'); return }
     if (last) this.p.neighbour(from)?.send('relayReady', { job: body.job, path: body.path, hop: body.hop - 1, share: body.share })
     else if (this.p.neighbour(body.path[body.hop + 1]!)?.send('relayAsk', { ...body, hop: body.hop + 1 }) !== true) {
       this.hop.forget(body)
@@ -84,7 +90,7 @@ export class RelayDesk {
     const { path, hop } = body
     if (path[hop] !== this.p.self || path[hop + 1] !== from) throw new KmeError('PROTOCOL', `${from}: an answer of the relay that was not under way to here`)
     if (hop === 0) this.ends.get(path.at(-1)!)?.source.onReady(body)
-    else this.p.neighbour(path[hop - 1]!)?.send('relayReady', { ...body, hop: hop - 1 })
+    else if (this.hop.promised(body) && this.p.neighbour(path[hop - 1]!)?.send('relayReady', { ...body, hop: hop - 1 }) !== true) this.hop.forget(body)
   }
 
   private onRelay (from: KmeId, body: Body<'relay'>): void {
@@ -96,8 +102,8 @@ export class RelayDesk {
     const wrong = access.claim(body.pads)
     if (wrong !== '') throw new KmeError('PROTOCOL', `${from}: a relayed block whose pads are not there: ${wrong}`)
     access.store(body.pads, () => {
-      if (body.hop === body.path.length - 1) { this.arrive(access, body, refuse); return }
-      if (this.p.routes.mayForward(body.path) === '') { this.hop.pass(access, body, refuse); return }
+      if (access.isReady && body.hop === body.path.length - 1) { this.arrive(access, body, refuse); return }
+      if (access.isReady && this.p.routes.mayForward(body.path) === '') { this.hop.pass(access, body, refuse); return }
       access.letGo(body.pads)
       refuse('forbidden')
     })
@@ -112,17 +118,26 @@ export class RelayDesk {
       return
     }
     const data = body.hop === 1 ? new Uint8Array(sumOf(body.pads)) : body.data
-    const share = removePads(this.p, access, body.pads, pool, body.job, body.path, body.frames, data)
+    const share = this.unpad(access, body, pool, data)
     access.letGo(body.pads)
     if (share === undefined) refuse('damaged')
-    else ends.sink.add(body.job, body.share, body.shares, share)
+    else ends.sink.add(body.job, body.share, share)
+  }
+
+  private unpad (access: RelayAccess, body: Body<'relay'>, pool: RelayedPool, data: Uint8Array): Share | undefined {
+    try {
+      return removePads(this.p, access, body.pads, pool, body.job, body.path, body.frames, data)
+    } catch (error) {
+      if (isPassing(error)) return undefined
+      throw error
+    }
   }
 
   private cannotTake (body: Pick<Body<'relay'>, 'path' | 'job' | 'share' | 'shares'>): RelayFailure | undefined {
     const source = body.path[0]!
     const ends = this.ends.get(source)
     if (ends === undefined || this.p.relayed(source) === undefined) return 'unknown'
-    return ends.sink.mayTake(body.job, body.share, body.shares) ? undefined : 'busy'
+    return ends.sink.mayTake(body.job, body.share, body.path) ? undefined : 'busy'
   }
 
   /** What no honest neighbour sends ends its connection. */
@@ -149,8 +164,8 @@ export class RelayDesk {
   private onFailed (from: KmeId, body: Body<'relayFailed'>): void {
     const { path, hop } = body
     if (path[hop] !== this.p.self || path[hop + 1] !== from || !path.includes(body.at)) throw new KmeError('PROTOCOL', `${from}: a relay failure that was not under way to here`)
-    this.hop.forget(body)
+    const wasUnderWay = this.hop.forget(body)
     if (hop === 0) { this.ends.get(path.at(-1)!)?.source.onFailed(body); return }
-    this.p.neighbour(path[hop - 1]!)?.send('relayFailed', { ...body, hop: hop - 1 })
+    if (wasUnderWay) this.p.neighbour(path[hop - 1]!)?.send('relayFailed', { ...body, hop: hop - 1 })
   }
 }

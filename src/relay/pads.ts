@@ -24,7 +24,7 @@ const append = (pads: PadPlace[], block: number, offset: number, length: number)
  */
 export const takeShare = (p: RelayPorts, lane: RelayAccess, pool: RelayedPool, job: Uint8Array, path: readonly string[], bytes: number): { share: Share, pads: PadPlace[] } => {
   const frames: number[] = [], records: Uint8Array[] = [], pads: PadPlace[] = []
-  let left = bytes
+  let left = bytes & ~7
   while (left > 0 && frames.length < FRAMES_MAX && lane.runBytes > 0) {
     const length = Math.min(FRAME_BYTES_MAX, left, lane.runBytes)
     records.push(sealFrame(p, pool, job, frames.length, length, (sealer, header, out) => {

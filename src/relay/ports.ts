@@ -22,6 +22,8 @@ export interface RelayedPool {
   readonly poolId: string
   /** The control channel is ready. */
   readonly isReady: boolean
+  /** It takes joined blocks: it is not at its bound. */
+  readonly hasRoom: boolean
   /** Bytes that it lacks to its target; 0 if it wants none. */
   wantedBytes (): number
   /** Takes joined frames into stock, as a device's batch (Pool.ingest); `then` when they are durable. */

@@ -25,11 +25,13 @@ export class RelayedEnd implements RelayedPool {
 
   get isReady (): boolean { return this.pool.core.ready && this.pool.core.meta.suspended === '' }
 
+  get hasRoom (): boolean { return this.pool.hungry }
+
   wantedBytes (): number {
     const { pool } = this
     if (!pool.hungry) return 0
     const { maxStockBytes } = pool.core.deps.limits
-    return Math.min(maxStockBytes, Math.max(this.stockBytes, 2 * AHEAD_S * pool.lane.used.perSecond())) - pool.stockBytes()
+    return Math.floor(Math.min(maxStockBytes, Math.max(this.stockBytes, 2 * AHEAD_S * pool.lane.used.perSecond())) - pool.stockBytes())
   }
 
   ingest (records: Uint8Array, meta: ArrayLike<number>, count: number, then: () => void): void {

@@ -28,6 +28,10 @@ export interface Verdict {
   readonly joined: Joined
 }
 
+/** What the addon and the store throw has a code; a job that meets these is given up and the process goes on. */
+export const isPassing = (error: unknown): boolean =>
+  ['ARENA_FULL', 'STORE_CORRUPT', 'STORE_FULL', 'PROTOCOL'].includes(String((error as { code?: unknown } | null)?.code))
+
 const scratch = new Uint8Array(RECORD_STRIDE)
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
@@ -48,7 +52,7 @@ const canonical = (job: Uint8Array, index: number, shares: number, exchange: Uin
  * Opens all shares of a job, makes the tags of both sides and joins the shares to frames. `role` is 1 at the destination, which
  * speaks first, and 2 at the source. The last 48 bytes of each share are k1, k2 and k3 of its tags (design 3.3).
  *
- * @throws KmeError `ARENA_FULL` (the job is given up), `STORE_CORRUPT`.
+ * @throws errors that `isPassing` knows: the job is given up.
  */
 export const examine = (p: RelayPorts, pool: RelayedPool, job: Uint8Array, shares: readonly Share[], exchange: Uint8Array | null, role: 1 | 2): Verdict => {
   const blocks: BlockHandle[] = []

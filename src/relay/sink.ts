@@ -1,36 +1,47 @@
 import { timingSafeEqual } from 'node:crypto'
-import { KmeError } from '../kernel/errors.js'
+import type { KmeId } from '../kernel/ids.js'
 import type { Cancel } from '../kernel/time.js'
 import type { Body } from '../peer/messages.js'
 import type { RelayCounters } from './counters.js'
 import type { RelayPorts, RelayedPool } from './ports.js'
-import { examine, type Joined, type Share } from './share.js'
+import { examine, isPassing, type Joined, type Share } from './share.js'
 import { jobName } from './source.js'
 
-interface Arriving { readonly id: Uint8Array, readonly shares: (Share | undefined)[], readonly cancel: Cancel, agreed: { readonly expected: Uint8Array[], readonly joined: Joined } | undefined }
+interface Arriving { readonly id: Uint8Array, readonly paths: readonly (readonly KmeId[])[], readonly shares: (Share | undefined)[], readonly cancel: Cancel, agreed: { readonly expected: Uint8Array[], readonly joined: Joined } | undefined }
 
 /** The far end of jobs to one relayed pool: gathers shares, shows them to the source, and takes the block into stock when both have agreed. */
 export class RelaySink {
   private readonly arriving = new Map<string, Arriving>()
   constructor (private readonly p: RelayPorts, private readonly pool: RelayedPool, private readonly counters: RelayCounters) {}
 
-  get jobsUnderWay (): number { return this.arriving.size }
+  /** Jobs with sealed shares in memory. */
+  get sealedJobs (): number { return [...this.arriving.values()].filter((e) => e.agreed !== undefined || e.shares.some((s) => s !== undefined)).length }
 
-  /** Whether a share would be taken. Asked before its pads are spent. */
-  mayTake (job: Uint8Array, share: number, shares: number): boolean {
-    const known = this.arriving.get(jobName(job))
-    if (!this.pool.isReady || shares !== this.pool.paths || this.pool.hasJob(job)) return false
-    return known === undefined ? this.arriving.size < this.p.limits.arrivingMax : known.shares.length === shares && known.shares[share] === undefined
+  /** The source names a job and its paths: only shares that come over these are taken, each once. */
+  onPlan (body: Body<'relayPlan'>): void {
+    const { p, pool } = this, name = jobName(body.job)
+    const ends = body.paths.every((path) => path[0] === pool.remote && path.at(-1) === p.self)
+    const inner = body.paths.flatMap((path) => path.slice(1, -1))
+    const awaited = ends && new Set(inner).size === inner.length && body.paths.length === pool.paths && !this.arriving.has(name) &&
+      this.arriving.size < p.limits.arrivingMax && pool.hasRoom && !pool.hasJob(body.job)
+    if (awaited) {
+      const cancel = p.clock.after(p.limits.jobMs, () => { this.drop(name) })
+      this.arriving.set(name, { id: Uint8Array.from(body.job), paths: body.paths, shares: new Array<Share | undefined>(body.paths.length).fill(undefined), agreed: undefined, cancel })
+    }
+    pool.send('relayPlanned', { job: body.job, awaited })
   }
 
-  add (job: Uint8Array, index: number, shares: number, share: Share): void {
-    const name = jobName(job)
-    let entry = this.arriving.get(name)
-    if (entry === undefined) {
-      const id = Uint8Array.from(job)
-      entry = { id, shares: new Array<Share | undefined>(shares).fill(undefined), agreed: undefined, cancel: this.p.clock.after(this.p.limits.jobMs, () => { this.drop(name) }) }
-      this.arriving.set(name, entry)
-    }
+  /** Whether a share would be taken: it was planned so, and is not here yet. */
+  mayTake (job: Uint8Array, share: number, path: readonly KmeId[]): boolean {
+    const entry = this.arriving.get(jobName(job)), planned = entry?.paths[share]
+    return entry !== undefined && planned !== undefined && entry.agreed === undefined && entry.shares[share] === undefined &&
+      planned.length === path.length && planned.every((node, i) => node === path[i])
+  }
+
+  /** A share that `mayTake` allowed. */
+  add (job: Uint8Array, index: number, share: Share): void {
+    const entry = this.arriving.get(jobName(job))
+    if (entry === undefined) return
     entry.shares[index] = share
     this.counters.arrivedBytes += share.frames.reduce((sum, n) => sum + n, 0)
     if (entry.shares.every((s) => s !== undefined)) this.complete(entry, entry.shares as Share[])
@@ -46,8 +57,8 @@ export class RelaySink {
       entry.shares.fill(undefined)
       if (!pool.send('relayArrived', { job: entry.id, tags, exchange })) this.drop(jobName(entry.id))
     } catch (error) {
-      if (!(error instanceof KmeError)) throw error
-      this.refuse(entry, error.code === 'ARENA_FULL' ? 'no room for the shares' : 'a share does not open')
+      if (!isPassing(error)) throw error
+      this.refuse(entry, 'no room for the shares, or one does not open')
     }
   }
 

@@ -1,5 +1,4 @@
 import { timingSafeEqual } from 'node:crypto'
-import { KmeError } from '../kernel/errors.js'
 import type { KmeId } from '../kernel/ids.js'
 import type { Cancel } from '../kernel/time.js'
 import type { Body, RelayFailure } from '../peer/messages.js'
@@ -8,7 +7,7 @@ import { Avoid } from './avoid.js'
 import type { RelayCounters } from './counters.js'
 import { takeShare } from './pads.js'
 import type { NeighbourLane, RelayPorts, RelayedPool } from './ports.js'
-import { examine, FRAME_BYTES_MAX, type Share, type Verdict } from './share.js'
+import { examine, FRAME_BYTES_MAX, isPassing, type Share, type Verdict } from './share.js'
 
 /** Less is not worth its confirmation. */
 const JOB_BYTES_MIN = 4_096
@@ -21,12 +20,16 @@ interface Job {
   readonly bytes: number
   /** Empty until the leases are there. */
   readonly shares: Share[]
+  /** The other end awaits it. */
+  isPlanned: boolean
   /** Paths on which every node has said that the job may come. */
   readonly ready: Set<number>
   readonly cancel: Cancel
 }
 
 export const jobName = (id: Uint8Array): string => Buffer.from(id).toString('hex')
+
+const samePath = (a: readonly KmeId[] | undefined, b: readonly KmeId[]): boolean => a !== undefined && a.length === b.length && a.every((node, i) => node === b[i])
 
 /**
  * Fills one relayed pool from this end: takes bits out of our lanes with neighbours, sends them on their ways, and takes them into
@@ -43,7 +46,8 @@ export class RelaySource {
     this.avoid = new Avoid(p.clock, p.limits)
   }
 
-  get jobsUnderWay (): number { return this.jobs.size }
+  /** Jobs with sealed shares in memory. */
+  get sealedJobs (): number { return [...this.jobs.values()].filter((job) => job.shares.length > 0).length }
 
   /** Begins jobs while the pool wants more than is under way. */
   tick (): void {
@@ -67,15 +71,24 @@ export class RelaySource {
     if (typeof paths === 'string') { this.note = paths; return 0 }
     if (pool.hybrid && p.hybrid?.current(pool.remote) === undefined) { this.note = `no hybrid exchange with ${pool.remote} yet`; return 0 }
     const spare = Math.min(...paths.map((path) => this.spareBytes(path)))
-    const bytes = Math.min(bytesMax, spare & ~7)
+    const bytes = Math.floor(Math.min(bytesMax, spare)) & ~7
     if (bytes < JOB_BYTES_MIN) { this.note = 'too little key with the first node of the way'; return 0 }
     const id = p.random.bytes(16)
-    const job: Job = { id, paths, bytes, shares: [], ready: new Set(), cancel: p.clock.after(p.limits.jobMs, () => { this.late(id) }) }
+    const job: Job = { id, paths, bytes, shares: [], isPlanned: false, ready: new Set(), cancel: p.clock.after(p.limits.jobMs, () => { this.late(id) }) }
     this.jobs.set(jobName(id), job)
     this.counters.jobs++
     this.note = ''
-    this.ask(job)
-    return bytes
+    if (!pool.send('relayPlan', { job: id, paths: paths.map((path) => [...path]) })) this.fail(job, `the channel to ${pool.remote} takes nothing now`)
+    return this.jobs.has(jobName(id)) ? bytes : 0
+  }
+
+  /** The other end awaits the job over these paths, and over no others. */
+  onPlanned (body: Body<'relayPlanned'>): void {
+    const job = this.jobs.get(jobName(body.job))
+    if (job === undefined || job.isPlanned) return
+    job.isPlanned = true
+    if (body.awaited) this.ask(job)
+    else this.fail(job, `${this.pool.remote} takes no block now`)
   }
 
   /** Nothing is spent before every node of every path has set its part aside. */
@@ -88,7 +101,7 @@ export class RelaySource {
 
   onReady (body: Body<'relayReady'>): void {
     const job = this.jobs.get(jobName(body.job))
-    if (job === undefined || body.share >= job.paths.length || job.shares.length > 0) return
+    if (job === undefined || !samePath(job.paths[body.share], body.path) || job.shares.length > 0 || job.ready.has(body.share)) return
     job.ready.add(body.share)
     if (job.ready.size === job.paths.length) this.lease(job)
   }
@@ -115,12 +128,19 @@ export class RelaySource {
 
   private send (job: Job): void {
     const { p, pool } = this
-    const messages = job.paths.map((path) => {
-      const lane = this.laneOf(path)!
-      const { share, pads } = takeShare(p, lane.access, pool, job.id, path, job.bytes)
-      job.shares.push(share)
-      return { lane, pads, path, share }
-    })
+    const messages: { lane: NeighbourLane, pads: PadPlace[], path: readonly KmeId[], share: Share }[] = []
+    try {
+      for (const path of job.paths) {
+        const lane = this.laneOf(path)!
+        const { share, pads } = takeShare(p, lane.access, pool, job.id, path, job.bytes)
+        job.shares.push(share)
+        messages.push({ lane, pads, path, share })
+      }
+    } catch (error) {
+      if (!isPassing(error)) throw error
+      this.fail(job, 'no room for the shares')
+      return
+    }
     for (const [index, { lane, pads, path, share }] of messages.entries()) {
       if (lane.send('relay', this.message(job, index, path, share, pads))) continue
       this.fail(job, `${path[1]!} takes no job now`)
@@ -160,8 +180,8 @@ export class RelaySource {
     try {
       return examine(p, pool, job.id, job.shares, exchange, 2)
     } catch (error) {
-      if (!(error instanceof KmeError)) throw error
-      this.refuse(job, [], error.code === 'ARENA_FULL' ? 'no room for the shares' : 'a share does not open')
+      if (!isPassing(error)) throw error
+      this.refuse(job, [], 'no room for the shares, or one does not open')
       return undefined
     }
   }
@@ -194,9 +214,8 @@ export class RelaySource {
   onFailed (body: Body<'relayFailed'>): void {
     const job = this.jobs.get(jobName(body.job))
     const path = job?.paths[body.share]
-    if (job === undefined || path === undefined) return
+    if (job === undefined || path === undefined || !samePath(path, body.path)) return
     this.blame(path, body.at, body.cause)
-    this.restUntilMs = this.p.clock.monoMs() + RETRY_MS
     this.fail(job, `${body.at}: ${body.cause}`)
   }
 
@@ -212,11 +231,14 @@ export class RelaySource {
   private late (id: Uint8Array): void {
     const job = this.jobs.get(jobName(id))
     if (job === undefined) return
-    if (job.shares.length > 0) for (const path of job.paths) for (const node of path.slice(1, -1)) this.avoid.node(node)
+    // Somebody is silent: on the paths that gave no answer, or, when all did, on any of them.
+    const silent = job.shares.length > 0 ? job.paths : job.isPlanned ? job.paths.filter((_, share) => !job.ready.has(share)) : []
+    for (const path of silent) for (const node of path.slice(1, -1)) this.avoid.node(node)
     this.fail(job, 'no answer in time')
   }
 
   private fail (job: Job, why: string): void {
+    this.restUntilMs = this.p.clock.monoMs() + RETRY_MS
     if (this.end(job)) this.lose(job, why)
   }
 
