@@ -102,7 +102,7 @@ t.test('commands to a running KME: requests, tables, JSON, refusals', async t =>
   const text = await ask('status')
   t.equal(text.code, 0, text.err)
   t.match(text.out, /kme-a {2}qkme 0\.1\.0 {2}running {2}up 28 h\nready\n1 alerts are active/)
-  t.match(text.out, /kme-b +ready +1,234,567 +100 +3 +-/)
+  t.match(text.out, /kme-b +direct +ready +1,234,567 +100 +3 +-/)
   t.match(text.out, /quarantined \(mismatch\) +12\.00 %/)
   t.ok(text.out.split('\n').every((line) => line.length <= 80), 'readable in 80 columns')
   t.match((await ask('status', '--json')).json(), { status: { kme: 'kme-a' }, pools: [{ remote: 'kme-b' }] })

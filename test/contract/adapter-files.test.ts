@@ -116,7 +116,7 @@ t.test('record file: what is durable is overwritten in place; a new file under t
   renameSync(path, `${path}.old`)
   writeFileSync(path, '')
   device.give(5)
-  await until(() => store.frames.size === 5, 'the new file')
+  await until(() => store.frames.size === 5 && readFileSync(path).every((b) => b === 0), 'the new file')
   store.close()
   store.open()
   device.give(6)
