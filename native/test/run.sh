@@ -5,7 +5,7 @@
 # A test program prints its own "N passed, N failed"; one that does not counts as one. Closing line: the sum.
 set -u
 cd "$(dirname "$0")/../.."
-out=${NATIVE_TEST_OUT:-build/native-test}
+out=build/native-test
 cxx=${CXX:-g++}
 command -v "$cxx" >/dev/null || { echo "no C++ compiler: apt-get install g++"; exit 1; }
 include=$(dirname "$(dirname "$(readlink -f "$(command -v node)")")")/include/node
