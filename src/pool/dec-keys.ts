@@ -223,7 +223,9 @@ export class DecKeys {
       offsets[i] = places[i]!.place * 8
       lengths[i] = places[i]!.length
     }
-    const members = traitMembers(places[0]!.pool.traits, this.deps.localSource)
+    const { traits } = places[0]!.pool
+    // One text for all keys of an answer: where they came different ways it says nothing rather than something false.
+    const members = places.every((p) => p.pool.traits === traits) ? traitMembers(traits, this.deps.localSource) : ''
     const length = this.deps.vault.serve(places.length, places.length === 1 ? request.keyIds[0]! : request.keyIds.join(''), handles, offsets, lengths, members, '', this.out)
     if (length < 0) throw new Error('invariant violated: the answer buffer holds the largest answer')
     const json = this.out.subarray(0, length)

@@ -29,8 +29,6 @@ faults: [{ at: 6, kill: b }, { at: 7, start: b }]
   const result = await runScenario(scenario, network, () => {})
   t.equal(result.unequal, 0, 'no two SAEs have different keys')
   t.equal(result.differenceBits, 0, 'every account adds up')
-  const farFailures = result.pairs.filter((p) => p.from !== 'b' && p.to !== 'b').map((p) => `${p.from} ${p.to} ${Object.keys(p.why).join()}`).filter((text) => text.includes('differ'))
-  t.same(farFailures, [])
   t.ok(result.pairs.every((p) => p.keys > 0), 'every pair had keys')
 })
 

@@ -1,5 +1,6 @@
 import t from 'tap'
 import type { Body } from '../../src/peer/messages.js'
+import type { GotKey } from '../../sim/sae-answer.js'
 import { balanced, keysOf, network, refusalOf, sameKeys } from './network.js'
 
 t.setTimeout(300_000)
@@ -26,6 +27,18 @@ t.test('keys of a relayed pool say how they came, and extensions choose', async 
   sameKeys(t, await ask('qkme_route', 'direct'), 'over the link')
   sameKeys(t, await ask('qkme_min_disjoint_paths', 2), 'a direct link passes nobody')
   t.equal(refusalOf((await ask('qkme_hybrid', true)).master), 'EXTENSION_UNMET')
+  const enc = (route: string): Promise<readonly GotKey[]> => new Promise((resolve) => {
+    world.at('A').enc({ caller: 'a', slave: 'c', extensions: [{ name: 'qkme_route', value: route, mandatory: true }] }, (answer) => { resolve(keysOf(answer)) })
+  })
+  const dec = (keys: readonly GotKey[]): Promise<readonly GotKey[]> => {
+    const got = new Promise<readonly GotKey[]>((resolve) => { world.at('C').dec({ caller: 'c', master: 'a', keyIds: keys.map((k) => k.id) }, (answer) => { resolve(keysOf(answer)) }) })
+    return world.wait(500).then(() => got)
+  }
+  const [relayed, direct, another] = [(await enc('relayed'))[0]!, (await enc('direct'))[0]!, (await enc('relayed'))[0]!]
+  t.same([relayed.extension, direct.extension], [{ qkme_route: 'relayed', qkme_paths: 1, qkme_hybrid: false }, undefined])
+  t.same(await dec([another]), [another], 'the slave is told the same')
+  const mixed = await dec([relayed, direct])
+  t.same(mixed.map(({ id, key, extension }) => [id, key, extension]), [relayed, direct].map(({ id, key }) => [id, key, undefined]), 'of keys that came different ways nothing false is said')
   balanced(t, world)
 })
 
