@@ -43,11 +43,11 @@ const live = async (config: Config, version: string, logs: LogRoot, destination:
   const letGo = stayAlive()
   kme.start()
   const end = await kme.supervisor.ended
-  letGo()
   log.info('KME ended', { cause: end.cause, code: end.code, reason: end.reason })
   stopSignals()
   stopFatal()
-  kme.dispose()
+  await kme.dispose()
+  letGo()
   if (end.cause === 'clean') return exitCodes.ok.code
   if (end.code === '') return end.cause === 'forced' ? exitCodes.failed.code : exitCodes.gaveUp.code
   throw new KmeError(end.code as KmeErrorCode, end.reason)

@@ -6,8 +6,10 @@ export interface WebhookOptions {
   /** `https:` only: an alert says where this KME is weak. */
   readonly url: string
   readonly kme: string
-  /** PEM of the CA if it is not a public one. */
-  readonly ca?: string | Buffer
+  /** PEM of the CA if it is not a public one. Asked for each alert. */
+  readonly ca?: () => string | Buffer
+  /** Sent as a bearer token (RFC 6750). Asked for each alert. */
+  readonly token?: () => string
   readonly timeoutMs?: number
 }
 
@@ -23,8 +25,11 @@ export const createWebhook = (options: WebhookOptions): Deliver => {
   return (alert) => new Promise((resolve, reject) => {
     const body = Buffer.from(JSON.stringify({ kme: options.kme, ...alert }))
     const message = request(url, {
-      method: 'POST', timeout: timeoutMs, agent: false, ...options.ca === undefined ? {} : { ca: options.ca },
-      headers: { 'content-type': 'application/json', 'content-length': body.length, 'user-agent': 'qkme' },
+      method: 'POST', timeout: timeoutMs, agent: false, ...options.ca === undefined ? {} : { ca: options.ca() },
+      headers: {
+        'content-type': 'application/json', 'content-length': body.length, 'user-agent': 'qkme',
+        ...options.token === undefined ? {} : { authorization: `Bearer ${options.token()}` },
+      },
     }, (response) => {
       const status = response.statusCode ?? 0
       response.resume() // Nothing in the answer is of interest.

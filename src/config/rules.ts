@@ -20,6 +20,7 @@ export const checkRules = (config: Config, faults: Faults): void => {
   checkPorts(config, faults)
   checkTrust(config, faults)
   checkStore(config, faults)
+  checkAlerts(config, faults)
 }
 
 const checkPools = ({ pools }: Config, faults: Faults): void => {
@@ -131,6 +132,10 @@ const checkTrust = (config: Config, faults: Faults): void => {
   }
   if (config.admin.https !== undefined && config.admin.roles.length === 0) faults.addDerived(['admin', 'roles'], 'is empty, so nobody could use admin.https', [['admin', 'https']])
   if (Buffer.byteLength(config.admin.socketPath) > socketPathBytesMax) faults.addDerived(['admin', 'socketPath'], `is longer than ${socketPathBytesMax} bytes, the most that a Unix socket can have; choose a shorter place`)
+}
+
+const checkAlerts = ({ alerts: { syslog } }: Config, faults: Faults): void => {
+  if (syslog !== undefined && (syslog.host === undefined) === (syslog.socket === undefined)) faults.addDerived(['alerts', 'syslog'], `needs exactly one of host and socket, and has ${syslog.host === undefined ? 'none' : 'both'}`)
 }
 
 const checkStore = (config: Config, faults: Faults): void => {

@@ -33,6 +33,8 @@ export const restSchema = group('The key delivery API for SAEs (ETSI GS QKD 014)
     jsonDepth: integer('Deepest nesting of a request body.', { minimum: 4, maximum: 256, default: 32 }),
     connectionAgeMs: integer('A connection is closed after this time, so that no identity outlives it.', { minimum: 1_000, maximum: 24 * hourMs, default: hourMs, unit: 'ms' }),
     connections: integer('Open connections at most; more are closed at once.', { minimum: 1, maximum: 1_000_000, default: 10_000 }),
+    connectionsPerS: integer('New connections per second and client address (of IPv6, per network of 64 bits); more are closed at once. 0 turns the limit off.', { minimum: 0, maximum: 1_000_000, default: 0, unit: 'per second' }),
+    connectionBurst: integer('New connections of one address that may come at once.', { minimum: 1, maximum: 1_000_000, default: 100 }),
     idleMs: integer('A connection that sends or takes nothing for this time is closed.', { minimum: 8_000, maximum: 960_000, default: 60_000, unit: 'ms' }),
   }),
   strictJson: flag('Refuse unknown members of a request instead of ignoring them.', false),

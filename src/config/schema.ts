@@ -4,6 +4,7 @@
  */
 import { Type, type Static, type TLiteral, type TOptional, type TUnion } from '@sinclair/typebox'
 import { logLevels, type LogLevel } from '../kernel/log.js'
+import { alertsSchema } from './schema-alerts.js'
 import { adminSchema, peerSchema, peeringSchema, restSchema } from './schema-network.js'
 import { localPoolSchema, policySchema, poolsSchema, rateLimitsSchema, saeSchema } from './schema-keys.js'
 import { linkSchema } from './schema-links.js'
@@ -60,6 +61,7 @@ export const configSchema = Type.Object({
     maxBytes: integer('Size of all segments at most; the oldest are removed first.', { minimum: 1_048_576, maximum: 1_024 * gib, default: 10 * gib, unit: 'bytes' }),
   }),
   admin: adminSchema,
+  alerts: alertsSchema,
   supervision: group('Restarting parts that fail: waits double from min to max; a stable time forgives.', {
     minMs: integer('First wait.', { minimum: 1, maximum: 60_000, default: 100, unit: 'ms' }),
     maxMs: integer('Longest wait.', { minimum: 10, maximum: 600_000, default: 30_000, unit: 'ms' }),

@@ -154,6 +154,9 @@ const openDoor = (rest: Rest, tls: TlsDoor, host: string, port: number): Door =>
   return { app, gate, listening: listenTls(app, host, port) }
 }
 
+/** IPv6: the first 64 bits, because one client has them all. IPv4 on an IPv6 socket (::ffff:…) stays whole. */
+const networkOf = (address: string): string => address.includes(':') && !address.startsWith('0000:') ? address.slice(0, 19) : address
+
 const countConnections = (app: UwsApp, rest: Rest, gate: Gate): void => {
   const { counters, limits } = rest
   app.filter((res, change) => {
@@ -164,7 +167,7 @@ const countConnections = (app: UwsApp, rest: Rest, gate: Gate): void => {
     const tooMany = counters.connections > limits.connections
     if (!tooMany && !rest.connectionBuckets.on) return
     const address = Buffer.from(res.getRemoteAddressAsText()).toString('latin1')
-    if (!tooMany && rest.connectionBuckets.take(address, 1, rest.clock.monoMs()) === 0) return
+    if (!tooMany && rest.connectionBuckets.take(networkOf(address), 1, rest.clock.monoMs()) === 0) return
     counters.refused(tooMany ? 'too-many' : 'too-fast')
     rest.events.tell('connection.refused', address, () => ({ cause: tooMany ? 'too many connections' : 'too many new connections' }))
     res.close()

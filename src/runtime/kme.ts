@@ -20,6 +20,7 @@ import type { PoolEvent } from '../pool/ports.js'
 import { listSaes } from '../store/saes.js'
 import type { StartServer } from './server-shell.js'
 import { readHttpsTls } from './admin-tls.js'
+import { AlertSenders } from './alert-senders.js'
 import { registerMetrics } from './kme-metrics.js'
 import { watchExpiry } from './expiry.js'
 import { Keyspace } from './keyspace.js'
@@ -48,6 +49,9 @@ export interface KmeOptions {
   readonly logs: LogRoot
 }
 
+/** How long the end of the process waits for its last alerts to be sent. */
+const ALERTS_GRACE_MS = 3_000
+
 /** One life of a KME in this process: everything is made, started, stopped and thrown away together. */
 export class Kme {
   readonly supervisor: Supervisor
@@ -58,6 +62,7 @@ export class Kme {
   private readonly pools = new Map<string, PoolPath>()
   private readonly sessions: SessionRegistry
   private readonly alerts: AlertList
+  private readonly senders: AlertSenders
   private readonly metrics = new MetricRegistry()
   private readonly operations: Operations
   private httpCounters: HttpCounters | undefined
@@ -77,6 +82,8 @@ export class Kme {
     this.log = logs.log('runtime')
     this.alerts = new AlertList(clock)
     this.alerts.onEdge((view) => { this.log.warn(view.active ? 'alert begins' : 'alert ends', { alert: view.id, subject: view.subject, severity: view.severity, text: view.message }) })
+    this.senders = new AlertSenders(config, clock, logs.log('runtime'))
+    this.alerts.onEdge((view) => { this.senders.push(view) })
     this.sessions = new SessionRegistry({
       clock, alert: (edge) => { this.alert(edge) },
       security: (edge) => { logs.log('session').security({ category: 'authorisation', severity: edge.severity, event: edge.event, subject: edge.subject, outcome: 'detected', fields: { detail: edge.detail } }) },
@@ -104,6 +111,7 @@ export class Kme {
     }
     this.supervisor = new Supervisor({ clock, log: this.log, alert: (edge) => { this.alert(edge) }, store: storeMachine.provide({ actors: { effects: createStoreEffects(storePort) } }), parts })
     registerMetrics(this.metrics, { keyspace: this.keyspace, supervisor: this.supervisor, peers: this.peers, config, logs, links: () => this.links, sessions: this.sessions, alerts: this.alerts })
+    this.senders.registerMetrics(this.metrics)
     registerRoutingMetrics(this.metrics, () => this.network?.routing)
     registerNetworkMetrics(this.metrics, () => this.network)
   }
@@ -130,11 +138,13 @@ export class Kme {
     this.supervisor.reload()
   }
 
-  dispose (): void {
+  /** Wipes all key; then alerts that are on their way have a moment to arrive. */
+  async dispose (): Promise<void> {
     this.stopWatching()
     this.sessions.stop()
     this.peers.stop()
     this.keyspace.vault.zeroize()
+    await this.senders.finish(ALERTS_GRACE_MS)
   }
 
   // --- parts ------------------------------------------------------------------------------------------------------------

@@ -46,5 +46,6 @@ export const createRestStart = (s: RestSources): StartServer => async (onFailure
 
 const limitsOf = ({ rest, rateLimits: r }: Config): RestLimits => ({
   ...defaultRestLimits, bodyBytes: rest.limits.bodyBytes, jsonDepth: rest.limits.jsonDepth, connections: rest.limits.connections,
+  connectionRate: { perS: rest.limits.connectionsPerS, burst: rest.limits.connectionBurst },
   requestRate: { perS: r.requestsPerS, burst: r.requestBurst }, keyBitRate: { perS: r.keyBitsPerS, burst: r.keyBitBurst },
 })

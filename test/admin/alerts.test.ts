@@ -115,7 +115,7 @@ t.test('webhook: https only, JSON, checked certificate, any other status is a fa
   await new Promise((resolve) => { server.once('listening', resolve) })
   t.teardown(() => { server.close() })
   const url = `https://localhost:${(server.address() as { port: number }).port}/hook`
-  const deliver = createWebhook({ url, kme: 'A', ca: ca.pem })
+  const deliver = createWebhook({ url, kme: 'A', ca: () => ca.pem, token: () => 'tok' })
   await deliver(view)
   t.same(JSON.parse(bodies[0] ?? ''), { kme: 'A', ...view })
   for (status of [302, 400, 500]) await t.rejects(deliver(view), /answered/)

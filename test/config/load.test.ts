@@ -125,6 +125,12 @@ t.test('each rule between settings', async t => {
     ['store.mapSizeBytes', 'store: { mapSizeBytes: 16MiB, masterKey: { file: m } }\npeers: [{ kme: b }]\npeering: { tls: { certificate: a, key: b, ca: c, crlRequired: false } }'],
     ['store.masterKey', 'store: { masterKey: { file: m, passphraseFile: p } }'],
     ['rest.identity', '', { QKME_REST_IDENTITY_URI_PREFIX: '', QKME_REST_IDENTITY_CN: 'false' }],
+    ['alerts.syslog', 'alerts: { syslog: { port: 514 } }'],
+    ['alerts.syslog', 'alerts: { syslog: { host: h, socket: /dev/x } }'],
+    ['alerts.webhook.url', 'alerts: { webhook: { url: "http://h/" } }'],
+    ['alerts.webhook.url', 'alerts: { webhook: { url: "https://user:pw@h/" } }'],
+    ['alerts.minSeverity', 'alerts: { minSeverity: loud }'],
+    ['rest.limits.connectionsPerS', '', { QKME_REST_LIMITS_CONNECTIONS_PER_S: '-1' }],
     ['rest.tls.crlFiles', '', { QKME_REST_TLS_CRL_REQUIRED: 'true' }],
   ]
   for (const [setting, yaml, variables] of cases) {
