@@ -251,6 +251,19 @@ napi_value Cut(Vault& v, const Args& a) {
   return a.Int(v.Cut(a.U32(0), a.U32(1), a.U32(2), a.U32(3), MembersOf(a, 4, 5), a.Bytes(6), taken.data()));
 }
 
+napi_value HoldKeys(Vault& v, const Args& a) {
+  const auto taken = a.Words(5);
+  Require(taken.size() >= 3, "`taken` has room for 3 numbers");
+  return a.Number(v.HoldKeys(a.U32(0), a.U32(1), a.U32(2), a.U32(3), a.Bytes(4), taken.data()));
+}
+
+napi_value PadHeld(Vault& v, const Args& a) {
+  const auto taken = a.Words(4);
+  Require(taken.size() >= 2, "`taken` has room for 2 numbers");
+  v.PadHeld(a.U32(0), a.U32(1), a.U32(2), a.Bytes(3), taken.data());
+  return a.Undefined();
+}
+
 napi_value OpenKeyIds(Vault& v, const Args& a) {
   VaultBox& box = *static_cast<VaultBox*>(a.data());
   return a.Number(v.OpenKeyIds(a.Words(0), a.Text(1, box.ids), a.U32(2), a.Words(3)));
@@ -326,6 +339,8 @@ constexpr MethodEntry kMethods[] = {
     {"laneCursor", Method<LaneCursor>},
     {"laneTrim", Method<LaneTrim>},
     {"cut", Method<Cut>},
+    {"holdKeys", Method<HoldKeys>},
+    {"padHeld", Method<PadHeld>},
     {"openKeyIds", Method<OpenKeyIds>},
     {"makeKeyId", Method<MakeKeyId>},
     {"serve", Method<Serve>},

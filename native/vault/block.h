@@ -68,6 +68,8 @@ class Block {
       length -= take;
     }
   }
+  /// Where the bytes from `offset` on lie; `*length` is cut to what follows in one piece. The bytes are loaded.
+  const uint8_t* Piece(uint32_t offset, uint32_t* length);
   void Copy(uint32_t offset, uint32_t length, uint8_t* out);
   /// The bytes in one piece: in place if they lie in one frame, else gathered into `scratch`.
   const uint8_t* View(uint32_t offset, uint32_t length, uint8_t* scratch);
@@ -76,6 +78,8 @@ class Block {
 
   /// Stretches of lanes over this block.
   uint32_t leases = 0;
+  /// Keys that were cut aside (vault_grant.cc), not a block of stock.
+  bool held = false;
 
  private:
   struct Range {

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <set>
 #include <span>
 #include <string>
@@ -98,6 +99,10 @@ class Vault {
   uint32_t SealHybrid(uint32_t sealer, ByteSpan header, std::span<const uint32_t> blocks,
                       std::span<const uint32_t> offsets, uint32_t length, uint32_t exchange, OutSpan out);
 
+  // vault_grant.cc
+  uint32_t HoldKeys(uint32_t lane, uint32_t count, uint32_t key_bytes, uint32_t association, OutSpan ids, uint32_t* taken);
+  void PadHeld(uint32_t lane, uint32_t held, uint32_t offset, OutSpan data, uint32_t* taken);
+
   // vault_delivery.cc
   uint32_t CreateLane();
   void DropLane(uint32_t lane);
@@ -126,6 +131,7 @@ class Vault {
   void RequireSealable(uint32_t sealer, ByteSpan header, size_t length, OutSpan out) const;
   uint32_t SealPayload(uint32_t sealer, ByteSpan header, ByteSpan payload, OutSpan out);
   void JoinShares(std::span<const uint32_t> blocks, std::span<const uint32_t> offsets, uint32_t length, uint8_t* payload);
+  std::unique_ptr<Block> EmptyHeldBlock(uint32_t bytes);
   void PadTag(Key& hash_key, Block& block, uint32_t offset, ByteSpan data, uint8_t* out);
 
   Arena arena_;

@@ -129,6 +129,17 @@ export interface NativeVault {
    */
   cut (lane: LaneHandle, count: number, sizeBytes: number, association: number,
     keyMembers: string, containerMembers: string, out: Uint8Array, taken: Uint32Array): number
+  /**
+   * Like `cut`, but the keys stay in the arena: a block of its own, pinned until `dropBlock`, key i at i times `sizeBytes` rounded up to 8,
+   * all within 63,440 bytes. For keys whose answer must wait; `serve` writes it. `ids` receives 16 bytes for each key, `taken` as of `cut`.
+   * @returns 0 if not enough is leased: nothing is consumed. @throws with code ARENA_FULL: the same.
+   */
+  holdKeys (lane: LaneHandle, count: number, sizeBytes: number, association: number, ids: Uint8Array, taken: Uint32Array): BlockHandle | 0
+  /**
+   * Writes held bytes [offset, offset + data.length) xor as many leased bytes at the lane's cursor (at most `laneRun`) into `data`: a
+   * one-time pad that is spent. `taken` (2 numbers) receives the pad's block number and offset.
+   */
+  padHeld (lane: LaneHandle, held: BlockHandle, offset: number, data: Uint8Array, taken: Uint32Array): void
   /** Opens `count` (at most 1024) key IDs (36 characters each, joined without separator, any letter case) against up to 4 epochs. Tags are compared in constant time; a malformed ID verifies nowhere. @returns how many verified. */
   openKeyIds (epochs: Uint32Array, ids: string, count: number, out: Uint32Array): number
   /** Makes one key ID: tests, named grants. */
