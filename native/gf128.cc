@@ -26,8 +26,10 @@ constexpr Implementation kImplementations[kGfImpls] = {
 
 const Implementation& Of(GfImpl impl) { return kImplementations[static_cast<int>(impl)]; }
 
-// Powers cost kPowers - 1 dependent multiplications; below this they do not pay.
-constexpr size_t kGroupsFromBlocks = 3 * PolyHash::kPowers;
+// Widths of groups. Powers cost a multiplication each: below these lengths, in blocks, they do not pay.
+constexpr size_t kNarrow = 16;
+constexpr size_t kNarrowFrom = 3 * kNarrow;
+constexpr size_t kWideFrom = 8 * PolyHash::kPowers;
 
 }  // namespace
 
@@ -63,7 +65,7 @@ const char* GfName(GfImpl impl) { return Of(impl).name; }
 PolyHash::PolyHash(const uint8_t* key, GfImpl impl) : impl_(impl) {
   std::memcpy(state_.powers[kPowers - 1], key, kGfBytes);
   state_.sum[0] = state_.sum[1] = 0;
-  state_.powers_ready = false;
+  state_.ready = 1;
 }
 
 PolyHash::~PolyHash() {
@@ -71,24 +73,31 @@ PolyHash::~PolyHash() {
   explicit_bzero(partial_, sizeof partial_);
 }
 
-void PolyHash::MakePowers() {
-  const uint64_t* const key = state_.powers[kPowers - 1];
+// By doubling: the products of one round do not wait for each other.
+void PolyHash::MakePowers(size_t count) {
   static constexpr uint8_t kZero[kGfBytes] = {};
-  for (size_t i = kPowers - 1; i > 0; --i) {
-    std::memcpy(state_.powers[i - 1], state_.powers[i], kGfBytes);
-    Of(impl_).serial(state_.powers[i - 1], key, kZero, 1);
+  for (; state_.ready < count; state_.ready *= 2) {
+    const uint64_t* const by = state_.powers[kPowers - state_.ready];
+    for (size_t i = 1; i <= state_.ready; ++i) {
+      uint64_t* const made = state_.powers[kPowers - state_.ready - i];
+      std::memcpy(made, state_.powers[kPowers - i], kGfBytes);
+      Of(impl_).serial(made, by, kZero, 1);
+    }
   }
-  state_.powers_ready = true;
 }
 
 void PolyHash::Absorb(const uint8_t* blocks, size_t count) {
   const Implementation& implementation = Of(impl_);
-  if (implementation.groups != nullptr && (count >= kGroupsFromBlocks || (state_.powers_ready && count >= kPowers))) {
-    if (!state_.powers_ready) MakePowers();
-    const size_t groups = count / kPowers;
-    implementation.groups(&state_, blocks, groups);
-    blocks += groups * kPowers * kGfBytes;
-    count -= groups * kPowers;
+  const auto absorb_groups = [&](size_t width, size_t from) {
+    if (count < (state_.ready >= width ? width : from)) return;
+    MakePowers(width);
+    implementation.groups(&state_, blocks, count / width, width);
+    blocks += count / width * width * kGfBytes;
+    count %= width;
+  };
+  if (implementation.groups != nullptr) {
+    absorb_groups(kPowers, kWideFrom);
+    absorb_groups(kNarrow, kNarrowFrom);
   }
   if (count > 0) implementation.serial(state_.sum, state_.powers[kPowers - 1], blocks, count);
 }

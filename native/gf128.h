@@ -39,19 +39,20 @@ class PolyHash {
   /// Appends the length block and writes kGfBytes. Once.
   void Final(uint8_t* out);
 
-  /// Powers of the key that are kept: the longest stretch reduced at once is this many blocks.
-  static constexpr size_t kPowers = 16;
+  /// Powers of the key that are kept: the longest stretch reduced at once is this many blocks. One reduction waits about 40
+  /// cycles for the one before; 64 blocks take the widest multiplier as long.
+  static constexpr size_t kPowers = 64;
 
   /// Reached by the implementations in gf128_*.cc.
   struct State {
-    alignas(64) uint64_t powers[kPowers][2];  ///< powers[i] = k^(kPowers - i)
+    alignas(64) uint64_t powers[kPowers][2];  ///< powers[i] = k^(kPowers - i), from kPowers - ready on
     uint64_t sum[2];
-    bool powers_ready;
+    size_t ready;  ///< powers that are made
   };
 
  private:
   void Absorb(const uint8_t* blocks, size_t count);
-  void MakePowers();
+  void MakePowers(size_t count);
 
   State state_;
   uint8_t partial_[kGfBytes];
@@ -64,8 +65,8 @@ namespace gf {
 
 /// sum = (sum ^ block) k, one block after the other.
 using AbsorbSerial = void (*)(uint64_t* sum, const uint64_t* key, const uint8_t* blocks, size_t count);
-/// The same for `count` groups of kPowers blocks.
-using AbsorbGroups = void (*)(PolyHash::State* state, const uint8_t* blocks, size_t groups);
+/// The same for groups of `width` blocks, one reduction each. `width` powers are made; it is a multiple of 16.
+using AbsorbGroups = void (*)(PolyHash::State* state, const uint8_t* blocks, size_t groups, size_t width);
 
 /// A carry-less product of two words.
 struct Wide {
@@ -80,9 +81,9 @@ inline Wide Times87(uint64_t h) { return {h ^ h << 1 ^ h << 2 ^ h << 7, h >> 63 
 void SerialPortable(uint64_t* sum, const uint64_t* key, const uint8_t* blocks, size_t count);
 #if defined(__x86_64__)
 void SerialPclmul(uint64_t* sum, const uint64_t* key, const uint8_t* blocks, size_t count);
-void GroupsPclmul(PolyHash::State* state, const uint8_t* blocks, size_t groups);
-void GroupsVpclmul256(PolyHash::State* state, const uint8_t* blocks, size_t groups);
-void GroupsVpclmul512(PolyHash::State* state, const uint8_t* blocks, size_t groups);
+void GroupsPclmul(PolyHash::State* state, const uint8_t* blocks, size_t groups, size_t width);
+void GroupsVpclmul256(PolyHash::State* state, const uint8_t* blocks, size_t groups, size_t width);
+void GroupsVpclmul512(PolyHash::State* state, const uint8_t* blocks, size_t groups, size_t width);
 #endif
 
 }  // namespace gf

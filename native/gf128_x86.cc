@@ -68,31 +68,43 @@ QKME_PCLMUL void SerialPclmul(uint64_t* sum, const uint64_t* key, const uint8_t*
   _mm_storeu_si128(reinterpret_cast<__m128i*>(sum), s);
 }
 
-QKME_PCLMUL void GroupsPclmul(PolyHash::State* state, const uint8_t* blocks, size_t groups) {
-  constexpr size_t kWay = 8;  // as many powers as stay in registers and first-level loads
-  const uint64_t(*const powers)[2] = state->powers + (PolyHash::kPowers - kWay);
+// Three multiplications for four (Karatsuba): these instructions are what is scarce at this width. The halves of the powers are
+// added on the way, which costs less than keeping them.
+QKME_PCLMUL void GroupsPclmul(PolyHash::State* state, const uint8_t* blocks, size_t groups, size_t width) {
+  const uint64_t(*const powers)[2] = state->powers + (PolyHash::kPowers - width);
   __m128i s = Load(state->sum);
-  for (size_t n = groups * (PolyHash::kPowers / kWay); n > 0; --n, blocks += kWay * kGfBytes) {
-    Sums sums = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
-    for (size_t i = 1; i < kWay; ++i) Accumulate(&sums, Load(blocks + i * kGfBytes), Load(powers[i]));
-    Accumulate(&sums, _mm_xor_si128(s, Load(blocks)), Load(powers[0]));
-    s = Reduce(sums.low, sums.middle, sums.high);
+  for (; groups > 0; --groups, blocks += width * kGfBytes) {
+    __m128i low = _mm_setzero_si128();
+    __m128i high = low;
+    __m128i both = low;
+    // The first block, which waits for the previous group's sum, comes last.
+    for (size_t i = width; i-- > 0;) {
+      __m128i m = Load(blocks + i * kGfBytes);
+      if (i == 0) m = _mm_xor_si128(m, s);
+      const __m128i power = Load(powers[i]);
+      const __m128i m_halves = _mm_xor_si128(m, _mm_shuffle_epi32(m, 0x4E));
+      const __m128i power_halves = _mm_xor_si128(power, _mm_shuffle_epi32(power, 0x4E));
+      low = _mm_xor_si128(low, _mm_clmulepi64_si128(m, power, kLowLow));
+      high = _mm_xor_si128(high, _mm_clmulepi64_si128(m, power, kHighHigh));
+      both = _mm_xor_si128(both, _mm_clmulepi64_si128(m_halves, power_halves, kLowLow));
+    }
+    s = Reduce(low, _mm_xor_si128(both, _mm_xor_si128(low, high)), high);
   }
   _mm_storeu_si128(reinterpret_cast<__m128i*>(state->sum), s);
 }
 
-QKME_VPCLMUL256 void GroupsVpclmul256(PolyHash::State* state, const uint8_t* blocks, size_t groups) {
+QKME_VPCLMUL256 void GroupsVpclmul256(PolyHash::State* state, const uint8_t* blocks, size_t groups, size_t width) {
   constexpr size_t kWay = 2;
+  const uint64_t(*const powers)[2] = state->powers + (PolyHash::kPowers - width);
   __m128i s = Load(state->sum);
-  for (; groups > 0; --groups, blocks += PolyHash::kPowers * kGfBytes) {
+  for (; groups > 0; --groups, blocks += width * kGfBytes) {
     __m256i low = _mm256_setzero_si256();
     __m256i middle = low;
     __m256i high = low;
-    // The first pair, which waits for the previous group's sum, comes last.
-    for (size_t j = PolyHash::kPowers / kWay; j-- > 0;) {
+    for (size_t j = width / kWay; j-- > 0;) {
       __m256i m = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(blocks + j * kWay * kGfBytes));
       if (j == 0) m = _mm256_xor_si256(m, _mm256_zextsi128_si256(s));
-      const __m256i power = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(state->powers[j * kWay]));
+      const __m256i power = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(powers[j * kWay]));
       low = _mm256_xor_si256(low, _mm256_clmulepi64_epi128(m, power, kLowLow));
       high = _mm256_xor_si256(high, _mm256_clmulepi64_epi128(m, power, kHighHigh));
       middle = _mm256_xor_si256(middle, _mm256_clmulepi64_epi128(m, power, kHighLow));
@@ -103,21 +115,22 @@ QKME_VPCLMUL256 void GroupsVpclmul256(PolyHash::State* state, const uint8_t* blo
   _mm_storeu_si128(reinterpret_cast<__m128i*>(state->sum), s);
 }
 
-QKME_VPCLMUL512 void GroupsVpclmul512(PolyHash::State* state, const uint8_t* blocks, size_t groups) {
+QKME_VPCLMUL512 void GroupsVpclmul512(PolyHash::State* state, const uint8_t* blocks, size_t groups, size_t width) {
   constexpr size_t kWay = 4;
+  constexpr int kXor3 = 0x96;
+  const uint64_t(*const powers)[2] = state->powers + (PolyHash::kPowers - width);
   __m128i s = Load(state->sum);
-  for (; groups > 0; --groups, blocks += PolyHash::kPowers * kGfBytes) {
+  for (; groups > 0; --groups, blocks += width * kGfBytes) {
     __m512i low = _mm512_setzero_si512();
     __m512i middle = low;
     __m512i high = low;
-    for (size_t j = PolyHash::kPowers / kWay; j-- > 0;) {
+    for (size_t j = width / kWay; j-- > 0;) {
       __m512i m = _mm512_loadu_si512(blocks + j * kWay * kGfBytes);
       if (j == 0) m = _mm512_xor_si512(m, _mm512_zextsi128_si512(s));
-      const __m512i power = _mm512_loadu_si512(state->powers[j * kWay]);
+      const __m512i power = _mm512_loadu_si512(powers[j * kWay]);
       low = _mm512_xor_si512(low, _mm512_clmulepi64_epi128(m, power, kLowLow));
       high = _mm512_xor_si512(high, _mm512_clmulepi64_epi128(m, power, kHighHigh));
-      middle = _mm512_xor_si512(middle, _mm512_clmulepi64_epi128(m, power, kHighLow));
-      middle = _mm512_xor_si512(middle, _mm512_clmulepi64_epi128(m, power, kLowHigh));
+      middle = _mm512_ternarylogic_epi64(middle, _mm512_clmulepi64_epi128(m, power, kHighLow), _mm512_clmulepi64_epi128(m, power, kLowHigh), kXor3);
     }
     s = Reduce(Fold512(low), Fold512(middle), Fold512(high));
   }

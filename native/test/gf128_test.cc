@@ -89,7 +89,7 @@ void CheckAll(std::mt19937_64& random, const Bytes& key, const Bytes& message) {
 int main() {
   std::mt19937_64 random(20240607);
   for (size_t length = 0; length <= 80; ++length) CheckAll(random, RandomBytes(random, 16), RandomBytes(random, length));
-  for (const size_t length : {255u, 256u, 257u, 511u, 767u, 768u, 769u, 1024u, 3968u, 4096u, 8191u}) {
+  for (const size_t length : {255u, 256u, 257u, 511u, 767u, 768u, 769u, 1024u, 3968u, 4096u, 8191u, 8192u, 9217u, 20001u}) {
     CheckAll(random, RandomBytes(random, 16), RandomBytes(random, length));
   }
   // Extremes: every carry and every reduction.

@@ -57,21 +57,23 @@ void Block::Unpin(uint32_t index, bool wipe_if_free) {
 }
 
 bool Block::Claim(uint32_t offset, uint32_t length) {
+  if (length == 0) return true;
   if (claimed_.empty()) claimed_.resize((total_bytes() + 63) / 64);
-  // Calls visit(word, mask of the range's bits in it).
-  const auto for_each_word = [this, offset, length](auto visit) {
-    for (uint32_t at = offset, left = length; left > 0;) {
-      const uint32_t bit = at % 64;
-      const uint32_t take = std::min(64 - bit, left);
-      visit(claimed_[at / 64], (~uint64_t{0} >> (64 - take)) << bit);
-      at += take;
-      left -= take;
-    }
-  };
-  uint64_t taken = 0;
-  for_each_word([&taken](uint64_t word, uint64_t mask) { taken |= word & mask; });
+  const uint32_t first = offset / 64;
+  const uint32_t last = (offset + length - 1) / 64;
+  const uint64_t head = ~uint64_t{0} << offset % 64;
+  const uint64_t tail = ~uint64_t{0} >> (63 - (offset + length - 1) % 64);
+  if (first == last) {
+    if ((claimed_[first] & head & tail) != 0) return false;
+    claimed_[first] |= head & tail;
+    return true;
+  }
+  uint64_t taken = (claimed_[first] & head) | (claimed_[last] & tail);
+  for (uint32_t i = first + 1; i < last; ++i) taken |= claimed_[i];
   if (taken != 0) return false;
-  for_each_word([](uint64_t& word, uint64_t mask) { word |= mask; });
+  claimed_[first] |= head;
+  claimed_[last] |= tail;
+  std::fill(claimed_.begin() + first + 1, claimed_.begin() + last, ~uint64_t{0});
   return true;
 }
 
@@ -82,6 +84,13 @@ bool Block::ClaimRepeatable(uint32_t offset, uint32_t length) {
   if (!Claim(offset, length)) return false;
   repeatable_.push_back({offset, length});
   return true;
+}
+
+const uint8_t* Block::Piece(uint32_t offset, uint32_t* length) {
+  const uint32_t index = FrameAt(offset);
+  *length = std::min(*length, starts_[index + 1] - offset);
+  arena_->Touch(cells_[index]);
+  return arena_->Data(cells_[index]) + (offset - starts_[index]);
 }
 
 void Block::Copy(uint32_t offset, uint32_t length, uint8_t* out) {

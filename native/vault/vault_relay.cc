@@ -5,13 +5,14 @@
 #include "vault/error.h"
 #include "vault/hybrid_stream.h"
 #include "vault/vault.h"
+#include "xor_bytes.h"
 
 namespace qkme::vault {
 namespace {
 
 void XorBlock(uint8_t* into, Block& block, uint32_t offset, uint32_t length) {
   block.ForEachPiece(offset, length, [&into](const uint8_t* bytes, uint32_t n) {
-    for (uint32_t i = 0; i < n; ++i) into[i] ^= bytes[i];
+    XorPad(into, bytes, n);
     into += n;
   });
 }
@@ -44,14 +45,12 @@ void Vault::LaneXor(uint32_t lane, uint32_t block, uint32_t offset, OutSpan data
   ClaimPad(removed, offset, length);
   Block* const added = from.Front(&taken[1]);
   taken[0] = added->number();
-  // In locked memory piece by piece: `data` must never hold the key with one pad missing.
-  const ScratchGuard both(scratch().frame, sizeof scratch().frame);
+  // Both at once: `data` must never hold the key with one pad missing.
   for (uint32_t done = 0; done < length;) {
-    const uint32_t take = std::min<uint32_t>(length - done, sizeof scratch().frame);
-    std::memcpy(both.data(), data.data() + done, take);
-    XorBlock(both.data(), *added, taken[1] + done, take);
-    XorBlock(both.data(), removed, offset + done, take);
-    std::memcpy(data.data() + done, both.data(), take);
+    uint32_t take = length - done;
+    const uint8_t* const pad_off = removed.Piece(offset + done, &take);
+    const uint8_t* const pad_on = added->Piece(taken[1] + done, &take);
+    XorPads(data.data() + done, pad_off, pad_on, take);
     done += take;
   }
   from.Pass(length);
