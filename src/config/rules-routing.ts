@@ -19,15 +19,17 @@ export const checkRouting = (config: Config, faults: Faults): void => {
   })
 }
 
-/** Rules of `network.relay`: numbers of links tell where frames come from, so that none may stand for two things. */
+/** Rules of `network.relay`. A far KME may have pools of several classes, each once: the class gives a pool its name and its number. */
 export const checkRelay = (config: Config, faults: Faults): void => {
-  const self = config.kme.id
+  const self = config.kme.id, { pools, automatic, tunnels } = config.network.relay
   const seen = new Map<string, number>()
-  config.network.relay.pools.forEach(({ kme }, index) => {
-    const path: SettingPath = ['network', 'relay', 'pools', index, 'kme']
+  pools.forEach(({ kme, paths, hybrid }, index) => {
+    const path: SettingPath = ['network', 'relay', 'pools', index, 'kme'], name = `${kme} ${paths} ${hybrid}`
     if (kme === self) faults.addDerived(path, 'is this KME itself', [['kme']])
-    const before = seen.get(kme)
-    if (before !== undefined) faults.addDerived(path, `stands in entry ${before} already`, [['network', 'relay', 'pools', before]])
-    seen.set(kme, index)
+    const before = seen.get(name)
+    if (before !== undefined) faults.addDerived(path, `stands in entry ${before} already, with the same paths and hybrid`, [['network', 'relay', 'pools', before]])
+    seen.set(name, index)
   })
+  automatic.kmes.forEach((kme, index) => { if (kme === self) faults.addDerived(['network', 'relay', 'automatic', 'kmes', index], 'is this KME itself', [['kme']]) })
+  if (tunnels.sourceQueueBytes > tunnels.queueBytes) faults.addDerived(['network', 'relay', 'tunnels', 'sourceQueueBytes'], `(${tunnels.sourceQueueBytes}) must be at most queueBytes (${tunnels.queueBytes})`, [['network', 'relay', 'tunnels', 'queueBytes']])
 }

@@ -141,7 +141,8 @@ const checkAlerts = ({ alerts: { syslog } }: Config, faults: Faults): void => {
 const checkStore = (config: Config, faults: Faults): void => {
   const { file, passphraseFile } = config.store.masterKey
   if ((file === undefined) === (passphraseFile === undefined)) faults.addDerived(['store', 'masterKey'], `needs exactly one of file and passphraseFile, and has ${file === undefined ? 'none' : 'both'}; qkme store create-key makes a file`)
-  const pools = config.peers.length + config.network.relay.pools.length
+  const { pools: relayed, automatic } = config.network.relay
+  const pools = config.peers.length + relayed.length + (automatic.accept || automatic.open !== 'never' ? automatic.poolsMax : 0)
   const stocks = pools * config.pools.maxKeyCount * config.pools.keySizeBits / 8 + (config.localPool.enabled ? config.localPool.stockBytes : 0)
   const neededBytes = Math.ceil(stocks * storeBytesPerKeyByte)
   if (neededBytes > config.store.mapSizeBytes) faults.addDerived(['store', 'mapSizeBytes'], `(${config.store.mapSizeBytes}) is too small for the full stock of ${pools} pools, which needs ${neededBytes} bytes; raise it or lower pools.maxKeyCount`, [['pools', 'maxKeyCount'], ['pools', 'keySizeBits']])

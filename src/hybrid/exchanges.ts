@@ -33,6 +33,12 @@ export class HybridExchanges {
     return known
   }
 
+  /** A hybrid pool with that KME is open at both ends: exchanges begin. Again is harmless. Lasts as long as the connection. */
+  want (remote: KmeId): void { this.#peers.get(remote)?.want() }
+
+  /** No pool with that KME is hybrid any more. */
+  unwant (remote: KmeId): void { this.#peers.get(remote)?.unwant() }
+
   /** The exchange to use for new blocks with that KME; undefined while there is none. Both ends have it, or will have before our next message. */
   current (remote: KmeId): Uint8Array | undefined { return this.#peers.get(remote)?.current?.id }
 

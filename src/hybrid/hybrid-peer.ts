@@ -36,8 +36,8 @@ const LIVE_MAX = 2
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
 /**
- * ML-KEM-768 exchanges with one KME over its control channel. The KME with the lower ID offers: at each new connection, after
- * `rekeyMs`, and after `rekeyBytes`. Both check that they have the same secret before either uses it. What was agreed goes with
+ * ML-KEM-768 exchanges with one KME over its control channel. The KME with the lower ID offers: once a connection is wanted for
+ * hybrid keys, after `rekeyMs`, and after `rekeyBytes`. Both check that they have the same secret before either uses it. What was agreed goes with
  * the connection: an end that started again has nothing of it.
  */
 export class HybridPeer implements PeerPart {
@@ -49,6 +49,7 @@ export class HybridPeer implements PeerPart {
   #live: Exchange[] = []
   #timer: Cancel | undefined
   #failures = 0
+  #isWanted = false
   #offeredMs = -Infinity
 
   constructor (private readonly o: HybridPeerOptions) {}
@@ -66,7 +67,7 @@ export class HybridPeer implements PeerPart {
 
   /** Bytes lie under the streams of an exchange: a new one may be due. */
   used (): void {
-    if (this.#live.at(-1)?.isOld === true && this.#offer === undefined && this.#failures === 0) this.#begin()
+    if (this.#isWanted && this.#live.at(-1)?.isOld === true && this.#offer === undefined && this.#failures === 0) this.#begin()
   }
 
   // --- the channel --------------------------------------------------------------------------------------------------
@@ -74,10 +75,24 @@ export class HybridPeer implements PeerPart {
   onReady (channel: PeerChannel): void {
     this.#channel = channel
     this.#failures = 0
+  }
+
+  /** A hybrid pool is open at both ends of this connection. */
+  want (): void {
+    if (this.#isWanted || this.#channel === undefined) return
+    this.#isWanted = true
     this.#begin()
   }
 
+  /** None is any more: no further exchanges; the last ones serve what is under way until the connection ends. */
+  unwant (): void {
+    this.#isWanted = false
+    this.#timer?.()
+    this.#giveUpOffer()
+  }
+
   onClosed (): void {
+    this.#isWanted = false
     this.#channel = undefined
     this.#timer?.()
     this.#timer = undefined

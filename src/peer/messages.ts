@@ -60,6 +60,18 @@ const shareTags = Type.Array(bytes(16), { minItems: 1, maxItems: SHARES_MAX })
 export const relayFailures = ['unroutable', 'stock', 'busy', 'forbidden', 'damaged', 'unknown'] as const
 export type RelayFailure = (typeof relayFailures)[number]
 
+/** A relayed pool's class: paths, plus 128 if it is hybrid. */
+const poolNumber = Type.Integer({ minimum: 1, maximum: 0xff })
+/** A body within a body: `inPool` and its other members have room beside it. */
+export const POOL_BODY_BYTES_MAX = 261_632
+
+const lanePlace = Type.Object({ index: count, offset: u32 }, { additionalProperties: false })
+/** Of one `voidKeys`; more are told in several. */
+export const VOIDS_PER_MESSAGE = 256
+
+/** A stretch of the sender's lane that serves as one-time pad, or is the bits themselves. */
+const padPlace = Type.Object({ block: u32, offset: u32, length: Type.Integer({ minimum: 8, maximum: 65_536, multipleOf: 8 }) }, { additionalProperties: false })
+
 /** Outbox number. `first`: everything with a lower number is acknowledged or void, so that a gap before it is none. */
 const sequenced = { seq: count, first: Type.Boolean() }
 
@@ -125,6 +137,44 @@ export const messages = {
     code: 25, tagged: true, vital: false,
     schema: Type.Object({ highest: u32, blocks: Type.Array(u32, { maxItems: 40_000 }), flying: Type.Array(u32, { maxItems: 1_024 }) }, { additionalProperties: false }),
   },
+  /**
+   * An operator voided keys that are not fetched yet (docs/operations.md): single ones by their places, all of an association, stretches of the
+   * sender's lane; or keys of ID epochs are not secret any more. Durable, then acknowledged. `incident` names the operator's act at both
+   * KMEs; `answers`: the last of the messages that answer a `voidAsk`.
+   */
+  voidKeys: {
+    code: 26, tagged: true, vital: false,
+    schema: Type.Object({
+      ...sequenced, incident: bytes(16), reason, answers: Type.Boolean(),
+      keys: Type.Array(Type.Object({ epoch: u32, block: u32, place: Type.Integer({ minimum: 0, maximum: 8_191 }), length: Type.Integer({ minimum: 1, maximum: 1_024 }), association: Type.Integer({ minimum: 1, maximum: 0xffff }) }, { additionalProperties: false }), { maxItems: VOIDS_PER_MESSAGE }),
+      /** `own`: the number is of the sender's space: the master is there. */
+      associations: Type.Array(Type.Object({ own: Type.Boolean(), epoch: u32, number: Type.Integer({ minimum: 1, maximum: 0xffff }) }, { additionalProperties: false }), { maxItems: VOIDS_PER_MESSAGE }),
+      stretches: Type.Array(Type.Object({ from: lanePlace, to: lanePlace }, { additionalProperties: false }), { maxItems: VOIDS_PER_MESSAGE }),
+      epochs: Type.Array(u32, { maxItems: 8 }),
+    }, { additionalProperties: false }),
+  },
+  /** Which keys of your lane did you give out between these moments of your clock (milliseconds since 1970)? They are void; until `voidKeys` answers, none of your keys opened by now is served here. */
+  voidAsk: { code: 27, tagged: true, vital: false, schema: Type.Object({ ...sequenced, incident: bytes(16), reason, fromMs: count, toMs: count }, { additionalProperties: false }) },
+  /** What an operator holds at the sender, as it is now: the pool ('' if not, or why), and links. Said again at each connection. */
+  hold: { code: 28, tagged: true, vital: false, schema: Type.Object({ pool: reason, links: Type.Array(u32, { maxItems: 256 }) }, { additionalProperties: false }) },
+  /**
+   * Keys of the sender's master for slaves at the receiver, under one-time pads of the sender's lane (docs/multicast.md). `keys` are their IDs;
+   * `data` has each key in whole units of 8 bytes, `pads` lie over it one after the other. `relayed`, `paths` and `hybrid` say how the keys
+   * came about. Not in the outbox: what is not acknowledged in time is taken back.
+   */
+  namedGrant: {
+    code: 40, tagged: true, vital: false,
+    schema: Type.Object({
+      number: count, master: entity, slaves: Type.Array(entity, { minItems: 1, maxItems: 32 }),
+      relayed: Type.Boolean(), paths: Type.Integer({ minimum: 0, maximum: SHARES_MAX }), hybrid: Type.Boolean(),
+      sizeBytes: Type.Integer({ minimum: 1, maximum: 1_024 }), keys: Type.Array(bytes(16), { minItems: 1, maxItems: 1_024 }),
+      pads: Type.Array(padPlace, { minItems: 1, maxItems: 64 }), data: Type.Uint8Array({ minByteLength: 8, maxByteLength: 65_536 }),
+    }, { additionalProperties: false }),
+  },
+  /** It is on disk there, or why not: its SAEs are refused; there is no room; void: its number is over. */
+  namedGrantAck: { code: 41, tagged: true, vital: false, schema: Type.Object({ number: count, fault: Type.Union([Type.Literal(''), Type.Literal('refused'), Type.Literal('full'), Type.Literal('void')]) }, { additionalProperties: false }) },
+  /** These grants are over, whether they came or not: everything of them is erased, and nothing of them is taken any more. */
+  namedGrantEnd: { code: 42, tagged: true, vital: false, schema: Type.Object({ ...sequenced, numbers: Type.Array(count, { minItems: 1, maxItems: 256 }) }, { additionalProperties: false }) },
   saes: { code: 18, tagged: true, vital: false, schema: Type.Object({ ...sequenced, generation: count, part: u32, parts: u32, saes: Type.Array(entity, { maxItems: 512 }) }, { additionalProperties: false }) },
   chainHead: { code: 19, tagged: true, vital: false, schema: Type.Object({ records: count, head: bytes(32) }, { additionalProperties: false }) },
   /** Everything up to this outbox number is processed and flushed. */
@@ -171,7 +221,7 @@ export const messages = {
     schema: Type.Object({
       job: bytes(16), path: tunnelPath, hop: tunnelHop, share: shareNumber, shares: shareCount,
       frames: Type.Array(Type.Integer({ minimum: 8, maximum: 3968, multipleOf: 8 }), { minItems: 1, maxItems: 16 }),
-      pads: Type.Array(Type.Object({ block: u32, offset: u32, length: Type.Integer({ minimum: 8, maximum: 65_536, multipleOf: 8 }) }, { additionalProperties: false }), { minItems: 1, maxItems: 64 }),
+      pads: Type.Array(padPlace, { minItems: 1, maxItems: 64 }),
       data: Type.Uint8Array({ maxByteLength: 65_536 }),
     }, { additionalProperties: false }),
   },
@@ -186,6 +236,14 @@ export const messages = {
   relayJoin: { code: 51, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), tags: shareTags }, { additionalProperties: false }) },
   /** End to end only. The job is given up; `wrong` are shares whose tag did not fit: their paths lie. */
   relayRefused: { code: 52, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), wrong: Type.Array(shareNumber, { maxItems: 8 }), reason }, { additionalProperties: false }) },
+  /** End to end only. Our hello for the pool of one class (paths, plus 128 if hybrid). Each end sends it once a connection, when it has that pool. `kept`: its configuration names the pool. */
+  poolOpen: { code: 64, tagged: true, vital: true, schema: Type.Object({ pool: poolNumber, kept: Type.Boolean(), mine: column, yours: Type.Union([column, Type.Null()]), saes: count }, { additionalProperties: false }) },
+  /** End to end only. A message of that pool: its code, and its body as it would stand in a frame of its own. Dropped if the pool is not open on both sides. */
+  inPool: { code: 65, tagged: true, vital: true, schema: Type.Object({ pool: poolNumber, type: Type.Integer({ minimum: 1, maximum: 0xff }), body: Type.Uint8Array({ minByteLength: 1, maxByteLength: POOL_BODY_BYTES_MAX }) }, { additionalProperties: false }) },
+  /** End to end only. The sender has no pool of that class with us, and takes none. */
+  poolRefused: { code: 66, tagged: true, vital: false, schema: Type.Object({ pool: poolNumber, reason }, { additionalProperties: false }) },
+  /** End to end only. The sender has given that pool up: its stock is void on both sides. */
+  poolLeave: { code: 67, tagged: true, vital: false, schema: Type.Object({ pool: poolNumber, reason }, { additionalProperties: false }) },
   /** Announcements of the network's KMEs, and what serves to compare them (docs/relay-protocol.md, Packets). */
   linkState: { code: 60, tagged: true, vital: false, schema: Type.Object({ packet: Type.Uint8Array({ minByteLength: 2, maxByteLength: 32_768 }) }, { additionalProperties: false }) },
 } as const satisfies Record<string, { code: number, tagged: boolean, vital: boolean, schema: TSchema }>

@@ -1,16 +1,20 @@
 import { CUT_INSUFFICIENT, CUT_NO_ROOM } from '../device/native.js'
 import type { SaeId } from '../kernel/ids.js'
 import { Deliveries } from './deliveries.js'
+import type { KeyConstraint } from './extensions.js'
 import { Fairness } from './fairness.js'
 import type { KeyPool } from './key-pool.js'
 import { refusals } from './refusals.js'
 import type { AssociationRow } from './rows.js'
-import type { EncKeysRequest, KeyReply, Refusal } from './service.js'
+import type { EncKeysRequest, ExtensionPair, KeyReply, Refusal } from './service.js'
 import type { ServiceDeps } from './service-ports.js'
-import { meets, traitMembers } from './traits.js'
+import { canMeet, meets, traitMembers } from './traits.js'
 
 const ASSOCIATION_WAIT_MS = 2_000
 const WAITING_MAX = 1_024
+
+/** For the refusal. */
+const namesOf = (extensions: readonly ExtensionPair[]): string => extensions.filter((e) => e.mandatory).map((e) => e.name).join(', ')
 
 interface Target { readonly pool: KeyPool, readonly slaves: readonly SaeId[], readonly local: readonly SaeId[] }
 
@@ -74,12 +78,20 @@ export class EncKeys {
   /** The first pool with that KME that can meet the demands and deliver; else the first that can meet them, whose reason is told. */
   private at (request: EncKeysRequest, kme: string, slaves: readonly SaeId[], local: readonly SaeId[]): Target | Refusal {
     const pools = this.deps.poolsWith(kme)
-    if (pools.length === 0) return refusals.blocked('PEER_DOWN')
-    if (pools.length === 1) return { pool: pools[0]!, slaves, local }
-    const fit = request.extensions.length === 0 ? pools : pools.filter((pool) => this.unmet(request, pool) === undefined)
-    const pool = fit.find((p) => p.blocked() === '') ?? fit[0] ?? pools[0]!
-    return { pool, slaves, local }
+    const { extensions } = request
+    if (extensions.length === 0 && pools.length > 0) return { pool: pools.find((p) => p.blocked() === '') ?? pools[0]!, slaves, local }
+    const mandatory = this.deps.extensions.constraint(extensions.filter((e) => e.mandatory))
+    if (mandatory === undefined) return refusals.unmet(namesOf(extensions)) // Two of them contradict each other.
+    const able = pools.filter((pool) => canMeet(pool.traits, mandatory))
+    const wish = this.deps.extensions.constraint(extensions) ?? mandatory
+    const fit = able.filter((pool) => pool.blocked() === '' && this.meetsNow(pool, mandatory))
+    const pool = fit.find((p) => this.meetsNow(p, wish)) ?? fit[0] ?? able[0]
+    if (pool !== undefined) return { pool, slaves, local }
+    if (this.deps.wanted(kme, mandatory)) return refusals.preparing
+    return pools.length === 0 ? refusals.blocked('PEER_DOWN') : refusals.unmet(namesOf(extensions))
   }
+
+  private meetsNow (pool: KeyPool, demand: KeyConstraint): boolean { return meets(pool.traits, pool.core.deps.ageMs() - pool.lane.oldestBornMs(), demand) }
 
   private open (request: EncKeysRequest, target: Target, generation: number, reply: KeyReply): void {
     if (this.waiting >= WAITING_MAX) { reply.refuse(refusals.busy); return }
@@ -171,8 +183,7 @@ export class EncKeys {
   private unmet (request: EncKeysRequest, pool: KeyPool): Refusal | undefined {
     const mandatory = request.extensions.filter((e) => e.mandatory)
     const demand = this.deps.extensions.constraint(mandatory)
-    const ageMs = pool.core.deps.ageMs() - pool.lane.oldestBornMs()
-    return demand !== undefined && meets(pool.traits, ageMs, demand) ? undefined : refusals.unmet(mandatory.map((e) => e.name).join(', '))
+    return demand !== undefined && this.meetsNow(pool, demand) ? undefined : refusals.unmet(namesOf(mandatory))
   }
 
   /** The answer did not reach the socket whole: nobody is told these IDs, so the keys are burned. */

@@ -12,6 +12,7 @@ export const refusals = {
   sameSae: (what: string): Refusal => ({ code: 'BAD_REQUEST', message: 'an SAE cannot share a key with itself', details: [{ [what]: 'is the caller' }] }),
   otherKmes: (): Refusal => ({ code: 'BAD_REQUEST', message: 'slave SAEs at more than one other KME are not supported', details: [{ additional_slave_SAE_IDs: 'served by different KMEs' }] }),
   noKeys: { code: 'NO_KEYS', message: 'insufficient key material', retryAfterS: 1 },
+  preparing: { code: 'NO_KEYS', message: 'keys with the KME of the slave SAE are being prepared', retryAfterS: 2 },
   busy: { code: 'BUSY', message: 'too many requests are waiting', retryAfterS: 1 },
   stopping: { code: 'STOPPING', message: 'the KME is stopping', retryAfterS: 5 },
   notFound: { code: 'KEYS_NOT_FOUND', message: sentence.notFound },

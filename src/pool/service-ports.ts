@@ -2,7 +2,7 @@ import type { NativeVault } from '../device/native.js'
 import type { KmeId, SaeId } from '../kernel/ids.js'
 import type { Clock } from '../kernel/time.js'
 import type { Kv, KvWriter } from '../store/kv.js'
-import type { ExtensionRegistry } from './extensions.js'
+import type { ExtensionRegistry, KeyConstraint } from './extensions.js'
 import type { KeyPool } from './key-pool.js'
 
 /** One request in the audit trail (design 5). Numbers only: names are mapped by the sink. */
@@ -47,9 +47,11 @@ export interface ServiceDeps {
   readonly soon: (fn: () => void) => void
   readonly fatal: (error: unknown) => void
   readonly security: (event: string, detail: string) => void
-  /** Pools with that KME, the one to use first in front: direct before relayed. */
+  /** Pools with that KME, the one to use first in front: direct, then relayed ones in the order of the configuration, then those that came by themselves. */
   readonly poolsWith: (kme: KmeId) => readonly KeyPool[]
   readonly pools: () => Iterable<KeyPool>
+  /** No pool with that KME can ever meet the demand: whether one is being made (it opens by itself, or has just been opened). */
+  readonly wanted: (kme: KmeId, demand: KeyConstraint) => boolean
   readonly policy: SaePolicy
   readonly sizes: KeySizes
   readonly extensions: ExtensionRegistry

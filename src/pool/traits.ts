@@ -13,6 +13,9 @@ export interface KeyTraits {
 export const directTraits: KeyTraits = { route: 'direct', paths: 0, hybrid: false }
 export const localTraits: KeyTraits = { route: 'local', paths: 0, hybrid: false }
 
+/** Whether bits of these traits can meet a demand, whatever their age. */
+export const canMeet = (traits: KeyTraits, demand: KeyConstraint): boolean => meets(traits, 0, demand)
+
 /** Whether bits of these traits, the oldest of them `ageMs` old, meet a demand. Bits that no other KME had meet any number of paths. */
 export const meets = (traits: KeyTraits, ageMs: number, demand: KeyConstraint): boolean =>
   (demand.route === undefined || demand.route === traits.route) && (demand.maxAgeMs === undefined || ageMs <= demand.maxAgeMs) &&

@@ -2,29 +2,43 @@ import { KmeError } from '../kernel/errors.js'
 import type { KmeId } from '../kernel/ids.js'
 import type { Body, MessageName, RelayFailure } from '../peer/messages.js'
 import type { PeerPart } from '../peer/parts.js'
+import { sumOf } from '../pool/pad-places.js'
 import type { RelayAccess } from '../pool/relay-access.js'
 import { createRelayCounters, type RelayCounters } from './counters.js'
 import { RelayHop } from './hop.js'
-import { removePads, sumOf } from './pads.js'
+import { removePads } from './pads.js'
 import type { RelayPorts, RelayedPool } from './ports.js'
 import { isPassing, SHARE_BYTES_MIN, type Share } from './share.js'
 import { RelaySink } from './sink.js'
 import { RelaySource } from './source.js'
 
-interface Ends { readonly source: RelaySource, readonly sink: RelaySink }
+interface Ends { readonly pool: RelayedPool, readonly source: RelaySource, readonly sink: RelaySink }
+
+const failureOf = (taker: Ends | RelayFailure): RelayFailure | undefined => typeof taker === 'string' ? taker : undefined
 
 /** The relay of one KME (design 6): its parts on the channels of neighbours and of far ends, and the pools that it fills. */
 export class RelayDesk {
   readonly counters: RelayCounters = createRelayCounters()
   private readonly hop: RelayHop
-  private readonly ends = new Map<KmeId, Ends>()
+  /** By the pool's name. */
+  private readonly ends = new Map<string, Ends>()
 
   constructor (private readonly p: RelayPorts) { this.hop = new RelayHop(p, this.counters) }
 
   /** Begins to fill a relayed pool. */
   add (pool: RelayedPool): void {
-    this.ends.set(pool.remote, { source: new RelaySource(this.p, pool, this.counters), sink: new RelaySink(this.p, pool, this.counters) })
+    this.ends.set(pool.poolId, { pool, source: new RelaySource(this.p, pool, this.counters), sink: new RelaySink(this.p, pool, this.counters) })
   }
+
+  /** Ends that. */
+  remove (poolId: string, why: string): void {
+    const ends = this.ends.get(poolId)
+    this.ends.delete(poolId)
+    ends?.source.stop(why)
+    ends?.sink.stop()
+  }
+
+  private with (remote: KmeId): Ends[] { return [...this.ends.values()].filter((e) => e.pool.remote === remote) }
 
   /** Looks for work; call it a few times a second. */
   tick (): void { for (const { source } of this.ends.values()) source.tick() }
@@ -32,8 +46,8 @@ export class RelayDesk {
   /** Sealed shares are in memory: their key slots must stay. */
   get isBusy (): boolean { return [...this.ends.values()].some((e) => e.source.sealedJobs + e.sink.sealedJobs > 0) }
 
-  /** Why the pool with that KME gets nothing, or ''. */
-  note (remote: KmeId): string { return this.ends.get(remote)?.source.note ?? '' }
+  /** Why the pool of that name gets nothing, or ''. */
+  note (poolId: string): string { return this.ends.get(poolId)?.source.note ?? '' }
 
   stop (why: string): void {
     for (const { source, sink } of this.ends.values()) { source.stop(why); sink.stop() }
@@ -54,12 +68,12 @@ export class RelayDesk {
     }
   }
 
-  /** On the control channel to the other end of a relayed pool. */
-  controlPart (remote: KmeId): PeerPart {
+  /** Among the messages of the relayed pool of that name. */
+  controlPart (poolId: string): PeerPart {
     return {
       names: ['relayPlan', 'relayPlanned', 'relayArrived', 'relayJoin', 'relayRefused'],
       onMessage: (name: MessageName, body: unknown) => {
-        const ends = this.ends.get(remote)
+        const ends = this.ends.get(poolId)
         if (ends === undefined) return
         if (name === 'relayPlan') ends.sink.onPlan(body as Body<'relayPlan'>)
         else if (name === 'relayPlanned') ends.source.onPlanned(body as Body<'relayPlanned'>)
@@ -67,7 +81,7 @@ export class RelayDesk {
         else if (name === 'relayJoin') ends.sink.onJoin(body as Body<'relayJoin'>)
         else { ends.source.onRefused(body as Body<'relayRefused'>); ends.sink.onRefused(body as Body<'relayRefused'>) }
       },
-      onReady: () => {}, onClosed: (reason) => { this.ends.get(remote)?.source.stop(reason); this.ends.get(remote)?.sink.stop() },
+      onReady: () => {}, onClosed: (reason) => { this.ends.get(poolId)?.source.stop(reason); this.ends.get(poolId)?.sink.stop() },
     }
   }
 
@@ -76,7 +90,7 @@ export class RelayDesk {
   private onAsk (from: KmeId, body: Body<'relayAsk'>): void {
     this.checkPath(from, body)
     const last = body.hop === body.path.length - 1
-    const cannot = last ? this.cannotTake(body) : this.p.routes.mayForward(body.path) === '' ? this.hop.ask(body) : 'forbidden'
+    const cannot = last ? failureOf(this.taker(body)) : this.p.routes.mayForward(body.path) === '' ? this.hop.ask(body) : 'forbidden'
     if (cannot !== undefined) { this.refuse(from, body, cannot); return }
     if (!last && this.p.neighbour(from)?.access.isReady !== true) { this.hop.forget(body); this.refuse(from, body, 'forbidden'); return }
     if (last) this.p.neighbour(from)?.send('relayReady', { job: body.job, path: body.path, hop: body.hop - 1, share: body.share })
@@ -89,7 +103,7 @@ export class RelayDesk {
   private onReady (from: KmeId, body: Body<'relayReady'>): void {
     const { path, hop } = body
     if (path[hop] !== this.p.self || path[hop + 1] !== from) throw new KmeError('PROTOCOL', `${from}: an answer of the relay that was not under way to here`)
-    if (hop === 0) this.ends.get(path.at(-1)!)?.source.onReady(body)
+    if (hop === 0) for (const { source } of this.with(path.at(-1)!)) source.onReady(body)
     else if (this.hop.promised(body) && this.p.neighbour(path[hop - 1]!)?.send('relayReady', { ...body, hop: hop - 1 }) !== true) this.hop.forget(body)
   }
 
@@ -110,15 +124,14 @@ export class RelayDesk {
   }
 
   private arrive (access: RelayAccess, body: Body<'relay'>, refuse: (cause: RelayFailure) => void): void {
-    const source = body.path[0]!, pool = this.p.relayed(source), ends = this.ends.get(source)
-    const cannot = this.cannotTake(body)
-    if (cannot !== undefined || pool === undefined || ends === undefined) {
+    const ends = this.taker(body)
+    if (typeof ends === 'string') {
       access.letGo(body.pads)
-      refuse(cannot ?? 'unknown')
+      refuse(ends)
       return
     }
     const data = body.hop === 1 ? new Uint8Array(sumOf(body.pads)) : body.data
-    const share = this.unpad(access, body, pool, data)
+    const share = this.unpad(access, body, ends.pool, data)
     access.letGo(body.pads)
     if (share === undefined) refuse('damaged')
     else ends.sink.add(body.job, body.share, share)
@@ -133,11 +146,10 @@ export class RelayDesk {
     }
   }
 
-  private cannotTake (body: Pick<Body<'relay'>, 'path' | 'job' | 'share' | 'shares'>): RelayFailure | undefined {
-    const source = body.path[0]!
-    const ends = this.ends.get(source)
-    if (ends === undefined || this.p.relayed(source) === undefined) return 'unknown'
-    return ends.sink.mayTake(body.job, body.share, body.path) ? undefined : 'busy'
+  /** The pool whose source has planned this share. */
+  private taker (body: Pick<Body<'relay'>, 'path' | 'job' | 'share'>): Ends | RelayFailure {
+    const those = this.with(body.path[0]!)
+    return those.find((e) => e.sink.mayTake(body.job, body.share, body.path)) ?? (those.length === 0 ? 'unknown' : 'busy')
   }
 
   /** What no honest neighbour sends ends its connection. */
@@ -165,7 +177,7 @@ export class RelayDesk {
     const { path, hop } = body
     if (path[hop] !== this.p.self || path[hop + 1] !== from || !path.includes(body.at)) throw new KmeError('PROTOCOL', `${from}: a relay failure that was not under way to here`)
     const wasUnderWay = this.hop.forget(body)
-    if (hop === 0) { this.ends.get(path.at(-1)!)?.source.onFailed(body); return }
+    if (hop === 0) { for (const { source } of this.with(path.at(-1)!)) source.onFailed(body); return }
     if (wasUnderWay) this.p.neighbour(path[hop - 1]!)?.send('relayFailed', { ...body, hop: hop - 1 })
   }
 }

@@ -20,6 +20,8 @@ export interface RelayedPool {
   readonly remote: KmeId
   /** Its name in the store, for sealing. */
   readonly poolId: string
+  /** Number of the link in its frames' names. */
+  readonly link: number
   /** The control channel is ready. */
   readonly isReady: boolean
   /** It takes joined blocks: it is not at its bound. */
@@ -77,8 +79,6 @@ export interface RelayPorts {
   /** Number of this process start, for record headers. */
   readonly start: number
   neighbour (kme: KmeId): NeighbourLane | undefined
-  /** This KME's end of the pool with `remote`, whether it wants blocks or not. */
-  relayed (remote: KmeId): RelayedPool | undefined
   /** An alarm for operators and the audit trail. */
   security (event: string, subject: string, detail: string): void
 }

@@ -12,6 +12,7 @@ const AHEAD_S = 120
 export class RelayedEnd implements RelayedPool {
   readonly remote: KmeId
   readonly poolId: string
+  readonly link: number
   readonly paths: number
   readonly hybrid: boolean
 
@@ -21,9 +22,10 @@ export class RelayedEnd implements RelayedPool {
     this.poolId = pool.core.pool
     this.paths = pool.traits.paths
     this.hybrid = pool.traits.hybrid
+    this.link = relayLink(pool.core.deps.self, this.remote, this)
   }
 
-  get isReady (): boolean { return this.pool.core.ready && this.pool.core.meta.suspended === '' }
+  get isReady (): boolean { return this.pool.core.ready && this.pool.core.isServing }
 
   get hasRoom (): boolean { return this.pool.hungry }
 
@@ -40,8 +42,7 @@ export class RelayedEnd implements RelayedPool {
   }
 
   hasJob (job: Uint8Array): boolean {
-    const { core } = this.pool
-    return core.deps.kv.has(frameKey({ link: relayLink(core.deps.self, this.remote), id: Buffer.from(job).toString('hex'), offset: 0 }))
+    return this.pool.core.deps.kv.has(frameKey({ link: this.link, id: Buffer.from(job).toString('hex'), offset: 0 }))
   }
 
   send<N extends MessageName> (name: N, body: Body<N>): boolean { return this.pool.core.send(name, body) }

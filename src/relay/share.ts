@@ -2,7 +2,6 @@ import { META_NUMBERS, RECORD_STRIDE, type BlockHandle } from '../device/native.
 import { KmeError } from '../kernel/errors.js'
 import type { KmeId } from '../kernel/ids.js'
 import { makeRecordHeader, RECORD_KIND } from '../store/record.js'
-import { relayLink } from './link.js'
 import type { RelayPorts, RelayedPool } from './ports.js'
 
 export const FRAME_BYTES_MAX = 3_968
@@ -39,7 +38,7 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 export const sealFrame = (p: RelayPorts, pool: RelayedPool, job: Uint8Array, index: number, length: number,
   seal: (sealer: number, header: Uint8Array, out: Uint8Array) => number): Uint8Array => {
   const { sealer, slot } = p.keys.sealer(pool.poolId)
-  const name = { link: relayLink(p.self, pool.remote), id: hex(job), offset: index * OFFSET_UNITS }
+  const name = { link: pool.link, id: hex(job), offset: index * OFFSET_UNITS }
   const bytes = seal(sealer, makeRecordHeader(RECORD_KIND.relayed, name, length, slot, p.start), scratch)
   return scratch.slice(0, bytes)
 }

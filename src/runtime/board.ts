@@ -42,6 +42,9 @@ export class PartBoard {
   context (id: string): unknown { return this.#entries.get(id)?.context }
   list (): PartState[] { return [...this.#entries].map(([id, { state, restarts }]) => ({ id, state, restarts })) }
 
+  /** A part that came by itself is gone for good. */
+  forget (id: string): void { this.#entries.delete(id) }
+
   /** Sends to a part, if it is alive. @returns whether it is. */
   send (id: string, event: { readonly type: string }): boolean {
     const ref = this.#entries.get(id)?.ref
@@ -58,11 +61,12 @@ export class PartBoard {
     return () => { watchers.delete(fn) }
   }
 
-  registerMetrics (sink: MetricSink): void {
+  /** @param more Parts of other boards. */
+  registerMetrics (sink: MetricSink, more: () => readonly PartState[] = () => []): void {
     sink.register('qkme_part_state', 'State of each part: 1 for the state it is in.', 'gauge', () =>
-      this.list().map(({ id, state }) => ({ labels: { part: id, state }, value: 1 })))
+      [...this.list(), ...more()].map(({ id, state }) => ({ labels: { part: id, state }, value: 1 })))
     sink.register('qkme_part_restarts_total', 'Restarts of each part by its supervisor.', 'counter', () =>
-      this.list().map(({ id, restarts }) => ({ labels: { part: id }, value: restarts })))
+      [...this.list(), ...more()].map(({ id, restarts }) => ({ labels: { part: id }, value: restarts })))
   }
 
   #entry (id: string): Entry {

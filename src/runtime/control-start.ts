@@ -13,14 +13,15 @@ import type { Cancel, Clock } from '../kernel/time.js'
 import { dialRole } from '../peer/collision.js'
 import { createControlPeers, type ControlPeers } from '../peer/control/control.js'
 import { TunnelHub } from '../peer/control/hub.js'
-import { defaultTunnelLimits } from '../peer/control/limits.js'
-import type { EndToEnd, Path, PathSource } from '../peer/control/ports.js'
+import { defaultTunnelLimits, type TunnelLimits } from '../peer/control/limits.js'
+import type { EndToEnd } from '../peer/control/ports.js'
 import { createTlsEndToEnd } from '../peer/control/tls-layer.js'
 import { defaultPeerLimits, type PeerLimits } from '../peer/limits.js'
 import type { PeerPart } from '../peer/parts.js'
 import { createPeerActor } from '../peer/peer-actor.js'
 import type { PeerHandler } from '../peer/ports.js'
 import type { Router } from '../routing/router.js'
+import { controlWays } from '../routing/ways.js'
 import { PartBoard, type PartState } from './board.js'
 import { retryWithJitter } from './peer-shell.js'
 import { machineClock } from './xstate-clock.js'
@@ -36,12 +37,12 @@ export interface ControlDeps {
   readonly router: Pick<Router, 'paths' | 'graph' | 'subscribe'>
   /** The relayed pool with a KME, joined with its other parts; undefined refuses it for the time being. */
   readonly handlerFor: (kme: KmeId) => PeerHandler | undefined
+  /** A KME calls with which there is no channel: whether it may. */
+  readonly mayCall: (kme: KmeId) => boolean
   /** Absent: TLS with the certificate of the peer port. Simulations give another. */
   readonly endToEnd?: EndToEnd
 }
 
-/** Ways that are known beside the best, for when it fails. */
-const WAYS = 3
 const CLOSE_MS = 2_000
 /** The side with the higher ID lets the other dial first. */
 const GRACE_MS = 3_000
@@ -49,7 +50,7 @@ const GRACE_MS = 3_000
 const KEEP_ALIVE_FACTOR = 3
 
 /**
- * Control channels to the KMEs of `network.relay.pools`, each under a peer machine of its own that is restarted like every part. Exists
+ * Control channels to the far KMEs of our relayed pools, each under a peer machine of its own that is restarted like every part. Exists
  * while the store is open, if there is a peer certificate. Its part of each neighbour's channel carries its tunnels and those of others.
  */
 export class ControlPath {
@@ -64,9 +65,9 @@ export class ControlPath {
     const { config, clock, random, log } = d
     const limits = limitsOf(config)
     this.board = new PartBoard({ log, alert: (edge) => { d.alert({ ...edge, alert: edge.alert.replace('peer.', 'control.') }) } })
-    this.hub = new TunnelHub({ self: config.kme.id, clock, random, log, limits: defaultTunnelLimits })
+    this.hub = new TunnelHub({ self: config.kme.id, clock, random, log, limits: tunnelLimitsOf(config) })
     this.peers = createControlPeers({
-      self: config.kme.id, hub: this.hub, endToEnd: d.endToEnd ?? tlsOf(d, limits), paths: pathsOf(d.router), handlerFor: d.handlerFor,
+      self: config.kme.id, hub: this.hub, endToEnd: d.endToEnd ?? tlsOf(d, limits), paths: controlWays(d.router), handlerFor: d.handlerFor, invited: d.mayCall,
       vault: d.vault, clock, random, log, limits,
     })
   }
@@ -78,8 +79,13 @@ export class ControlPath {
       peers.watch({ opened: (kme) => { this.supervise(kme) }, closed: (kme) => { this.leave(kme) } }),
       this.d.router.subscribe(({ topology }) => { if (topology) peers.topologyChanged() }),
     )
-    for (const { kme } of this.d.config.network.relay.pools) peers.open(kme)
   }
+
+  /** Wants a channel to this KME; again is harmless. */
+  open (kme: KmeId): void { this.peers.open(kme) }
+
+  /** Ends it. */
+  end (kme: KmeId, why: string): void { this.peers.close(kme, why) }
 
   /** The tunnels' part of a neighbour's channel. */
   part (neighbour: KmeId): PeerPart { return this.hub.neighbour(neighbour) }
@@ -122,8 +128,14 @@ export class ControlPath {
   private leave (kme: KmeId): void {
     this.actors.get(kme)?.stop()
     this.actors.delete(kme)
+    this.board.forget(`control/${kme}`)
   }
 }
+
+const tunnelLimitsOf = ({ network: { relay: { tunnels } } }: Config): TunnelLimits => ({
+  ...defaultTunnelLimits, sessionsMax: tunnels.sessions, queueBytesMax: tunnels.queueBytes, sourceBytesMax: tunnels.sourceQueueBytes,
+  queueAgeMaxMs: tunnels.queueAgeMs, stallMs: tunnels.stallMs,
+})
 
 const limitsOf = ({ peering }: Config): PeerLimits => ({
   ...defaultPeerLimits, sendQueueBytesMax: peering.sendQueueBytes, connectTimeoutMs: peering.connectTimeoutMs, helloTimeoutMs: peering.connectTimeoutMs,
@@ -138,20 +150,4 @@ const tlsOf = ({ config, trust, clock }: ControlDeps, limits: PeerLimits): EndTo
     credentials: { certificateFile: tls.certificate, keyFile: tls.key, caFile: tls.ca, trust }, clock,
     handshakeTimeoutMs: limits.connectTimeoutMs, closeTimeoutMs: CLOSE_MS,
   })
-}
-
-/** The router's ways as a control channel wants them: a few that share no node, so that one failure leaves another. */
-const pathsOf = (router: ControlDeps['router']): PathSource => ({
-  paths: (destination) => {
-    const many = router.paths(destination, { disjoint: WAYS })
-    const answer = many.ok || many.available === 0 ? many : router.paths(destination, { disjoint: many.available })
-    return answer.ok ? answer.paths.map(({ nodes }) => nodes) : []
-  },
-  isUsable: (path) => path.every((node, i) => i === 0 || isLinked(router, path[i - 1] as KmeId, node)),
-})
-
-/** A link that carries key in one direction at least carries words in both. */
-const isLinked = ({ graph }: ControlDeps['router'], a: Path[number], b: Path[number]): boolean => {
-  const from = graph.indexOf(a), to = graph.indexOf(b)
-  return from !== undefined && to !== undefined && Math.min(graph.hop(from, to), graph.hop(to, from)) !== Infinity
 }

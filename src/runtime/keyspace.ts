@@ -5,13 +5,14 @@ import type { KmeId } from '../kernel/ids.js'
 import type { Log } from '../kernel/log.js'
 import type { Random } from '../kernel/random.js'
 import type { Cancel, Clock } from '../kernel/time.js'
-import { ExtensionRegistry } from '../pool/extensions.js'
+import { ExtensionRegistry, type KeyConstraint } from '../pool/extensions.js'
 import { PoolKeyService } from '../pool/key-service.js'
 import type { KeyPool } from '../pool/key-pool.js'
 import { LocalPool } from '../pool/local-pool.js'
 import { Pool } from '../pool/pool.js'
 import type { PoolDeps, PoolEvent, PoolLimits } from '../pool/ports.js'
-import { relayLink, relayPoolId } from '../relay/link.js'
+import { comesBack, type AutomaticLimits } from '../relay/automatic.js'
+import { RelayedPools } from '../relay/pools.js'
 import { AuditTrail } from '../store/audit.js'
 import { openStore, type Store } from '../store/open.js'
 import { SaeDirectory } from './directory.js'
@@ -33,6 +34,8 @@ export interface KeyspaceOptions {
   readonly soon: (fn: () => void) => void
   /** Whether sealed records wait outside the store. */
   readonly recordsWaiting: () => boolean
+  /** Keys with a KME are asked for that no pool can give: whether such a pool opens by itself. */
+  readonly wanted: (kme: KmeId, demand: KeyConstraint) => boolean
 }
 
 /** Everything that exists while the store is open. */
@@ -43,7 +46,7 @@ export interface OpenKeyspace {
   /** Pools with neighbours, fed by links. */
   readonly pools: ReadonlyMap<KmeId, Pool>
   /** Pools with KMEs that the relay fills. */
-  readonly relayed: ReadonlyMap<KmeId, Pool>
+  readonly relayed: RelayedPools
   readonly local: LocalPool | undefined
   /** Every pool, by its name: a neighbour's KME, `relay:` and a far KME, or our own KME. */
   readonly all: ReadonlyMap<string, Pool | LocalPool>
@@ -118,17 +121,19 @@ export class Keyspace implements StorePort {
     const pools = new Map(config.peers.map((p) => [p.kme, new Pool(this.depsOf(p.kme, store, audit, directory), config.links.filter((l) => l.peer === p.kme).map((l) => l.id))]))
     const local = config.localPool.enabled ? new LocalPool(this.depsOf(config.kme.id, store, audit, directory), config.localPool.stockBytes) : undefined
     const { clock, soon } = this.o
-    const relayed = new Map(config.network.relay.pools.map(({ kme, paths, hybrid }) =>
-      [kme, new Pool(this.depsOf(kme, store, audit, directory, relayPoolId(kme)), [relayLink(config.kme.id, kme)], { route: 'relayed', paths, hybrid })]))
-    const all = new Map([...pools.values(), ...relayed.values(), ...(local === undefined ? [] : [local])].map((pool) => [pool.core.pool, pool]))
+    const all = new Map<string, Pool | LocalPool>([...pools.values(), ...(local === undefined ? [] : [local])].map((pool) => [pool.core.pool, pool]))
+    const configured = config.network.relay.pools, automatic = automaticOf(config)
+    const relayed = new RelayedPools({ self: config.kme.id, kv: store.kv, all, make: (remote, id, link, traits) => new Pool(this.depsOf(remote, store, audit, directory, id), [link], traits) })
+    relayed.open(configured, (remote, count) => comesBack(automatic, config.kme.id, remote, count) ? automatic.stockBytes : undefined)
     const poolsWith = (kme: KmeId): readonly KeyPool[] => {
       if (kme === config.kme.id) return local === undefined ? [] : [local]
-      return [pools.get(kme), relayed.get(kme)].filter((pool) => pool !== undefined)
+      const direct = pools.get(kme), others = relayed.poolsWith(kme)
+      return direct === undefined ? others : others.length === 0 ? [direct] : [direct, ...others]
     }
     const service = new PoolKeyService({
       self: config.kme.id, clock, vault: this.vault, kv: store.kv, soon, fatal: (error) => { this.fail(error) },
       security: (event, detail) => { this.security(event, 'key service', detail) },
-      poolsWith, pools: () => all.values(), policy: directory,
+      poolsWith, pools: () => all.values(), wanted: this.o.wanted, policy: directory,
       sizes: {
         defaultBits: config.pools.keySizeBits, minBits: config.pools.minKeySizeBits, maxBits: config.pools.maxKeySizeBits,
         maxPerRequest: config.pools.maxKeyPerRequest, maxKeyCount: config.pools.maxKeyCount, maxSaeIds: config.pools.maxSaeIdCount,
@@ -228,6 +233,9 @@ export class Keyspace implements StorePort {
     this.vault.zeroize()
   }
 }
+
+/** The schema's text is one of these. */
+export const automaticOf = ({ network }: Config): AutomaticLimits => network.relay.automatic as AutomaticLimits
 
 const poolLimitsOf = (config: Config): PoolLimits => {
   const p = config.pools

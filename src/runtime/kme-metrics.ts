@@ -4,6 +4,7 @@ import type { Config } from '../config/schema.js'
 import type { MetricSink, Sample } from '../kernel/metrics.js'
 import type { PeerManager } from '../peer/manager.js'
 import { stockOf } from '../pool/accounts.js'
+import type { PartState } from './board.js'
 import type { Keyspace } from './keyspace.js'
 import type { LinkPath } from './link-path.js'
 import type { LogRoot } from './pino-log.js'
@@ -19,12 +20,14 @@ export interface MetricSources {
   readonly links: () => ReadonlyMap<number, LinkPath>
   readonly sessions: SessionRegistry
   readonly alerts: AlertList
+  /** Parts that the root does not know: control channels. */
+  readonly otherParts: () => readonly PartState[]
 }
 
 /** Everything that `GET /metrics` shows. Read when somebody asks; nothing here is on the path of a request. */
 export const registerMetrics = (sink: MetricSink, s: MetricSources): void => {
   registerProcessMetrics(sink)
-  s.supervisor.board.registerMetrics(sink)
+  s.supervisor.board.registerMetrics(sink, s.otherParts)
   pools(sink, s)
   peers(sink, s)
   const { vault } = s.keyspace

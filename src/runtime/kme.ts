@@ -28,7 +28,7 @@ import { LinkPath } from './link-path.js'
 import { registerNetworkMetrics } from './network-metrics.js'
 import { NetworkPath } from './network-path.js'
 import { Operations } from './operations.js'
-import { createParts, partIds } from './parts.js'
+import { createParts, partIds, poolPart } from './parts.js'
 import { createPeers } from './peers-start.js'
 import type { LogRoot } from './pino-log.js'
 import { PoolPath } from './pool-path.js'
@@ -90,6 +90,7 @@ export class Kme {
     })
     this.keyspace = new Keyspace({
       config, clock, random, log: logs.log('store'), soon: o.soon, recordsWaiting: () => this.network?.isBusy === true || [...this.links.values()].some((l) => l.isWaiting), onPoolEvent: (pool, event) => { this.onPoolEvent(pool, event) },
+      wanted: (kme, demand) => this.network?.automatic.wanted(kme, demand) ?? false,
     })
     this.peers = createPeers(config, trust.kmes, this.keyspace.vault, clock, random, logs.log('peer'), (kme) => this.handlerFor(kme))
     this.operations = new Operations({
@@ -110,7 +111,7 @@ export class Kme {
       close: async () => { this.peers.stop(); this.network?.close(); this.network = undefined; await this.keyspace.close() }, watch: this.keyspace.watch.bind(this.keyspace),
     }
     this.supervisor = new Supervisor({ clock, log: this.log, alert: (edge) => { this.alert(edge) }, store: storeMachine.provide({ actors: { effects: createStoreEffects(storePort) } }), parts })
-    registerMetrics(this.metrics, { keyspace: this.keyspace, supervisor: this.supervisor, peers: this.peers, config, logs, links: () => this.links, sessions: this.sessions, alerts: this.alerts })
+    registerMetrics(this.metrics, { keyspace: this.keyspace, supervisor: this.supervisor, peers: this.peers, config, logs, links: () => this.links, sessions: this.sessions, alerts: this.alerts, otherParts: () => this.network?.control.states() ?? [] })
     this.senders.registerMetrics(this.metrics)
     registerRoutingMetrics(this.metrics, () => this.network?.routing)
     registerNetworkMetrics(this.metrics, () => this.network)
@@ -128,6 +129,7 @@ export class Kme {
   /** Clean stop: no new requests, byes, flush. The end comes as `supervisor.ended`. */
   stop (): void {
     this.keyspace.accepting = false
+    this.network?.stopPools()
     this.supervisor.stop()
   }
 
@@ -184,6 +186,7 @@ export class Kme {
     this.network = new NetworkPath({
       config, clock, random, log: logs.log('peer'), trust: this.trust.kmes, keyspace: this.keyspace, alert: (edge) => { this.alert(edge) },
       linkState: (link) => this.supervisor.board.state(partIds.link(link)),
+      actors: { board: this.supervisor.board, part: (pool) => poolPart({ config, clock, pool: (id) => this.pool(id) }, pool) }, poolGone: (pool) => { this.pools.delete(pool) },
     })
     await this.network.start()
   }

@@ -7,14 +7,19 @@ import type { KmeId } from '../kernel/ids.js'
 import type { Log } from '../kernel/log.js'
 import type { Random } from '../kernel/random.js'
 import type { Cancel, Clock } from '../kernel/time.js'
-import { joinParts, type PeerPart } from '../peer/parts.js'
+import type { PeerPart } from '../peer/parts.js'
 import type { PeerHandler } from '../peer/ports.js'
+import { AutomaticPools } from '../relay/automatic.js'
 import { RelayDesk } from '../relay/desk.js'
 import { defaultRelayLimits } from '../relay/limits.js'
+import { FarEnds } from '../relay/far-ends.js'
 import type { RelayQuery } from '../relay/ports.js'
-import { neighbourLane, RelayedEnd } from '../relay/relayed.js'
+import type { RelayedEntry } from '../relay/pools.js'
+import { neighbourLane } from '../relay/relayed.js'
 import { ControlPath } from './control-start.js'
-import type { Keyspace } from './keyspace.js'
+import { nearest } from '../routing/nearest.js'
+import { automaticOf, type Keyspace } from './keyspace.js'
+import { RelayActors, type RelayActorsDeps } from './relay-actors.js'
 import { RoutingPath } from './routing-path.js'
 
 export interface NetworkDeps {
@@ -26,11 +31,18 @@ export interface NetworkDeps {
   /** Its store is open. */
   readonly keyspace: Keyspace
   readonly alert: (edge: AlertEdge) => void
+  /** For pools that come and go. */
+  readonly actors: Pick<RelayActorsDeps, 'board' | 'part'>
+  /** A pool is gone: nothing of it may be kept. */
+  readonly poolGone: (pool: string) => void
   /** State of a QKD link's machine (machines/link.ts). */
   readonly linkState: (link: number) => string
 }
 
 const TICK_MS = 50
+const LOOK_MS = 1_000
+/** A far KME that refused a pool of the configuration is asked again. */
+const RETRY_LOOKS = 15
 
 /**
  * Everything beyond the neighbours: routing, control channels to far KMEs, hybrid exchanges, and the relay that fills the pools with
@@ -41,8 +53,12 @@ export class NetworkPath {
   readonly control: ControlPath
   readonly relay: RelayDesk
   readonly hybrid: HybridExchanges
-  private readonly far = new Map<KmeId, PeerHandler>()
+  readonly far: FarEnds
+  readonly automatic: AutomaticPools
+  private readonly actors: RelayActors
   private timer: Cancel = () => {}
+  private looking: Cancel = () => {}
+  private looks = 0
 
   /** @throws KmeError `CERTIFICATE_INVALID`. */
   constructor (private readonly d: NetworkDeps) {
@@ -53,29 +69,54 @@ export class NetworkPath {
         const pool = pools.get(kme)
         if (pool === undefined) return undefined
         const { core, relay } = pool
-        return { isUsable: core.ready && core.meta.suspended === '', stockBytes: Math.max(0, relay.freeBytes - config.network.relay.reserveBytes), ingestedBytes: core.account.ingested }
+        return { isUsable: core.ready && core.isServing, stockBytes: Math.max(0, relay.freeBytes - config.network.relay.reserveBytes), ingestedBytes: core.account.ingested }
       },
     })
     const { router } = this.routing
     this.hybrid = new HybridExchanges({ self: config.kme.id, vault: keyspace.vault, clock, random, limits: defaultHybridLimits, security: this.security })
     const { reserveBytes, jobs, jobMs } = config.network.relay
-    const ends = new Map(config.network.relay.pools.map(({ kme, stockBytes }) => [kme, new RelayedEnd(relayed.get(kme)!, stockBytes)]))
     this.relay = new RelayDesk({
       self: config.kme.id, vault: keyspace.vault, keys: store.keys, clock, random, start: store.start.number, hybrid: this.hybrid, security: this.security,
       limits: { ...defaultRelayLimits, reserveBytes, jobsMax: jobs, jobMs },
       routes: { paths: (to, query) => this.paths(to, query), mayForward: (nodes) => router.mayForward(nodes) },
       neighbour: (kme) => { const pool = pools.get(kme); return pool === undefined ? undefined : neighbourLane(pool) },
-      relayed: (kme) => ends.get(kme),
     })
-    for (const end of ends.values()) this.relay.add(end)
-    this.control = new ControlPath({ config, trust: d.trust, vault: keyspace.vault, clock, random, log, alert: d.alert, router, handlerFor: (kme) => this.handlerFor(kme) })
+    this.actors = new RelayActors({ ...d.actors, clock, alert: d.alert })
+    this.automatic = this.makeAutomatic()
+    this.far = new FarEnds({
+      self: config.kme.id, storeId: store.storeId, incarnation: store.start.number, nonce: store.start.nonce, pools: relayed, desk: this.relay,
+      parts: (kme) => [this.hybrid.part(kme)], invite: (kme, cls) => this.automatic.invite(kme, cls),
+      opened: (entry, isKept) => { if (entry.cls.hybrid) this.hybrid.want(entry.remote); this.automatic.opened(entry, isKept) },
+      refused: (entry, reason, hasLeft) => { if (hasLeft) this.automatic.left(entry, reason); else this.automatic.refused(entry, reason) },
+    })
+    relayed.watch({
+      added: (entry) => { this.far.add(entry); this.actors.start(entry.id) },
+      dropped: (entry, reason) => {
+        this.far.remove(entry, reason)
+        this.actors.end(entry.id)
+        if (entry.cls.hybrid && !relayed.with(entry.remote).some((other) => other.cls.hybrid)) this.hybrid.unwant(entry.remote)
+        d.poolGone(entry.id)
+      },
+    })
+    this.control = new ControlPath({ config, trust: d.trust, vault: keyspace.vault, clock, random, log, alert: d.alert, router, handlerFor: (kme) => this.handlerFor(kme), mayCall: (kme) => this.automatic.mayCall(kme) })
   }
 
   async start (): Promise<void> {
     this.routing.start()
     await this.control.start()
+    for (const entry of this.d.keyspace.now.relayed.list()) {
+      this.control.open(entry.remote)
+      if (!entry.isKept) this.actors.start(entry.id) // Those of the configuration are parts of the root.
+    }
     this.later()
+    this.look()
   }
+
+  /** The process stops: pools that came by themselves say goodbye, while there are channels for it. */
+  stopPools (): void { this.actors.stop() }
+
+  /** Why a relayed pool has no key just now, or ''. */
+  note (entry: RelayedEntry): string { return this.relay.note(entry.id) || this.automatic.note(entry) }
 
   /** Parts of a neighbour's channel beside its pool. */
   parts (neighbour: KmeId): readonly PeerPart[] { return [this.routing.part(neighbour), this.control.part(neighbour), this.relay.part(neighbour)] }
@@ -97,6 +138,8 @@ export class NetworkPath {
 
   close (): void {
     this.timer()
+    this.looking()
+    this.actors.dispose()
     this.relay.stop('this KME is stopping')
     this.control.close()
     this.routing.close()
@@ -109,12 +152,28 @@ export class NetworkPath {
     return answer.ok ? answer.paths.map(({ nodes }) => nodes) : answer.message
   }
 
+  private look (): void {
+    this.looking = this.d.clock.after(LOOK_MS, () => {
+      this.automatic.tick()
+      if (++this.looks % RETRY_LOOKS === 0) this.far.retry()
+      this.look()
+    })
+  }
+
+  private makeAutomatic (): AutomaticPools {
+    const { config, clock, keyspace, log } = this.d, { router } = this.routing
+    const neighbours = new Set(config.peers.map((peer) => peer.kme))
+    return new AutomaticPools(automaticOf(config), {
+      self: config.kme.id, clock, pools: keyspace.now.relayed, isConnected: (kme) => this.far.isConnected(kme),
+      known: () => nearest(router.graph, config.kme.id).filter((kme) => !neighbours.has(kme)),
+      reachable: (kme, paths) => { const answer = router.paths(kme, { disjoint: paths }); return answer.ok ? '' : answer.message },
+      openChannel: (kme) => { this.control.open(kme) }, closeChannel: (kme, why) => { this.control.end(kme, why) }, channels: () => this.control.peers.remotes,
+      say: (what, fields) => { log.info(what, fields) },
+    })
+  }
+
   private handlerFor (kme: KmeId): PeerHandler | undefined {
-    const pool = this.d.keyspace.isOpen ? this.d.keyspace.now.relayed.get(kme) : undefined
-    if (pool === undefined) return undefined
-    let handler = this.far.get(kme)
-    if (handler === undefined) this.far.set(kme, handler = joinParts(pool, [this.hybrid.part(kme), this.relay.controlPart(kme)]))
-    return handler
+    return this.d.keyspace.isOpen && this.automatic.mayCall(kme) ? this.far.handler(kme) : undefined
   }
 
   private readonly security = (event: string, subject: string, detail: string): void => {

@@ -44,7 +44,7 @@ export const partIds = {
 /** Every part under the root supervisor, with its real effects. */
 export const createParts = (s: PartSources) => (board: PartBoard): readonly PartSpec[] => {
   const { config } = s
-  const policy: RestartPolicy = { minMs: config.supervision.minMs, maxMs: config.supervision.maxMs, stableMs: config.supervision.stableMs, attemptsMax: config.supervision.attemptsMax, stopMs: 10_000 }
+  const policy = policyOf(config)
   const part = (id: string, layer: number, logic: PartSpec['logic'], input: unknown, vital = false): PartSpec => ({ id, layer, logic, input, vital, policy })
 
   const devices = config.links.map(({ id }) => {
@@ -63,21 +63,29 @@ export const createParts = (s: PartSources) => (board: PartBoard): readonly Part
     peerMachine.provide({ actors: { channel: createPeerActor(s.peers) }, delays: { retry: retryWithJitter(s.random) } }),
     { peer: kme, dials: dialRole(config.kme.id, kme, url !== undefined) !== 'never', limits: { ...peerLimits, retryMinMs: config.peering.retry.minMs, retryMaxMs: config.peering.retry.maxMs },
       graceMs: dialRole(config.kme.id, kme, url !== undefined) === 'after-grace' ? GRACE_MS : 0 }))
-  const poolOf = (kme: string): PartSpec => {
-    const lazy = {
-      listen: (report: Parameters<PoolPath['listen']>[0]) => s.pool(kme).listen(report), level: () => s.pool(kme).level(),
-      setSuspension: (reason: string) => { s.pool(kme).setSuspension(reason) }, replenish: (reason: Parameters<PoolPath['replenish']>[0]) => s.pool(kme).replenish(reason),
-      close: () => s.pool(kme).close(),
-    }
-    return part(partIds.pool(kme), layers.pools, poolMachine.provide({ actors: { effects: createPoolEffects(lazy, s.clock) } }), () => ({ pool: partIds.pool(kme), suspended: s.pool(kme).suspended, limits: kme === config.kme.id ? localLimitsOf(config) : poolLimitsOf(config) }))
-  }
-  const pools = [...config.peers.map(({ kme }) => poolOf(kme)), ...config.network.relay.pools.map(({ kme }) => poolOf(relayPoolId(kme))), ...(config.localPool.enabled ? [poolOf(config.kme.id)] : [])]
+  const poolOf = (id: string): PartSpec => poolPart(s, id)
+  const pools = [...config.peers.map(({ kme }) => poolOf(kme)), ...config.network.relay.pools.map((pool) => poolOf(relayPoolId(pool.kme, pool))), ...(config.localPool.enabled ? [poolOf(config.kme.id)] : [])]
   const servers = [
     part('admin', layers.admin, adminMachine.provide({ actors: { listener: createServerListener(s.startAdmin) } }), { server: 'admin' }),
     part('rest', layers.rest, restMachine.provide({ actors: { listener: createServerListener(s.startRest) } }), { server: 'rest' }, true),
   ]
   return [...devices, ...links, ...peers, ...pools, ...servers]
 }
+
+/** The part of a pool, by the pool's name. */
+export const poolPart = (s: Pick<PartSources, 'config' | 'clock' | 'pool'>, id: string): PartSpec => {
+  const { config } = s
+  const lazy = {
+    listen: (report: Parameters<PoolPath['listen']>[0]) => s.pool(id).listen(report), level: () => s.pool(id).level(),
+    setSuspension: (reason: string) => { s.pool(id).setSuspension(reason) }, replenish: (reason: Parameters<PoolPath['replenish']>[0]) => s.pool(id).replenish(reason),
+    close: () => s.pool(id).close(),
+  }
+  const logic = poolMachine.provide({ actors: { effects: createPoolEffects(lazy, s.clock) } })
+  return { id: partIds.pool(id), layer: layers.pools, logic, vital: false, policy: policyOf(config),
+    input: () => ({ pool: partIds.pool(id), suspended: s.pool(id).suspended, limits: id === config.kme.id ? localLimitsOf(config) : poolLimitsOf(config) }) }
+}
+
+const policyOf = ({ supervision: { minMs, maxMs, stableMs, attemptsMax } }: Config): RestartPolicy => ({ minMs, maxMs, stableMs, attemptsMax, stopMs: 10_000 })
 
 const poolLimitsOf = (config: Config): PoolLimits => {
   const bits = config.pools.keySizeBits

@@ -46,7 +46,7 @@ const makePair = (t: Test, limits: Partial<HybridLimits> = {}, seed = 1) => {
   return {
     clock, ends, a: ends[0], b: ends[1], queue, keyBytes, pump,
     set change (to: Change) { change = to },
-    connect: () => { for (const end of ends) end.part.onReady(end.channel); pump() },
+    connect: () => { for (const end of ends) end.part.onReady(end.channel); for (const end of ends) end.hybrid.want(end.remote); pump() },
     disconnect: () => { queue.length = 0; for (const end of ends) end.part.onClosed('closed') },
     keysHeld: () => ends.map((end) => end.vault.stats().keysUsed - 1),
   }

@@ -61,7 +61,7 @@ const start = async (t: Test) => {
     const choice = new Choice(self, graph, { forbidden: [], routes: [], stickiness: 0.3 }), alerts: AlertEdge[] = [], desk = new Desk(self, new EndlessPads())
     const control = new ControlPath({
       config: configOf(t, self, others, far), trust: { check: () => { throw new Error('not asked') } }, vault: vaultOf() as unknown as NativeVault, clock, random, log: quietLog,
-      alert: (edge) => { alerts.push(edge) }, handlerFor: () => desk, endToEnd: createSimEndToEnd(self, 'secret', clock),
+      alert: (edge) => { alerts.push(edge) }, handlerFor: () => desk, mayCall: () => false, endToEnd: createSimEndToEnd(self, 'secret', clock),
       router: { graph, paths: (to, query) => choice.paths(to, query), subscribe: (on) => { listeners.add(on); return () => { listeners.delete(on) } } },
     })
     const handlers = new Map(others.map((other) => [other, joinParts(new Desk(self, new EndlessPads()), [control.part(other)])]))
@@ -69,6 +69,7 @@ const start = async (t: Test) => {
     const neighbours = createPeerManager({ ...shared, vault: vaultOf(), log: quietLog, peers: others.map((id) => ({ id, url: `sim://${id}` })), handlerFor: (kme) => handlers.get(kme), ...network.node(self) })
     await neighbours.start()
     await control.start()
+    for (const kme of far) control.open(kme)
     const stops = others.map((remote) => keepConnected({ ...shared, remote, hasUrl: true, manager: neighbours, onWait: () => {} }))
     nodes.set(self, { control, alerts, desk, neighbours, kill: () => { network.kill(self); for (const stop of stops) stop(); neighbours.stop(); control.close() } })
   }
