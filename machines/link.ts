@@ -3,8 +3,11 @@ import {
   alertBegins, alertEnds, endedWell, failedBy, notProvided, type AlertEdge, type PartOutput, type SecurityEdge, type StopEvent,
 } from './part.js'
 
-/** Why a link is in quarantine. Only `qber` heals by itself; the others wait for an operator. */
-export type QuarantineCause = 'qber' | 'mismatch' | 'replay' | 'other-bytes' | 'three-bad' | 'stuck' | 'operator'
+/**
+ * Why a link is in quarantine. `qber` heals by itself, `held-there` (the other KME's operator holds it) ends with that hold; the others, and
+ * `operator` (held here), wait for an operator.
+ */
+export type QuarantineCause = 'qber' | 'mismatch' | 'replay' | 'other-bytes' | 'three-bad' | 'stuck' | 'operator' | 'held-there'
 
 /** `admit` false: frames are drained and discarded, nothing is proposed. `cause` is kept durably until `admit` true. */
 export type LinkCommand =
@@ -24,13 +27,15 @@ export type LinkReport =
   | { type: 'link.integrity', cause: 'replay' | 'other-bytes' | 'three-bad' | 'stuck' }
   /** Frames come, but the pool is full: nothing is to be confirmed. Told again while it lasts. */
   | { type: 'link.full' }
+  /** The other KME's operator holds the link, or has released it. */
+  | { type: 'link.heldThere', held: boolean }
   /** The device took back a key block. `delivered`: bits of it may be in use already. */
   | { type: 'link.compromised', deviceBlock: string, delivered: boolean }
 export type LinkEvent = LinkReport
   /** Operator: end the quarantine, on probation. */
   | { type: 'link.release' }
-  /** Operator: put the link in quarantine. */
-  | { type: 'link.quarantine' }
+  /** Operator: hold the link. */
+  | { type: 'link.hold' }
   | StopEvent
 
 export interface LinkLimits {
@@ -49,10 +54,11 @@ export const linkLimits: LinkLimits = {
   qberWarn: 0.05, qberClear: 0.045, qberAbort: 0.11, mismatchesMax: 3, probationBlocks: 3, silentMs: 120_000,
 }
 
-export interface LinkInput { readonly link: string, readonly limits?: LinkLimits, readonly quarantined?: QuarantineCause }
+/** `quarantined`, `heldThere`: from before this start. */
+export interface LinkInput { readonly link: string, readonly limits?: LinkLimits, readonly quarantined?: QuarantineCause, readonly heldThere?: boolean }
 export interface LinkContext {
   link: string, limits: LinkLimits, device: boolean, peer: boolean, qber: number | null
-  mismatches: number, confirmed: number, cause: QuarantineCause | null, output: PartOutput
+  mismatches: number, confirmed: number, cause: QuarantineCause | null, heldThere: boolean, output: PartOutput
 }
 
 /** Where blocks are being made: so many mismatches in a row, and the link is not trusted any more. */
@@ -75,6 +81,10 @@ export const linkMachine = setup({
     warns: ({ context, event }) => event.type === 'link.qber' && event.qber > context.limits.qberWarn,
     clears: ({ context, event }) => event.type === 'link.qber' && event.qber < context.limits.qberClear,
     healsItself: ({ context, event }) => context.cause === 'qber' && event.type === 'link.qber' && event.qber < context.limits.qberClear,
+    holdsThere: ({ event }) => event.type === 'link.heldThere' && event.held,
+    stillHeldThere: ({ context }) => context.heldThere && context.cause !== 'held-there',
+    onlyHeldThere: ({ context }) => context.cause === 'held-there',
+    endsHold: ({ context, event }) => context.cause === 'held-there' && event.type === 'link.heldThere' && !event.held,
     oneTooMany: ({ context }) => context.mismatches + 1 >= context.limits.mismatchesMax,
     lastOfProbation: ({ context }) => context.confirmed + 1 >= context.limits.probationBlocks,
   },
@@ -87,6 +97,7 @@ export const linkMachine = setup({
     keepQber: assign({ qber: ({ context, event }) => event.type === 'link.qber' ? event.qber : context.qber }),
     countMismatch: assign({ mismatches: ({ context }) => context.mismatches + 1, confirmed: 0 }),
     countConfirmed: assign({ mismatches: 0, confirmed: ({ context }) => context.confirmed + 1 }),
+    keepHeldThere: assign({ heldThere: ({ context, event }) => event.type === 'link.heldThere' ? event.held : context.heldThere }),
     blame: assign({ cause: (_, cause: QuarantineCause) => cause }),
     blameEvent: assign({ cause: ({ context, event }) => event.type === 'link.integrity' ? event.cause : context.cause }),
     clearBlame: assign({ cause: null, mismatches: 0, confirmed: 0 }),
@@ -96,7 +107,7 @@ export const linkMachine = setup({
       type: 'security', event: 'link.quarantined', subject: c.link, severity: 'critical', detail: `cause: ${c.cause ?? ''}`,
     })),
     alertQuarantine: emit(({ context: c }) => alertBegins('link.quarantined', c.link, 'critical',
-      `link in quarantine (${c.cause ?? ''}): no key is taken from it${c.cause === 'qber' ? ' until its error rate falls' : ' until an operator releases it'}`)),
+      `link in quarantine (${c.cause ?? ''}): no key is taken from it${c.cause === 'qber' ? ' until its error rate falls' : c.cause === 'held-there' ? ' until the operator of the other KME releases it' : ' until an operator releases it'}`)),
     endQuarantine: emit(({ context: c }) => alertEnds('link.quarantined', c.link)),
     alertDegraded: emit(({ context: c }) => alertBegins('link.degraded', c.link, 'medium', `error rate ${((c.qber ?? 0) * 100).toFixed(2)} % is above the warning level`)),
     endDegraded: emit(({ context: c }) => alertEnds('link.degraded', c.link)),
@@ -112,7 +123,7 @@ export const linkMachine = setup({
   id: 'link',
   context: ({ input }) => ({
     link: input.link, limits: input.limits ?? linkLimits, device: false, peer: false, qber: null,
-    mismatches: 0, confirmed: 0, cause: input.quarantined ?? null, output: endedWell,
+    mismatches: 0, confirmed: 0, cause: input.quarantined ?? (input.heldThere === true ? 'held-there' : null), heldThere: input.heldThere ?? false, output: endedWell,
   }),
   invoke: {
     id: 'effects', src: 'effects', input: ({ context }) => ({ link: context.link }),
@@ -125,7 +136,8 @@ export const linkMachine = setup({
     'link.peer': { actions: 'keepEnds' },
     'link.qber': { actions: 'keepQber' },
     'link.integrity': { target: '.quarantined', actions: 'blameEvent' },
-    'link.quarantine': { target: '.quarantined', actions: { type: 'blame', params: 'operator' } },
+    'link.hold': { target: '.quarantined', actions: { type: 'blame', params: 'operator' } },
+    'link.heldThere': [{ guard: 'holdsThere', target: '.quarantined', actions: ['keepHeldThere', { type: 'blame', params: 'held-there' }] }, { actions: 'keepHeldThere' }],
     'link.compromised': { actions: 'alertCompromised' },
     // An operator has seen it.
     'link.release': { actions: 'endCompromised' },
@@ -184,10 +196,15 @@ export const linkMachine = setup({
       exit: 'endQuarantine',
       on: {
         'link.qber': [{ guard: 'healsItself', target: 'recovering', actions: 'keepQber' }, { actions: 'keepQber' }],
-        'link.release': { target: 'recovering', actions: 'endCompromised' },
+        'link.release': [
+          { guard: 'onlyHeldThere', actions: 'endCompromised' }, // Who holds it releases it.
+          { guard: 'stillHeldThere', actions: ['endCompromised', { type: 'blame', params: 'held-there' }, 'hold', 'alertQuarantine'] },
+          { target: 'recovering', actions: 'endCompromised' },
+        ],
+        'link.heldThere': [{ guard: 'endsHold', target: 'recovering', actions: 'keepHeldThere' }, { actions: 'keepHeldThere' }],
         // The first cause stays: a link that was caught replaying must not heal because its error rate fell.
         'link.integrity': { actions: ['blameEvent', 'hold'] },
-        'link.quarantine': { actions: [{ type: 'blame', params: 'operator' }, 'hold'] },
+        'link.hold': { actions: [{ type: 'blame', params: 'operator' }, 'hold', 'alertQuarantine'] },
       },
     },
     /** On probation: blocks are made again, and the first doubt ends it. */

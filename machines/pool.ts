@@ -24,6 +24,8 @@ export type PoolReport =
   | { type: 'pool.voided', reason: string }
   /** Something that must not be was seen, such as overlapping claims. Only an operator ends it. */
   | { type: 'pool.suspend', reason: string }
+  /** An operator here or at the other KME holds the pool ('' : nobody does any more). The engine refuses by itself. */
+  | { type: 'pool.held', reason: string }
   /** The engine could not replenish (no peer, nothing to grant). */
   | { type: 'pool.replenishFailed', reason: string }
   /** The bye is acknowledged, or cannot be: nothing is spent any more. */
@@ -54,11 +56,11 @@ export const poolLimits: PoolLimits = {
   readyBits: 2_097_152, lowBits: 1_048_576, exhaustedBits: 8_192, resumeBits: 65_536, forecastMs: 300_000, tauMs: 60_000, closeMs: 5_000,
 }
 
-/** `suspended`: the reason of a suspension that began before this start; it outlives the process. */
-export interface PoolInput { readonly pool: string, readonly limits?: PoolLimits, readonly suspended?: string }
+/** `suspended`, `held`: the reason of a suspension, of a hold, that began before this start; both outlive the process. */
+export interface PoolInput { readonly pool: string, readonly limits?: PoolLimits, readonly suspended?: string, readonly held?: string }
 export interface PoolContext {
   pool: string, limits: PoolLimits, stockBits: number, flow: Flow, peerPresent: boolean, greeted: boolean
-  forecast: boolean, replenishments: number, replenishFailures: number, reason: string, output: PartOutput
+  forecast: boolean, replenishments: number, replenishFailures: number, reason: string, held: string, output: PartOutput
 }
 
 const toEmptyMs = (c: PoolContext): number => timeToEmptyMs(c.flow, c.stockBits)
@@ -80,7 +82,9 @@ export const poolMachine = setup({
     falling: ({ context: c }) => c.stockBits < c.limits.lowBits,
     drained: ({ context: c }) => c.stockBits < c.limits.exhaustedBits,
     refilled: ({ context: c }) => c.stockBits >= c.limits.resumeBits,
-    held: ({ context: c }) => c.reason !== '',
+    doubted: ({ context: c }) => c.reason !== '',
+    held: ({ context: c }) => c.held !== '',
+    holds: ({ event }) => event.type === 'pool.held' && event.reason !== '',
     notGreeted: ({ context: c }) => !c.greeted,
     runsDry: ({ context: c }) => !c.forecast && toEmptyMs(c) < c.limits.forecastMs,
     lasts: ({ context: c }) => c.forecast && !(toEmptyMs(c) < 2 * c.limits.forecastMs),
@@ -95,6 +99,7 @@ export const poolMachine = setup({
     greet: assign({ greeted: true }),
     forget: assign({ greeted: false, stockBits: 0, flow: stillWater }),
     keepReason: assign({ reason: ({ context, event }) => 'reason' in event ? event.reason : context.reason }),
+    keepHold: assign({ held: ({ context, event }) => event.type === 'pool.held' ? event.reason : context.held }),
     noteForecast: assign({ forecast: (_, on: boolean) => on }),
     countReplenish: assign({ replenishments: ({ context }) => context.replenishments + 1 }),
     countFailure: assign({ replenishFailures: ({ context }) => context.replenishFailures + 1 }),
@@ -109,6 +114,8 @@ export const poolMachine = setup({
     endExhausted: emit(({ context: c }) => alertEnds('pool.exhausted', c.pool)),
     alertSuspended: emit(({ context: c }) => alertBegins('pool.suspended', c.pool, 'critical', `suspended until an operator resumes it: ${c.reason}`)),
     endSuspended: emit(({ context: c }) => alertEnds('pool.suspended', c.pool)),
+    alertHeld: emit(({ context: c }) => alertBegins('pool.held', c.pool, 'high', `an operator holds it, no key is served: ${c.held}`)),
+    endHeld: emit(({ context: c }) => alertEnds('pool.held', c.pool)),
     alertReplenish: emit(({ context: c }) => alertBegins('pool.replenish', c.pool, 'low', `could not be replenished: ${c.reason}`)),
     endReplenish: emit(({ context: c }) => alertEnds('pool.replenish', c.pool)),
     tellSuspended: emit(({ context: c }) => ({ type: 'security', event: 'pool.suspended', subject: c.pool, severity: 'critical', detail: c.reason })),
@@ -118,7 +125,7 @@ export const poolMachine = setup({
   id: 'pool',
   context: ({ input }) => ({
     pool: input.pool, limits: input.limits ?? poolLimits, stockBits: 0, flow: stillWater, peerPresent: false, greeted: false,
-    forecast: false, replenishments: 0, replenishFailures: 0, reason: input.suspended ?? '', output: endedWell,
+    forecast: false, replenishments: 0, replenishFailures: 0, reason: input.suspended ?? '', held: input.held ?? '', output: endedWell,
   }),
   invoke: {
     id: 'effects', src: 'effects', input: ({ context }) => ({ pool: context.pool }),
@@ -132,12 +139,13 @@ export const poolMachine = setup({
     'pool.level': { actions: 'keepLevel' },
     'pool.voided': { target: '.waitingForHello', actions: ['keepReason', 'forget', 'tellVoided'] },
     'pool.suspend': { target: '.suspended', actions: 'keepReason' },
+    'pool.held': [{ guard: 'holds', target: '.held', actions: 'keepHold' }, { actions: 'keepHold' }],
     'pool.replenish': { actions: ['countReplenish', { type: 'replenish', params: 'manual' }] },
     'pool.replenishFailed': { actions: ['keepReason', 'countFailure'] },
   },
   states: {
     /** Never observed: left at once. */
-    deciding: { always: [{ guard: 'held', target: 'suspended' }, { target: 'waitingForHello' }] },
+    deciding: { always: [{ guard: 'doubted', target: 'suspended' }, { guard: 'held', target: 'held' }, { target: 'waitingForHello' }] },
     waitingForHello: {
       on: {
         'pool.hello': { target: 'empty', actions: 'greet' },
@@ -176,14 +184,26 @@ export const poolMachine = setup({
       on: {
         'pool.resume': 'assessing',
         'pool.replenish': {},
+        'pool.held': { actions: 'keepHold' }, // After the doubt, if it is still held then.
         'pool.suspend': { actions: ['keepReason', 'alertSuspended'] }, // Already held; the newest reason shows.
         // A void of stock does not answer the doubt: it stays suspended, and greets anew after it.
         'pool.voided': { actions: ['forget', 'tellVoided'] },
       },
     },
-    /** After a suspension: back to where the stock says. Never observed: left at once. */
+    /** Stock comes and waits; the engine serves nothing. */
+    held: {
+      entry: 'alertHeld',
+      exit: 'endHeld',
+      on: {
+        'pool.held': [{ guard: 'holds', actions: ['keepHold', 'alertHeld'] }, { target: 'assessing', actions: 'keepHold' }],
+        'pool.replenish': {},
+        'pool.voided': { actions: ['forget', 'tellVoided'] },
+      },
+    },
+    /** After a suspension or a hold: back to where the stock says. Never observed: left at once. */
     assessing: {
       always: [
+        { guard: 'held', target: 'held' },
         { guard: 'notGreeted', target: 'waitingForHello' },
         { guard: 'full', target: 'ready' },
         { guard: 'refilled', target: 'filling' },
@@ -193,7 +213,7 @@ export const poolMachine = setup({
     closing: {
       entry: 'close',
       after: { close: 'stopped' },
-      on: { stop: {}, 'pool.closed': 'stopped', 'pool.voided': {}, 'pool.suspend': {}, 'pool.replenish': {} },
+      on: { stop: {}, 'pool.closed': 'stopped', 'pool.voided': {}, 'pool.suspend': {}, 'pool.held': { actions: 'keepHold' }, 'pool.replenish': {} },
     },
     stopped: { type: 'final' },
     failed: { type: 'final' },

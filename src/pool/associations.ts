@@ -49,7 +49,7 @@ export class Associations {
     this.bases[direction].add(row.generation)
     if (direction !== 'out') return
     const name = nameOf(row.master, row.slaves, row.local)
-    if (row.state !== 'removed') {
+    if (row.state !== 'removed' && row.state !== 'void') {
       if (!this.byName.has(name)) this.perMaster.set(row.master, (this.perMaster.get(row.master) ?? 0) + 1)
       this.byName.set(name, row)
       this.indexPair(row)
@@ -162,7 +162,7 @@ export class Associations {
       row = { number: body.number, generation: body.epoch, master: body.master, slaves: [...body.slaves], local: [], state: reason === '' ? 'open' : 'refused' }
       this.index('in', row)
     }
-    if (body.removed) row.state = 'removed'
+    if (body.removed && row.state !== 'void') row.state = 'removed'
     putRow(tx, associationKey(core.pool, 'in', row.generation, row.number), row)
     return { number: row.number, epoch: row.generation, accepted: row.state === 'open', reason: row.state === 'refused' ? 'not allowed there' : '' }
   }
@@ -170,7 +170,7 @@ export class Associations {
   onAck (body: Body<'associationAck'>): void {
     const { core } = this
     const row = this.find('out', body.epoch, body.number)
-    if (row === undefined || row.state === 'removed') return
+    if (row === undefined || row.state === 'removed' || row.state === 'void') return
     core.commit((tx) => {
       row.state = body.accepted ? 'open' : 'refused'
       putRow(tx, associationKey(core.pool, 'out', row.generation, row.number), row)
@@ -195,6 +195,27 @@ export class Associations {
         if (!this.alone && row.slaves.length > 0) core.enqueue(tx, 'association', { number: row.number, epoch: row.generation, master: row.master, slaves: row.slaves, removed: true })
       }
     })
+  }
+
+  /** Associations with this SAE that some key may still be fetched of; those of a generation before the last two have no keys. */
+  ofSae (sae: SaeId): { direction: Direction, row: AssociationRow }[] {
+    return (['out', 'in'] as const).flatMap((direction) => [...this.rows[direction].values()]
+      .filter((r) => (r.state === 'open' || r.state === 'offered') && (r.master === sae || r.slaves.includes(sae) || r.local.includes(sae)))
+      .map((row) => ({ direction, row })))
+  }
+
+  /** No key of this association is given to a slave any more, and none is made: the next request opens another. Inside a commit. @returns false if there is none. */
+  void (tx: KvWriter, direction: Direction, generation: number, number: number): boolean {
+    const row = this.find(direction, generation, number)
+    if (row === undefined || row.state === 'void' || row.state === 'removed') return false
+    row.state = 'void'
+    putRow(tx, associationKey(this.core.pool, direction, generation, number), row)
+    if (direction === 'in') return true
+    if (this.byName.get(nameOf(row.master, row.slaves, row.local)) === row) this.unname(row)
+    const waiting = this.waiting.get(idOf(generation, number)) ?? []
+    this.waiting.delete(idOf(generation, number))
+    this.core.durable(() => { for (const then of waiting) then('the keys of this association are void: ask again') })
+    return true
   }
 
   /** The pool is void: no ID of any association opens any more. Inside a commit. */

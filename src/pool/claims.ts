@@ -6,6 +6,8 @@ import { claimKey, tableOf, usableBytes, type BlockRow } from './rows.js'
 export const SLAVES_MAX = 32
 /** Number of claims by the relay; associations of SAEs begin at 1. */
 export const RELAY_ASSOCIATION = 0
+/** Number of claims by named grants: pads. No association has it. */
+export const GRANT_ASSOCIATION = 0xffff
 const UNIT = 8
 /** Of a claim in the store: length u16, association u16, mask of the slaves that have it u32, slaves that may have it u16. */
 const ROW_BYTES = 10
@@ -123,8 +125,23 @@ export class Claims {
     const fresh = claims.count(place)
     if (fresh === 0 || this.core.blocks.get(number)?.owner !== 'theirs') return
     if (claims.associations[place] === RELAY_ASSOCIATION) this.core.account.relay += length
+    else if (claims.associations[place] === GRANT_ASSOCIATION) this.core.burn('grant', length)
     else this.core.account.delivered += length
     this.core.burn('padding', fresh - length)
+  }
+
+  /**
+   * Nobody gets this key any more: a claim of all its slaves, in the store like any other. Inside a commit. 'taken': all of them
+   * have it already; 'overlap': other claims lie there, and nothing is changed.
+   */
+  void (tx: KvWriter, block: BlockRow, place: number, length: number, association: number, slaves: number): 'void' | 'taken' | 'overlap' {
+    if (this.check(block, place, length, association, 0) === 'overlap') return 'overlap'
+    const claims = this.of(block), all = (2 ** slaves - 1) >>> 0
+    if ((claims.masks[place]! & all) >>> 0 === all) return 'taken'
+    claims.set(place, length, association, all, slaves)
+    if (block.owner === 'theirs') this.core.burn('voided', claims.count(place)) // Of our own blocks it was booked when it was cut.
+    this.write(tx, block.number, place)
+    return 'void'
   }
 
   /** Bytes (whole units) of the block that at least one slave has, as the store knows it. */

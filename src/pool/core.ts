@@ -29,6 +29,8 @@ export class PoolCore {
   channel: PeerChannel | undefined
   /** True between the end of a resynchronisation and the loss of the channel. */
   ready = false
+  /** Why an operator holds the pool, here or at the other KME; '' if none does. Kept by Holds. */
+  held = ''
   /** Everything up to this number of the outbox is done with. */
   private acknowledged = 0
   private stuckSinceMs: number | undefined
@@ -99,13 +101,14 @@ export class PoolCore {
     return this.channel?.send(name, body) === 'sent'
   }
 
-  /** Queues a message in the transaction of its effect. It is sent when durable and resent until it is acknowledged. */
-  enqueue<N extends Sequenced> (tx: KvWriter, name: N, body: Omit<Body<N>, 'seq' | 'first'>): void {
+  /** Queues a message in the transaction of its effect. It is sent when durable and resent until it is acknowledged. @returns its number. */
+  enqueue<N extends Sequenced> (tx: KvWriter, name: N, body: Omit<Body<N>, 'seq' | 'first'>): number {
     const seq = ++this.meta.lastSent
     const whole = { ...body, seq, first: false } as Body<N>
     tx.put(outboxKey(this.pool, seq), encodeRow({ name, body: whole }))
     if (this.stuckSinceMs === undefined) this.stuckSinceMs = this.deps.clock.monoMs()
     this.durable(() => { if (this.ready) this.sendSequenced({ name, body: whole, seq }) })
+    return seq
   }
 
   /** Sends one entry of the outbox; false when the channel did not take it. */
@@ -113,6 +116,11 @@ export class PoolCore {
     return this.channel?.send(name, { ...body, first: seq <= this.acknowledged + 1 }) === 'sent'
   }
 
+  /** Neither an alarm nor an operator keeps the pool from serving. */
+  get isServing (): boolean { return this.meta.suspended === '' && this.held === '' }
+
+  /** Outbox entries up to this number are done with. */
+  get acknowledgedTo (): number { return this.acknowledged }
   get outboxEmpty (): boolean { return this.acknowledged >= this.meta.lastSent }
 
   /** How long the outbox has had entries without any acknowledgement. */

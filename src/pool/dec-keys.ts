@@ -55,7 +55,7 @@ export class DecKeys {
     const ids = request.keyIds.length === 1 ? request.keyIds[0]! : request.keyIds.join('')
     const places: (Place | undefined)[] = new Array<Place | undefined>(request.keyIds.length)
     let left = request.keyIds.length
-    let missing = false
+    let missing = false, asked = false
     for (const pool of this.candidates(request)) {
       if (left === 0) break
       const epochs = pool.epochs.live()
@@ -69,11 +69,12 @@ export class DecKeys {
         const found = this.locate(request, pool, epochs[this.fields[at]! - 1]!.epoch, at)
         if (found === 'unauthorized') return refusals.unauthorized // One foreign ID makes the whole request a 401 (A8).
         if (found === 'missing') missing = true
+        else if (found === 'asked') asked = true
         else places[i] = found
       }
     }
     if (missing || left > 0) return refusals.notFound
-    if (places.some((p) => p!.pool.core.meta.suspended !== '')) return refusals.blocked('SUSPENDED')
+    if (asked || places.some((p) => !p!.pool.core.isServing)) return refusals.blocked('SUSPENDED')
     return this.checkClaims(request, places as Place[])
   }
 
@@ -100,7 +101,7 @@ export class DecKeys {
     return true
   }
 
-  private locate (request: DecKeysRequest, pool: KeyPool, epoch: number, at: number): Place | 'unauthorized' | 'missing' {
+  private locate (request: DecKeysRequest, pool: KeyPool, epoch: number, at: number): Place | 'unauthorized' | 'missing' | 'asked' {
     const number = this.fields[at + 1]!, place = this.fields[at + 2]!, length = this.fields[at + 3]!, associated = this.fields[at + 4]!
     const block = pool.core.blocks.get(number)
     // The association tells who may ask, even when the block is gone: the audience outlives the key (A8).
@@ -111,11 +112,13 @@ export class DecKeys {
     const slaves = association.local.length > 0 || block?.owner === 'mine' || pool.kind === 'local' ? association.local : association.slaves
     const slave = slaves.indexOf(request.caller)
     if (slave < 0 || association.state === 'removed') return 'unauthorized'
-    if (association.master !== request.master || block === undefined) return 'missing'
+    if (association.master !== request.master || block === undefined || association.state === 'void') return 'missing'
     const end = place * 8 + length
     if (block.epoch !== epoch || block.purpose !== 'app' || end > usableBytes(block)) return 'missing'
     const named = block.owner === 'mine' || block.state === 'closed' ? end <= block.spent : block.state === 'open'
     if (!named) return 'missing'
+    const verdict = pool.voids.judge(block, place * 8, end)
+    if (verdict !== '') return verdict === 'void' ? 'missing' : 'asked'
     return { pool, block, place, length, association, slave, slaves: slaves.length }
   }
 

@@ -12,6 +12,7 @@ export const SEED_BYTES = 64
 const NO_CHECK = new Uint8Array(16)
 export const EPOCHS_MAX = 4
 const ANNOUNCE_MS = 2_000
+const sourceOf = (link: number, deviceBlock: string): string => `${link}/${deviceBlock}`
 
 /**
  * ID epochs (design 4): the keys that make and open key IDs, from 64 bytes of a block of purpose 'id' which both sides
@@ -167,9 +168,10 @@ export class Epochs {
 
   private adopt (block: BlockRow, key: KeyHandle, active: boolean): EpochRow {
     const { core } = this
+    const from = [...new Set(core.framesOf(block.number).map((f) => sourceOf(f.link, f.id)))]
     const row: EpochRow = {
       epoch: block.epoch, block: block.number, wrapped: core.deps.keys.wrap(key), check: core.deps.vault.keyCheck(key),
-      active, bornMs: core.deps.ageMs(), blocks: 0,
+      active, bornMs: core.deps.ageMs(), blocks: 0, from,
     }
     this.keep(row, key, (tx) => {
       core.account.idKeys += usableBytes(block)
@@ -187,6 +189,17 @@ export class Epochs {
     })
     this.rows.set(row.epoch, row)
     this.handles.set(row.epoch, key)
+  }
+
+  /** Live epochs whose keys were made of a device's block. */
+  madeOf (link: number, deviceBlock: string): number[] {
+    return this.live().filter((row) => row.from?.includes(sourceOf(link, deviceBlock)) === true).map((row) => row.epoch)
+  }
+
+  /** The keys of an epoch are not secret any more: no key ID of it is made or opened again, here. Inside a commit. */
+  revoke (tx: KvWriter, epoch: number): void {
+    tx.remove(epochKey(this.core.pool, epoch))
+    this.forget(epoch)
   }
 
   /** Erases epochs that no block needs any more, except the newest. */

@@ -11,6 +11,7 @@ import type { PoolDeps } from './ports.js'
 import { encodeRow, framesKey, frameKey, usableBytes, type BlockRow, type FrameRef } from './rows.js'
 import { localTraits } from './traits.js'
 import { BlockViews } from './views.js'
+import { Voids } from './voids.js'
 
 /** Link id of frames that no link delivered. */
 export const LOCAL_LINK = 0
@@ -25,12 +26,14 @@ const STOCK_BLOCKS_MAX = 64
 export class LocalPool implements KeyPool {
   readonly kind = 'local'
   readonly traits = localTraits
+  readonly named = undefined
   readonly core: PoolCore
   readonly lane: OwnerLane
   readonly epochs: Epochs
   readonly associations: Associations
   readonly claims: Claims
   readonly views: BlockViews
+  readonly voids: Voids
   private readonly erasure: Erasure
   private readonly scratch = new Uint8Array(RECORD_STRIDE)
 
@@ -43,6 +46,10 @@ export class LocalPool implements KeyPool {
     this.claims = new Claims(core)
     this.associations = new Associations(core, true, () => { this.newEpoch() })
     this.lane = new OwnerLane(core, this.views, this.erasure, true, (block) => block.spent > 0)
+    this.voids = new Voids(core, true, {
+      claims: this.claims, associations: this.associations, position: () => this.lane.position, claimed: (number) => { this.claimed(number) },
+      overlap: (what) => { core.security('integrity.overlap', what); this.suspend(what) }, epochs: () => {},
+    })
     if (deps.disowned !== '') this.disown(deps.disowned)
     this.start()
   }
@@ -118,6 +125,7 @@ export class LocalPool implements KeyPool {
       for (const block of [...core.blocks.values()]) this.erasure.block(tx, block, block.state === 'closed' ? 0 : usableBytes(block) - block.spent, 'void')
       this.associations.clear(tx)
       this.epochs.clear(tx)
+      this.voids.clear(tx)
       core.meta.generation = core.meta.highestEpoch + 1
       core.meta.nextAssociation = 1
     })
@@ -153,6 +161,7 @@ export class LocalPool implements KeyPool {
     const old = [...core.blocks.values()].filter((b) => b.state === 'closed' && core.deps.ageMs() - b.closedMs > core.deps.limits.fetchTtlMs)
     if (old.length > 0) core.commit((tx) => { for (const b of old) this.erasure.block(tx, b, 0, 'expired') })
     this.epochs.sweep()
+    this.voids.tick()
     this.fill()
     core.deps.emit({ type: 'pool.stock', freeBytes: this.lane.freeBytes(true), maxBytes: Math.max(this.stockBytes, STOCK_BLOCKS_MAX * FRAMES * FRAME_BYTES_MAX) })
   }

@@ -1,4 +1,4 @@
-import { CUT_INSUFFICIENT, CUT_NO_ROOM, type LaneHandle } from '../device/native.js'
+import { CUT_INSUFFICIENT, type LaneHandle } from '../device/native.js'
 import type { Body } from '../peer/messages.js'
 import type { PoolCore } from './core.js'
 import { BlockEnds } from './block-ends.js'
@@ -9,6 +9,7 @@ import { LastFifth } from './last-fifth.js'
 import { Leases, type Stretch } from './leases.js'
 import { OPEN_MESSAGE_MAX, Openings } from './openings.js'
 import { Rate } from './rate.js'
+import type { PadUse } from './relay-access.js'
 import { usableBytes, type BlockRow } from './rows.js'
 import type { BlockViews } from './views.js'
 
@@ -104,8 +105,7 @@ export class OwnerLane {
       runway += usableBytes(block)
       blocks++
     }
-    if (fresh.length > 0) this.open(fresh)
-    else this.lease()
+    if (fresh.length > 0) { this.open(fresh) } else this.lease()
   }
 
   private open (blocks: BlockRow[]): void {
@@ -215,6 +215,8 @@ export class OwnerLane {
     this.endEarly(new Set(damaged.map((s) => s.block)), 'damaged')
   }
 
+  private burnLeased (cause: string): void { this.core.burn(cause, this.core.account.leased); this.core.account.leased = 0 }
+
   private bookUncut (bytes: number, cause: string): void {
     this.core.account.leased -= bytes
     this.core.burn(cause, bytes)
@@ -229,18 +231,19 @@ export class OwnerLane {
 
   /** @returns bytes written, CUT_INSUFFICIENT or CUT_NO_ROOM; nothing is consumed in the last two cases. */
   cut (count: number, sizeBytes: number, association: number, keyMembers: string, containerMembers: string, out: Uint8Array, taken: Uint32Array): number {
+    return this.cutWith(count, sizeBytes, taken, (lane) => this.core.deps.vault.cut(lane, count, sizeBytes, association, keyMembers, containerMembers, out, taken))
+  }
+
+  /** As `cut`: `how` cuts, and returns a positive number or one of those two. */
+  cutWith (count: number, sizeBytes: number, taken: Uint32Array, how: (lane: LaneHandle) => number): number {
     if (!this.spending) return CUT_INSUFFICIENT
-    const length = this.core.deps.vault.cut(this.leases.handle, count, sizeBytes, association, keyMembers, containerMembers, out, taken)
-    if (length === CUT_INSUFFICIENT || length === CUT_NO_ROOM) {
-      if (length === CUT_INSUFFICIENT) this.lease(count * (sizeBytes + 7 & ~7) + sizeBytes + 8)
-      return length
-    }
-    const unit = sizeBytes + 7 & ~7
-    this.books.add(count, sizeBytes, unit, taken[2]!)
-    this.used.add(count * unit)
+    const result = how(this.leases.handle)
+    if (result === CUT_INSUFFICIENT) this.lease(count * (sizeBytes + 7 & ~7) + sizeBytes + 8)
+    if (result < 0) return result
+    this.used.add(this.books.add(count, sizeBytes, taken[2]!))
     this.trim()
     this.lease()
-    return length
+    return result
   }
 
   /** Leased bytes that the relay can take in one step. */
@@ -248,11 +251,10 @@ export class OwnerLane {
   /** Leased bytes, over all blocks. */
   get leasedBytes (): number { return this.leases.leftBytes }
 
-  /** The relay takes `length` bytes, a multiple of 8: `use` moves the lane's cursor over them. */
-  take (length: number, use: (lane: LaneHandle) => void): void {
+  /** Pads: takes `length` bytes, a multiple of 8: `use` moves the lane's cursor over them. */
+  take (length: number, use: (lane: LaneHandle) => void, as: PadUse): void {
     use(this.leases.handle)
-    this.books.addRelayed(length)
-    this.used.add(length)
+    this.used.add(this.books.addPads(as, length))
     this.trim()
   }
 
@@ -328,17 +330,14 @@ export class OwnerLane {
   closeAllOpened (blocks: readonly BlockRow[], cause = 'crash'): void {
     const { core } = this
     this.bookCuts()
-    core.burn(cause, core.account.leased)
-    core.account.leased = 0
-    if (blocks.length > 0) this.close(blocks, cause)
-    else core.commit(() => {})
+    this.burnLeased(cause)
+    if (blocks.length > 0) { this.close(blocks, cause) } else core.commit(() => {})
   }
 
   /** A pool with itself goes on behind what was leased: nobody else counts on a horizon, and what is spent is on disk. */
   goOn (blocks: readonly BlockRow[]): void {
     const { core } = this
-    core.burn('crash', core.account.leased)
-    core.account.leased = 0
+    this.burnLeased('crash')
     core.commit(() => {})
     const done = blocks.filter((b) => b.spent >= usableBytes(b))
     if (done.length > 0) this.close(done, 'spent')
@@ -356,8 +355,7 @@ export class OwnerLane {
         core.putBlock(tx, block)
       }
     })
-    core.burn('crash', core.account.leased)
-    core.account.leased = 0
+    this.burnLeased('crash')
     if (before.length > 0) this.close(before, 'spent')
     for (const b of blocks) if (b.index >= cursor.index) this.opened.add(b)
   }
@@ -367,13 +365,16 @@ export class OwnerLane {
     block.spent = Math.min(block.spent, offset)
   }
 
+  /** Where the next byte comes from: everything of the lane before it may be out. */
+  get position (): { index: number, offset: number } {
+    const next = this.opened.first ?? this.opening.first()
+    return this.leases.cursor() ?? { index: next?.index ?? this.core.meta.horizonMine + 1, offset: next?.spent ?? 0 }
+  }
+
   /** Stops spending and tells where it stopped. */
   stop (): { index: number, offset: number } {
     this.spending = false
-    const cursor = this.leases.cursor()
-    if (cursor !== undefined) return cursor
-    const next = this.opened.first ?? this.opening.first()
-    return next === undefined ? { index: this.core.meta.horizonMine + 1, offset: 0 } : { index: next.index, offset: next.spent }
+    return this.position
   }
 
   /** Closes everything that was opened: the association numbers begin again, and IDs of these blocks would count in the old space. */

@@ -10,26 +10,29 @@ import { PoolCore } from './core.js'
 import { Epochs } from './epochs.js'
 import { Erasure } from './erasure.js'
 import { Grants } from './grants.js'
+import { Holds } from './holds.js'
 import { Greeting } from './greeting.js'
 import type { KeyPool } from './key-pool.js'
 import { Inventory } from './inventory.js'
 import { LookerLane } from './looker-lane.js'
+import { NamedGrants } from './named-grants.js'
 import { nextBlock } from './next-block.js'
 import { OwnerLane } from './owner-lane.js'
 import { Pads } from './pads.js'
 import { PendingFrames } from './pending.js'
 import type { PoolDeps } from './ports.js'
 import { type BlockRow } from './rows.js'
-import { RelayAccess } from './relay-access.js'
+import { RelayAccess, type PadUse } from './relay-access.js'
+import { Renewal } from './renewal.js'
 import { Sharing } from './sharing.js'
 import { Startup } from './startup.js'
 import { directTraits, type KeyTraits } from './traits.js'
 import { BlockViews } from './views.js'
 import { VoidPool } from './void.js'
+import { Voids } from './voids.js'
 
 /** Of the blocks opened by either side, per tick: half is forgotten in about 17 s. */
 const USE_DECAY = 0.99
-const AUDIT_HEAD_MS = 60_000
 
 /**
  * All key shared with one neighbour. Composes the parts (agreement, lanes, epochs, associations, pads), routes the peer's
@@ -47,6 +50,8 @@ export class Pool implements PeerHandler, KeyPool {
   readonly views: BlockViews
   readonly pending: PendingFrames
   readonly erasure: Erasure
+  readonly voids: Voids
+  readonly holds: Holds
   private readonly agreement: Agreement
   private readonly grants: Grants
   private readonly greeting: Greeting
@@ -55,13 +60,14 @@ export class Pool implements PeerHandler, KeyPool {
   private readonly voiding: VoidPool
   private readonly inventory: Inventory
   private readonly burns: Burns
+  private readonly renewal: Renewal
   /** Monotonic time at which the peer was last ready; delivery without it is bounded (design 3.5). */
   lastReadyMs = -Infinity
-  private lastHeadMs = -Infinity
   private theirUse = 0
 
   /** The relay's way to the lanes of this pool: pads for blocks of others. */
   readonly relay: RelayAccess
+  readonly named: NamedGrants
 
   /** `links` bring its frames. A relayed pool has none of its own: its frames have the number of the relay's link (src/relay). */
   constructor (deps: PoolDeps, links: readonly number[], readonly traits: KeyTraits = directTraits) {
@@ -73,7 +79,7 @@ export class Pool implements PeerHandler, KeyPool {
     this.claims = new Claims(core)
     this.pending = new PendingFrames(core, links)
     this.pads = new Pads(core, this.views, this.erasure)
-    this.associations = new Associations(core, false, () => { this.startNumbersAgain() })
+    this.associations = new Associations(core, false, () => { this.renewal.numbers() })
     this.lane = new OwnerLane(core, this.views, this.erasure, false, (block) => this.keepForLocal(block))
     this.looker = new LookerLane(core, this.erasure, (number) => this.claims.claimedBytes(number), (number) => this.claims.isHeld(number))
     this.grants = new Grants(core, this.lane, (block) => { this.lane.add(block) })
@@ -82,9 +88,18 @@ export class Pool implements PeerHandler, KeyPool {
     this.agreement = new Agreement(core, this.pending, this.views, this.erasure, () => nextBlock({ core, epochs: this.epochs, pads: this.pads, padded: this.kind !== 'relayed', use: () => ({ mine: this.lane.openedLately, theirs: this.theirUse }) }), (e) => this.epochs.has(e), (b) => { this.usable(b) })
     this.startup = new Startup(core, this.lane)
     this.voiding = new VoidPool(core, this)
+    this.holds = new Holds(core)
+    this.renewal = new Renewal(core, this.lane, this.epochs, this.views, () => this.voids)
+    this.voids = new Voids(core, false, {
+      claims: this.claims, associations: this.associations, position: () => this.lane.position, claimed: (number) => { this.claimed(number) },
+      overlap: (what) => { core.security('integrity.overlap', what); this.suspend(what) },
+      epochs: (epochs, reason) => { this.renewal.replace(epochs, { id: '', reason: `told by ${core.deps.remote}: ${reason}` }, false) },
+    })
     this.inventory = new Inventory(core, this.erasure)
     this.burns = new Burns(core, this.erasure, this.pending, this.agreement, this.lane, this.pads)
-    this.relay = new RelayAccess(core, this.lane, this.claims, this.views, (number) => { this.claimed(number) })
+    const pads = (use: PadUse): RelayAccess => new RelayAccess(core, this.lane, this.claims, this.views, (number) => { this.claimed(number) }, use)
+    this.relay = pads('relay')
+    this.named = new NamedGrants(core, pads('grant'))
     const damaged = this.pending.restore()
     if (damaged.length > 0) core.commit((tx) => { this.agreement.burnPending(tx, damaged, 'damaged') })
     if (deps.disowned !== '') { // Before anything can be asked of it.
@@ -170,8 +185,8 @@ export class Pool implements PeerHandler, KeyPool {
     this.resendOutbox()
     this.lane.resend()
     this.sharing.announce()
+    this.holds.ready()
     this.inventory.ready()
-    this.lastHeadMs = core.deps.clock.monoMs()
     core.deps.emit({ type: 'pool.ready' })
   }
 
@@ -185,6 +200,7 @@ export class Pool implements PeerHandler, KeyPool {
     if (this.core.ready) this.lastReadyMs = this.core.deps.clock.monoMs()
     this.core.ready = false
     this.core.channel = undefined
+    this.named.closed()
     this.core.deps.emit({ type: 'pool.away' })
   }
 
@@ -211,8 +227,11 @@ export class Pool implements PeerHandler, KeyPool {
     idEpoch: (b) => { this.epochs.onIdEpoch(b, this.views) },
     idEpochAck: (b) => { this.epochs.onAck(b); this.agreement.propose() },
     inventory: (b) => { this.inventory.onInventory(b) },
+    hold: (b) => { this.holds.onHold(b) },
     epochAsk: (b) => { this.epochs.onAsk(b.epoch) },
     chainHead: (b) => { this.sharing.onChainHead(b) },
+    namedGrant: (b) => { this.named.onGrant(b) },
+    namedGrantAck: (b) => { this.named.offers.onAck(b) },
     acknowledge: (b) => { if (b.seq <= this.core.meta.lastSent) this.core.commit((tx) => { this.core.dropOutbox(tx, b.seq) }) },
   }
 
@@ -245,6 +264,9 @@ export class Pool implements PeerHandler, KeyPool {
         const ack = this.associations.onAssociation(tx, body as Body<'association'>)
         return () => { this.core.send('associationAck', ack) }
       }
+      case 'voidKeys': return this.voids.onVoidKeys(tx, body as Body<'voidKeys'>)
+      case 'voidAsk': return this.voids.onVoidAsk(tx, body as Body<'voidAsk'>)
+      case 'namedGrantEnd': this.named.onEnd(tx, body as Body<'namedGrantEnd'>); return
       case 'saes': return this.sharing.onSaes(body as Body<'saes'>)
       default: throw this.core.protocol(`unexpected ${name}`)
     }
@@ -267,19 +289,6 @@ export class Pool implements PeerHandler, KeyPool {
 
   private keepForLocal (block: BlockRow): boolean { return this.associations.hasLocal && block.spent > 0 }
 
-  /** Association numbers are used up: they begin again with the next ID epoch; blocks of older epochs are closed or burned. */
-  private startNumbersAgain (): void {
-    const { core } = this
-    if (core.meta.generation > core.meta.highestEpoch) return // The epoch is being made: these numbers are used up, too.
-    core.commit(() => {
-      core.meta.generation = core.meta.highestEpoch + 1
-      core.meta.nextAssociation = 1
-    })
-    this.lane.abandon('epoch')
-    this.lane.burnUnopened(this.lane.removeUnopened((b) => b.epoch < core.meta.generation), 'epoch')
-    if (!core.proposer) core.send('epochAsk', { epoch: core.meta.generation })
-  }
-
   // --- time -------------------------------------------------------------------------------------------------------
 
   /** Everything that time drives. Call it about four times a second. */
@@ -296,14 +305,16 @@ export class Pool implements PeerHandler, KeyPool {
       this.resendIfStuck()
       if (this.lane.spending) this.grants.askIfDry()
       if (!core.proposer && core.meta.generation > core.meta.highestEpoch) core.send('epochAsk', { epoch: core.meta.generation })
-      this.exchangeHeads()
       this.inventory.tick()
-      this.sharing.announceIfChanged()
+      this.sharing.tick()
+      this.holds.tick()
     }
     this.lane.settle()
     if (this.lane.spending) this.lane.expire()
     this.looker.expire()
     this.eraseClosed()
+    this.named.tick()
+    this.voids.tick()
     this.epochs.sweep()
     this.lane.extend()
     core.deps.emit({ type: 'pool.stock', freeBytes: this.lane.freeBytes(core.ready), maxBytes: core.deps.limits.maxStockBytes })
@@ -312,13 +323,6 @@ export class Pool implements PeerHandler, KeyPool {
   /** Tagged messages that found no pad wait in the outbox; try again. */
   private resendIfStuck (): void {
     if (this.core.meta.lastSent > 0 && this.core.outboxStuckMs() > 1_000) this.resendOutbox()
-  }
-
-  private exchangeHeads (): void {
-    const now = this.core.deps.clock.monoMs()
-    if (now - this.lastHeadMs < AUDIT_HEAD_MS) return
-    this.lastHeadMs = now
-    this.core.send('chainHead', this.core.deps.auditHead())
   }
 
   /** Own closed blocks kept for local slaves go `fetch_ttl` after they were closed. */
@@ -340,8 +344,12 @@ export class Pool implements PeerHandler, KeyPool {
     return ''
   }
 
-  /** The device says that a block of its own is compromised (`Burns.revoke`). @returns how many pool blocks it touched. */
-  revoke (link: number, deviceBlock: string): number { return this.burns.revoke(link, deviceBlock) }
+  /** The device says that a block of its own is compromised (`Burns.revoke`); ID epochs made of it are replaced. @returns how many pool blocks and epochs it touched. */
+  revoke (link: number, deviceBlock: string): number {
+    const epochs = this.epochs.madeOf(link, deviceBlock)
+    this.renewal.replace(epochs, { id: Buffer.from(this.core.deps.random.bytes(16)).toString('hex'), reason: `its keys were made of block ${deviceBlock} of link ${link}, which the device took back` }, true)
+    return this.burns.revoke(link, deviceBlock) + epochs.length
+  }
 
   /** Clean stop: no more cuts; tells the peer where we stopped. Resolves when it knows, or after `timeoutMs`. */
   stop (timeoutMs: number): Promise<void> { return this.startup.stop(timeoutMs) }
@@ -353,6 +361,12 @@ export class Pool implements PeerHandler, KeyPool {
     this.core.channel?.close(reason) // The next hello tells the peer.
   }
 
+  /** One end gives the pool up: all stock is void here. Whoever opens it again tells the other end by the greater number of voids. */
+  leave (reason: string): void {
+    this.core.meta.voids++
+    this.voiding.run(reason)
+  }
+
   suspend (reason: string): void {
     this.core.commit(() => { this.core.meta.suspended = reason })
     this.core.deps.emit({ type: 'pool.suspended', reason })
@@ -360,7 +374,7 @@ export class Pool implements PeerHandler, KeyPool {
 
   blocked (): '' | 'PEER_DOWN' | 'SUSPENDED' {
     const { core } = this
-    if (core.meta.suspended !== '') return 'SUSPENDED'
+    if (!core.isServing) return 'SUSPENDED'
     if (!this.lane.spending) return 'PEER_DOWN'
     return core.ready || core.deps.clock.monoMs() - this.lastReadyMs <= core.deps.limits.peerAbsenceMaxMs ? '' : 'PEER_DOWN'
   }

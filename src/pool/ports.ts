@@ -33,7 +33,15 @@ export type PoolEvent =
   | { readonly type: 'pool.ready' } | { readonly type: 'pool.away' }
   | { readonly type: 'pool.suspended', readonly reason: string }
   | { readonly type: 'pool.voided', readonly reason: string }
+  /** It is about to be void: grants of its keys that other pools carried are taken back. */
+  | { readonly type: 'pool.voiding' }
   | { readonly type: 'pool.exhausted' }
+  /** An operator here or at the other KME holds the pool, or nobody does any more (''). */
+  | { readonly type: 'pool.held', readonly reason: string }
+  /** The other KME's operator holds a link, or has released it. */
+  | { readonly type: 'link.heldThere', readonly link: number, readonly held: boolean }
+  /** The other KME's operator voided keys; `incident` names the act there and here. */
+  | { readonly type: 'keys.voided', readonly incident: string, readonly reason: string, readonly keys: number, readonly associations: number, readonly stretches: number }
   | { readonly type: 'link.mismatch', readonly link: number, readonly inARow: number }
   | { readonly type: 'link.confirmed', readonly link: number }
   /** The other KME proposed frames of this link that we lack: a device that gives key by its name can be asked for them. */

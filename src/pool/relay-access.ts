@@ -1,5 +1,6 @@
 import type { BlockHandle, LaneHandle } from '../device/native.js'
-import { RELAY_ASSOCIATION, type Claims } from './claims.js'
+import { GRANT_ASSOCIATION, RELAY_ASSOCIATION, type Claims } from './claims.js'
+import type { KvWriter } from '../store/kv.js'
 import type { PoolCore } from './core.js'
 import type { OwnerLane } from './owner-lane.js'
 import { usableBytes, type BlockRow } from './rows.js'
@@ -8,17 +9,22 @@ import type { BlockViews } from './views.js'
 /** A stretch of a lane, as a neighbour names it. */
 export interface PadPlace { readonly block: number, readonly offset: number, readonly length: number }
 
+/** What pads are for: the account in which they stand (I10). Grants are booked as burned, cause 'grant'. */
+export type PadUse = 'relay' | 'grant'
+
 /**
- * What the relay may do with a pool: take bytes of our own lane at its cursor, and bytes of the neighbour's lane that it
- * names, each once. Both are spent on disk before they are used (I2) and stand in the account 'relay' (I10).
+ * What the relay and named grants may do with a pool: take bytes of our own lane at its cursor, and bytes of the peer's lane that it
+ * names, each once. Both are spent on disk before they are used (I2).
  */
 export class RelayAccess {
   constructor (
     private readonly core: PoolCore, private readonly lane: OwnerLane, private readonly claims: Claims,
-    private readonly views: BlockViews, private readonly claimed: (block: number) => void,
+    private readonly views: BlockViews, private readonly claimed: (block: number) => void, private readonly use: PadUse = 'relay',
   ) {}
 
-  get isReady (): boolean { return this.core.ready && this.lane.spending && this.core.meta.suspended === '' }
+  private get association (): number { return this.use === 'relay' ? RELAY_ASSOCIATION : GRANT_ASSOCIATION }
+
+  get isReady (): boolean { return this.core.ready && this.lane.spending && this.core.isServing }
 
   // --- our lane ---------------------------------------------------------------------------------------------------
 
@@ -36,7 +42,7 @@ export class RelayAccess {
   }
 
   /** Takes `length` bytes of the run, a multiple of 8: `use` moves the cursor over them in the vault. */
-  take (length: number, use: (lane: LaneHandle) => void): void { this.lane.take(length, use) }
+  take (length: number, use: (lane: LaneHandle) => void): void { this.lane.take(length, use, this.use) }
 
   /** After the last `take` of a job: what is cut is let go and leases are extended. */
   settle (): void { this.lane.lease() }
@@ -46,23 +52,27 @@ export class RelayAccess {
   /** Sets claims in memory for all of `pads`, or says what is wrong and sets none. `store` and `letGo` follow. */
   claim (pads: readonly PadPlace[]): string {
     const rows: BlockRow[] = []
+    if (this.core.held !== '') return `the pool is on hold: ${this.core.held}`
     for (const pad of pads) {
       const block = this.core.blocks.get(pad.block)
       const end = pad.offset + pad.length
       if (block === undefined || block.owner !== 'theirs' || block.purpose !== 'app') return `block ${pad.block} is not in the sender's lane`
       if (pad.offset % 8 !== 0 || end > usableBytes(block)) return `block ${pad.block} has no bytes ${pad.offset} to ${end}`
       if (block.state !== 'open' && !(block.state === 'closed' && end <= block.spent)) return `block ${pad.block} is not below the horizon`
-      if (this.claims.check(block, pad.offset / 8, pad.length, RELAY_ASSOCIATION, 0) !== 'fresh') return `bytes ${pad.offset} to ${end} of block ${pad.block} are spent already`
+      if (this.claims.check(block, pad.offset / 8, pad.length, this.association, 0) !== 'fresh') return `bytes ${pad.offset} to ${end} of block ${pad.block} are spent already`
       if (pads.some((other) => other !== pad && other.block === pad.block && other.offset < end && pad.offset < other.offset + other.length)) return `block ${pad.block} is named twice`
       rows.push(block)
     }
-    pads.forEach((pad, i) => { this.claims.take(rows[i]!, pad.offset / 8, pad.length, RELAY_ASSOCIATION, 0, 1) })
+    pads.forEach((pad, i) => { this.claims.take(rows[i]!, pad.offset / 8, pad.length, this.association, 0, 1) })
     return ''
   }
 
+  /** Writes the claims in a transaction of the caller's. */
+  write (tx: KvWriter, pads: readonly PadPlace[]): void { for (const pad of pads) this.claims.write(tx, pad.block, pad.offset / 8) }
+
   /** Writes the claims; `then` runs when they are on disk. */
   store (pads: readonly PadPlace[], then: () => void): void {
-    this.core.commit((tx) => { for (const pad of pads) this.claims.write(tx, pad.block, pad.offset / 8) })
+    this.core.commit((tx) => { this.write(tx, pads) })
     this.core.durable(then)
   }
 

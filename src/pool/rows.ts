@@ -63,12 +63,15 @@ export interface MetaRow {
 export interface EpochRow {
   epoch: number, block: number, wrapped: Uint8Array, check: Uint8Array
   active: boolean, bornMs: number, blocks: number
+  /** Device blocks that its seed is of, as `link/id`. Absent in rows of earlier releases and where no device made it. */
+  from?: string[]
 }
 
 export type Direction = 'out' | 'in'
 export interface AssociationRow {
   number: number, generation: number, master: string, slaves: string[]
-  state: 'offered' | 'open' | 'refused' | 'removed'
+  /** removed: an SAE of it is gone. void: an operator voided its keys; its slaves are told that there are none. Neither comes back. */
+  state: 'offered' | 'open' | 'refused' | 'removed' | 'void'
   /** Slaves at the master's own KME: the other KME is not told of them. */
   local: string[]
 }
@@ -95,6 +98,12 @@ export const accountKey = (pool: string): KvKey => ['account', pool]
 export const outboxKey = (pool: string, seq: number): KvKey => ['outbox', pool, seq]
 export const epochKey = (pool: string, epoch: number): KvKey => ['epoch', pool, epoch]
 export const claimKey = (pool: string, block: number, place: number): KvKey => ['claim', pool, block, place]
+/** A stretch of a lane (0: ours, 1: the other KME's) whose keys are void, by where it begins. */
+export const voidKey = (pool: string, lane: number, index: number, offset: number): KvKey => ['void', pool, lane, index, offset]
+/** A question about issued keys that the other KME has not answered. */
+export const voidAskKey = (pool: string, incident: string): KvKey => ['voidAsk', pool, incident]
+export const issuedKey = (pool: string, n: number): KvKey => ['issued', pool, n]
+export const holdKey = (pool: string): KvKey => ['hold', pool]
 export const tombKey = (pool: string, n: number): KvKey => ['tomb', pool, n]
 export const associationKey = (pool: string, d: Direction, generation: number, number: number): KvKey => ['association', pool, d, generation, number]
 /** All keys of one table and pool. Numbers sort below strings, so an empty string ends them. */

@@ -3,6 +3,7 @@ import type { PoolCore } from './core.js'
 
 const SAES_PER_PART = 512
 const PARTS_MAX = 256
+const AUDIT_HEAD_MS = 60_000
 
 /** What neighbours tell each other beside keys: which SAEs they serve, and the head of their audit chain. */
 export class Sharing {
@@ -11,11 +12,14 @@ export class Sharing {
   /** The peer's audit chain as it last told it: evidence if its trail is ever changed. */
   theirHead: { records: number, head: Uint8Array } | undefined
 
+  private lastHeadMs = -Infinity
+
   constructor (private readonly core: PoolCore) {}
 
   /** The whole list, in parts, through the outbox: it replaces what the peer knew. */
   announce (): void {
     const { core } = this
+    this.lastHeadMs = core.deps.clock.monoMs()
     const { generation, saes } = core.deps.ownSaes()
     this.announcedGeneration = generation
     const parts = Math.max(1, Math.ceil(saes.length / SAES_PER_PART))
@@ -26,7 +30,15 @@ export class Sharing {
     })
   }
 
-  announceIfChanged (): void { if (this.core.deps.ownSaes().generation !== this.announcedGeneration) this.announce() }
+  tick (): void {
+    this.announceIfChanged()
+    const now = this.core.deps.clock.monoMs()
+    if (now - this.lastHeadMs < AUDIT_HEAD_MS) return
+    this.lastHeadMs = now
+    this.core.send('chainHead', this.core.deps.auditHead())
+  }
+
+  private announceIfChanged (): void { if (this.core.deps.ownSaes().generation !== this.announcedGeneration) this.announce() }
 
   onSaes (body: Body<'saes'>): (() => void) | undefined {
     if (body.parts > PARTS_MAX) throw this.core.protocol(`a list of SAEs in ${body.parts} parts`)

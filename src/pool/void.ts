@@ -11,6 +11,8 @@ export class VoidPool {
 
   run (reason: string): void {
     const { core, pool } = this
+    const wasEmpty = core.blocks.size === 0 && pool.pending.size === 0
+    core.deps.emit({ type: 'pool.voiding' }) // Before: what it gave to other pools is taken back first.
     pool.lane.clear()
     pool.pads.clear()
     core.commit((tx) => {
@@ -29,11 +31,13 @@ export class VoidPool {
       pool.pending.remove(frames)
       pool.associations.clear(tx)
       pool.epochs.clear(tx)
+      pool.voids.clear(tx)
+      pool.named.clear(tx)
       core.dropOutbox(tx, core.meta.lastSent)
       core.meta.bye = core.meta.byeTheirs = null
       core.meta.generation = core.meta.highestEpoch + 1
       core.meta.nextAssociation = 1
     })
-    core.deps.emit({ type: 'pool.voided', reason: reason })
+    if (!wasEmpty) core.deps.emit({ type: 'pool.voided', reason })
   }
 }

@@ -13,7 +13,8 @@ const qber = (value: number) => ({ type: 'link.qber', qber: value })
 const good = qber(0.02), between = qber(0.047), warn = qber(0.06), abort = qber(0.12)
 const replay = { type: 'link.integrity', cause: 'replay' }
 const release = { type: 'link.release' }
-const quarantine = { type: 'link.quarantine' }
+const hold = { type: 'link.hold' }
+const heldThere = { type: 'link.heldThere', held: true }, freeThere = { type: 'link.heldThere', held: false }
 const full = { type: 'link.full' }
 const compromised = { type: 'link.compromised', deviceBlock: 'ab', delivered: true }
 const stop = { type: 'stop' }
@@ -21,7 +22,7 @@ const effectsDie = { type: 'xstate.error.actor.effects', error: new Error('boom'
 const up = [deviceUp, peerUp, confirmed]
 
 const columns = {
-  deviceUp, deviceDown, peerUp, peerDown, confirmed, mismatch, good, between, warn, abort, replay, full, compromised, release, quarantine, stop, effectsDie, wait120s: 120_000,
+  deviceUp, deviceDown, peerUp, peerDown, confirmed, mismatch, good, between, warn, abort, replay, full, compromised, release, hold, heldThere, freeThere, stop, effectsDie, wait120s: 120_000,
 }
 const paths = {
   down: [], synchronising: [deviceUp, peerUp], up, degraded: [...up, warn], quarantined: [...up, replay],
@@ -33,15 +34,15 @@ t.test('link: every state with every event', async t => {
   checkTable(t, {
     ...bench, columns, paths, passing: ['deciding'],
     rows: {
-      //               devUp devDown peerUp peerDown confirmed mismatch good between warn abort replay full compromised release    quarantine stop   effectsDie wait
-      down:          `. .    . .    . .  . . . .    ${q} . . .          ${q} stopped failed .`,
-      synchronising: `. down . down up . . . . ${q} ${q} up . .          ${q} stopped failed .`,
-      up:            `. down . down . .  . . degraded ${q} ${q} . . .   ${q} stopped failed .`,
-      degraded:      `. down . down . .  up . . ${q} ${q} . . .         ${q} stopped failed .`,
-      quarantined:   `. .    . .    . .  . . . .    .    . . recovering .    stopped failed .`,
-      recovering:    `. .    . .    . ${q} . . ${q} ${q} ${q} . . .     ${q} stopped failed .`,
-      stopped:       '. .    . .    . .  . . . .    .    . . .          .    .       .      .',
-      failed:        '. .    . .    . .  . . . .    .    . . .          .    .       .      .',
+      //               devUp devDown peerUp peerDown confirmed mismatch good between warn abort replay full compromised release    hold heldThere freeThere stop   effectsDie wait
+      down:          `. .    . .    . .  . . . .    ${q} . . .          ${q} ${q} . stopped failed .`,
+      synchronising: `. down . down up . . . . ${q} ${q} up . .          ${q} ${q} . stopped failed .`,
+      up:            `. down . down . .  . . degraded ${q} ${q} . . .   ${q} ${q} . stopped failed .`,
+      degraded:      `. down . down . .  up . . ${q} ${q} . . .         ${q} ${q} . stopped failed .`,
+      quarantined:   `. .    . .    . .  . . . .    .    . . recovering .    . . stopped failed .`,
+      recovering:    `. .    . .    . ${q} . . ${q} ${q} ${q} . . .     ${q} ${q} . stopped failed .`,
+      stopped:       '. .    . .    . .  . . . .    .    . . .          . . .   .       .      .',
+      failed:        '. .    . .    . .  . . . .    .    . . .          . . .   .       .      .',
     },
   })
 })
@@ -122,4 +123,17 @@ t.test('both ends up and nothing confirmed is an alert that ends with the first 
   t.equal(r.emitted.at(-1), '-link.silent')
   r.play(deviceDown)
   t.equal(r.emitted.at(-1), '+link.down')
+})
+
+t.test('a hold of the other side ends with it alone; a hold of both sides ends when both have released', async t => {
+  t.equal(run(bench, ...up, heldThere, release).state(), 'quarantined', 'only who holds it releases it')
+  t.equal(run(bench, ...up, heldThere, freeThere).state(), 'recovering')
+  t.equal(run(bench, ...up, hold, heldThere, release).state(), 'quarantined')
+  t.equal(run(bench, ...up, hold, heldThere, release, freeThere).state(), 'recovering')
+  t.equal(run(bench, ...up, heldThere, hold, freeThere).state(), 'quarantined')
+  t.equal(run(bench, ...up, heldThere, hold, freeThere, release).state(), 'recovering')
+  t.equal(run(bench, ...up, replay, heldThere, freeThere).state(), 'quarantined', 'what was found out here stays')
+  t.equal(run(bench, ...up, heldThere, replay, freeThere).state(), 'quarantined')
+  const after = run({ ...bench, input: { link: 'l1', heldThere: true } })
+  t.same([after.state(), after.commands.at(-1)], ['quarantined', 'link.admission {"admit":false,"cause":"held-there"}'], 'it outlives a restart')
 })

@@ -13,6 +13,7 @@ const full = level(1_000), middle = level(700), lowish = level(300), scant = lev
 const voided = { type: 'pool.voided', reason: 'copy' }
 const suspend = { type: 'pool.suspend', reason: 'overlap' }
 const resume = { type: 'pool.resume' }
+const held = { type: 'pool.held', reason: 'audit' }, released = { type: 'pool.held', reason: '' }
 const replenish = { type: 'pool.replenish' }
 const replenishFailed = { type: 'pool.replenishFailed', reason: 'no peer' }
 const closed = { type: 'pool.closed' }
@@ -20,29 +21,30 @@ const stop = { type: 'stop' }
 const effectsDie = { type: 'xstate.error.actor.effects', error: new Error('boom') }
 
 t.test('pool: every state with every event', async t => {
-  const w = 'waitingForHello', s = 'suspended', rest = 'closing failed'
+  const w = 'waitingForHello', s = 'suspended', h = 'held', rest = 'closing failed'
   checkTable(t, {
     ...bench, passing: ['deciding', 'assessing'],
     columns: {
-      hello, away, full, middle, lowish, scant, nothing, voided, suspend, resume, replenish, replenishFailed, closed,
+      hello, away, full, middle, lowish, scant, nothing, voided, suspend, resume, held, released, replenish, replenishFailed, closed,
       stop, effectsDie, wait5s: 5_000,
     },
     paths: {
       waitingForHello: [], empty: [hello], filling: [hello, lowish], ready: [hello, full], low: [hello, full, lowish],
-      exhausted: [hello, full, nothing], suspended: [hello, full, suspend], closing: [stop], stopped: [stop, closed], failed: [effectsDie],
+      exhausted: [hello, full, nothing], held: [hello, full, held], suspended: [hello, full, suspend], closing: [stop], stopped: [stop, closed], failed: [effectsDie],
     },
     rows: {
-      //                hello  away full    middle  lowish  scant nothing   voided suspend resume replenish failed closed stop+effectsDie wait
-      waitingForHello: `empty  .    .       .       .       .     .         .      ${s}    .      .         .      .      ${rest}         .`,
-      empty:           `.      .    ready   filling filling .     .         ${w}   ${s}    .      .         .      .      ${rest}         .`,
-      filling:         `.      .    ready   .       .       .     exhausted ${w}   ${s}    .      .         .      .      ${rest}         .`,
-      ready:           `.      .    .       .       low     low   exhausted ${w}   ${s}    .      .         .      .      ${rest}         .`,
-      low:             `.      .    ready   .       .       .     exhausted ${w}   ${s}    .      .         .      .      ${rest}         .`,
-      exhausted:       `.      .    ready   filling filling .     .         ${w}   ${s}    .      .         .      .      ${rest}         .`,
-      suspended:       `.      .    .       .       .       .     .         .      .       ready  .         .      .      ${rest}         .`,
-      closing:         '.      .    .       .       .       .     .         .      .       .      .         .      stopped . failed        stopped',
-      stopped:         '.      .    .       .       .       .     .         .      .       .      .         .      .      . .             .',
-      failed:          '.      .    .       .       .       .     .         .      .       .      .         .      .      . .             .',
+      //                hello  away full    middle  lowish  scant nothing   voided suspend resume held released replenish failed closed stop+effectsDie wait
+      waitingForHello: `empty  .    .       .       .       .     .         .      ${s}    .      ${h} .        .         .      .      ${rest}         .`,
+      empty:           `.      .    ready   filling filling .     .         ${w}   ${s}    .      ${h} .        .         .      .      ${rest}         .`,
+      filling:         `.      .    ready   .       .       .     exhausted ${w}   ${s}    .      ${h} .        .         .      .      ${rest}         .`,
+      ready:           `.      .    .       .       low     low   exhausted ${w}   ${s}    .      ${h} .        .         .      .      ${rest}         .`,
+      low:             `.      .    ready   .       .       .     exhausted ${w}   ${s}    .      ${h} .        .         .      .      ${rest}         .`,
+      exhausted:       `.      .    ready   filling filling .     .         ${w}   ${s}    .      ${h} .        .         .      .      ${rest}         .`,
+      held:            `.      .    .       .       .       .     .         .      ${s}    .      .    ready    .         .      .      ${rest}         .`,
+      suspended:       `.      .    .       .       .       .     .         .      .       ready  .    .        .         .      .      ${rest}         .`,
+      closing:         '.      .    .       .       .       .     .         .      .       .      .    .        .         .      stopped . failed        stopped',
+      stopped:         '.      .    .       .       .       .     .         .      .       .      .    .        .         .      .      . .             .',
+      failed:          '.      .    .       .       .       .     .         .      .       .      .    .        .         .      .      . .             .',
     },
   })
 })
@@ -134,4 +136,15 @@ t.test('a suspension outlives a restart', async t => {
   t.equal(r.state(), 'suspended')
   r.play(resume)
   t.equal(r.state(), 'ready')
+})
+
+t.test('a hold and a suspension: each ends by itself, and neither serves while the other lasts', async t => {
+  t.equal(run(bench, hello, full, held, suspend, resume).state(), 'held')
+  t.equal(run(bench, hello, full, held, suspend, resume, released).state(), 'ready')
+  t.equal(run(bench, hello, full, held, suspend, released, resume).state(), 'ready')
+  t.equal(run(bench, hello, full, suspend, held, resume).state(), 'held')
+  t.equal(run(bench, held, hello, released).state(), 'exhausted', 'a hello while held is not lost')
+  t.equal(run(bench, hello, full, held, voided, released).state(), 'waitingForHello')
+  const after = run({ ...bench, input: { pool: 'p', limits, held: 'audit' } })
+  t.same([after.state(), after.emitted.at(-1)], ['held', '+pool.held'], 'it outlives a restart')
 })

@@ -1,0 +1,230 @@
+import { KmeError } from '../kernel/errors.js'
+import type { SaeId } from '../kernel/ids.js'
+import { VOIDS_PER_MESSAGE, type Body } from '../peer/messages.js'
+import type { KvWriter } from '../store/kv.js'
+import type { Associations } from './associations.js'
+import type { Claims } from './claims.js'
+import type { PoolCore } from './core.js'
+import { IssueTimes } from './issue-times.js'
+import { comparePlaces, VoidRules, type LanePlace, type LaneStretch } from './void-rules.js'
+import { decodeRow, encodeRow, tableOf, usableBytes, voidAskKey, type BlockRow } from './rows.js'
+
+/** Questions to the other KME that wait for their answer. */
+export const ASKS_MAX = 64
+const PRUNE_MS = 10_000
+
+/** A key by its place, as its key ID names it. */
+export type KeyPlace = Body<'voidKeys'>['keys'][number]
+type Told = Pick<Body<'voidKeys'>, 'keys' | 'associations' | 'stretches' | 'epochs'>
+
+/** An operator's act: `id` names it at every KME (16 bytes, hex), `reason` is for people. */
+export interface VoidAct { readonly id: string, readonly reason: string }
+
+/** What one pool did. `told`: number of the outbox entry after which the other KME knows; 0 if it need not. `asked`: it must answer first. */
+export interface VoidCount {
+  readonly pool: string
+  readonly keys: number, readonly fetched: number, readonly associations: number, readonly stretches: number
+  readonly told: number, readonly asked: boolean
+}
+
+export interface VoidParts {
+  readonly claims: Claims
+  readonly associations: Associations
+  /** The owner's cursor. */
+  readonly position: () => LanePlace
+  /** All of a closed block may be claimed now. */
+  readonly claimed: (block: number) => void
+  /** The other KME calls keys of ID epochs known: they are replaced, after the transaction. */
+  readonly epochs: (epochs: readonly number[], reason: string) => void
+  /** Two claims that do not fit together: the pool stops. */
+  readonly overlap: (what: string) => void
+}
+
+const nothing: Told = { keys: [], associations: [], stretches: [], epochs: [] }
+
+/**
+ * Keys that were given to a master and not fetched by a slave, made void by an operator. There is no row per key, so a void is a
+ * claim on a place (by ID), an association that is dead (by SAE), or a stretch of a lane (by time, by peer). It is on disk before it is
+ * said to be done, told to the other KME by the outbox, and outlives restarts of both. Nothing else of the stock is touched.
+ */
+export class Voids {
+  readonly times: IssueTimes
+  private readonly rules: VoidRules
+  /** Incident, and up to which index the other KME's lane is in question until it answers. */
+  private readonly asks = new Map<string, number>()
+  private prunedMs = -Infinity
+
+  constructor (private readonly core: PoolCore, private readonly alone: boolean, private readonly parts: VoidParts) {
+    this.rules = new VoidRules(core)
+    this.times = new IssueTimes(core)
+    for (const { key, value } of core.deps.kv.range(tableOf('voidAsk', core.pool))) this.asks.set(key[2] as string, decodeRow<{ upTo: number }>(value).upTo)
+  }
+
+  get stretches (): number { return this.rules.size }
+  get asksOpen (): number { return this.asks.size }
+
+  /** For `dec_keys`: whether a key is void, or may be and nobody knows yet. */
+  judge (block: BlockRow, from: number, to: number): '' | 'void' | 'asked' {
+    if (this.rules.size > 0 && this.rules.covers(block, from, to)) return 'void'
+    if (block.owner === 'theirs') for (const upTo of this.asks.values()) if (block.index <= upTo) return 'asked'
+    return ''
+  }
+
+  /** Whether the other KME has made the act durable. */
+  isDone (act: string, told: number): boolean { return !this.asks.has(act) && this.core.acknowledgedTo >= told }
+
+  // --- said here ----------------------------------------------------------------------------------------------------
+
+  /** @throws KmeError `BUSY` if too much waits for the other KME. Durable when the store is flushed. */
+  keys (act: VoidAct, keys: readonly KeyPlace[], dryRun: boolean): VoidCount {
+    if (dryRun) return this.count({ keys: keys.filter((k) => this.place(k)?.isOpen === true).length, fetched: keys.filter((k) => this.place(k)?.isOpen === false).length })
+    const done = this.core.commit((tx) => {
+      const done = this.voidKeys(tx, keys)
+      return { ...done, told: this.tell(tx, act, { ...nothing, keys: [...keys] }) }
+    })
+    this.settle(keys)
+    return this.count(done)
+  }
+
+  sae (act: VoidAct, sae: SaeId, dryRun: boolean): VoidCount {
+    const found = this.parts.associations.ofSae(sae)
+    if (dryRun || found.length === 0) return this.count({ associations: found.length })
+    return this.count({
+      associations: found.length,
+      told: this.core.commit((tx) => {
+        for (const { direction, row } of found) this.parts.associations.void(tx, direction, row.generation, row.number)
+        const remote = found.filter(({ row }) => row.slaves.length > 0 && !this.alone)
+        return this.tell(tx, act, { ...nothing, associations: remote.map(({ direction, row }) => ({ own: direction === 'out', epoch: row.generation, number: row.number })) })
+      }),
+    })
+  }
+
+  /** Everything given out between two moments: of our lane at once; of the other lane its owner says what it is, and nothing of it is served until then. */
+  issued (act: VoidAct, fromMs: number, toMs: number, dryRun: boolean): VoidCount {
+    const { core } = this
+    if (this.asks.size >= ASKS_MAX) throw new KmeError('BUSY', `${this.asks.size} questions to ${core.deps.remote} about issued keys wait for their answer`)
+    if (dryRun) {
+      core.commit((tx) => { this.times.note(tx, this.parts.position()) })
+      return this.count({ stretches: this.times.within(fromMs, toMs).length, asked: !this.alone })
+    }
+    return this.count(core.commit((tx) => {
+      const stretches = this.voidIssued(tx, fromMs, toMs)
+      let told = this.tell(tx, act, { ...nothing, stretches })
+      if (!this.alone) {
+        this.asks.set(act.id, core.meta.horizonTheirs)
+        tx.put(voidAskKey(core.pool, act.id), encodeRow({ upTo: core.meta.horizonTheirs }))
+        told = core.enqueue(tx, 'voidAsk', { incident: Buffer.from(act.id, 'hex'), reason: act.reason, fromMs, toMs })
+      }
+      return { stretches: stretches.length, told, asked: !this.alone }
+    }))
+  }
+
+  /** ID epochs whose keys are known to others, in the transaction that drops them here. */
+  tellEpochs (tx: KvWriter, act: VoidAct, epochs: readonly number[]): void { this.tell(tx, act, { ...nothing, epochs: [...epochs] }) }
+
+  private count (some: Partial<VoidCount>): VoidCount {
+    return { pool: this.core.pool, keys: 0, fetched: 0, associations: 0, stretches: 0, told: 0, asked: false, ...some }
+  }
+
+  /** @returns number of the last message; 0 if there is nothing to tell, or nobody. */
+  private tell (tx: KvWriter, act: VoidAct, what: Told, answers = false): number {
+    if (this.alone) return 0
+    const most = Math.max(what.keys.length, what.associations.length, what.stretches.length, what.epochs.length)
+    let told = 0
+    for (let i = 0; i < most || (answers && i === 0); i += VOIDS_PER_MESSAGE) {
+      const part = <T>(list: readonly T[]): T[] => list.slice(i, i + VOIDS_PER_MESSAGE)
+      told = this.core.enqueue(tx, 'voidKeys', {
+        incident: Buffer.from(act.id, 'hex'), reason: act.reason, answers: answers && i + VOIDS_PER_MESSAGE >= most,
+        keys: part(what.keys), associations: part(what.associations), stretches: part(what.stretches), epochs: part(what.epochs),
+      })
+    }
+    return told
+  }
+
+  // --- said by the other KME --------------------------------------------------------------------------------------------
+
+  /** In the transaction of the message. @returns what follows when it is durable. */
+  onVoidKeys (tx: KvWriter, body: Body<'voidKeys'>): () => void {
+    const { core } = this, incident = Buffer.from(body.incident).toString('hex')
+    const done = this.voidKeys(tx, body.keys)
+    let associations = 0
+    for (const { own, epoch, number } of body.associations) if (this.parts.associations.void(tx, own ? 'in' : 'out', epoch, number)) associations++
+    // Only what this KME has stored as opened can have been given out.
+    const end = { index: core.meta.horizonTheirs + 1, offset: 0 }
+    for (const { from, to } of body.stretches) this.rules.add(tx, 'theirs', { from, to: comparePlaces(to, end) < 0 ? to : end })
+    if (body.answers) this.forgetAsk(tx, incident)
+    return () => {
+      this.settle(body.keys)
+      if (body.epochs.length > 0) this.parts.epochs(body.epochs, body.reason)
+      core.deps.emit({ type: 'keys.voided', incident, reason: body.reason, keys: done.keys, associations, stretches: body.stretches.length })
+    }
+  }
+
+  /** In the transaction of the message. */
+  onVoidAsk (tx: KvWriter, body: Body<'voidAsk'>): () => void {
+    const act = { id: Buffer.from(body.incident).toString('hex'), reason: body.reason }
+    const stretches = this.voidIssued(tx, body.fromMs, body.toMs)
+    this.tell(tx, act, { ...nothing, stretches }, true)
+    return () => { this.core.deps.emit({ type: 'keys.voided', incident: act.id, reason: act.reason, keys: 0, associations: 0, stretches: stretches.length }) }
+  }
+
+  private forgetAsk (tx: KvWriter, incident: string): void {
+    this.asks.delete(incident)
+    tx.remove(voidAskKey(this.core.pool, incident))
+  }
+
+  // --- both -----------------------------------------------------------------------------------------------------------
+
+  private voidIssued (tx: KvWriter, fromMs: number, toMs: number): LaneStretch[] {
+    this.times.note(tx, this.parts.position())
+    const stretches = this.times.within(fromMs, toMs)
+    for (const s of stretches) this.rules.add(tx, 'mine', s) // For slaves at this KME.
+    return stretches
+  }
+
+  private voidKeys (tx: KvWriter, keys: readonly KeyPlace[]): { keys: number, fetched: number } {
+    let voided = 0, fetched = 0
+    for (const key of keys) {
+      const found = this.place(key)
+      if (found === undefined) continue // Its block is gone here, or nobody here can fetch it.
+      const result = this.parts.claims.void(tx, found.block, key.place, key.length, key.association, found.slaves)
+      if (result === 'void') voided++
+      else if (result === 'taken') fetched++
+      else this.core.durable(() => { this.parts.overlap(`block ${key.block}, place ${key.place}: a key that was to be void lies over another`) })
+    }
+    return { keys: voided, fetched }
+  }
+
+  /** The block of a key that slaves of this KME can fetch, or could. */
+  private place (key: KeyPlace): { block: BlockRow, slaves: number, isOpen: boolean } | undefined {
+    const { core, parts } = this, block = core.blocks.get(key.block)
+    const end = key.place * 8 + key.length
+    if (block === undefined || block.purpose !== 'app' || block.epoch !== key.epoch || block.index === 0 || end > usableBytes(block)) return undefined
+    if ((block.owner === 'mine' || block.state === 'closed') && end > block.spent) return undefined
+    const association = parts.associations.ofKey(block.owner === 'mine' ? 'out' : 'in', key.epoch, key.association)
+    const slaves = (block.owner === 'mine' ? association?.local : association?.slaves)?.length ?? 0
+    if (slaves === 0) return undefined
+    return { block, slaves, isOpen: (parts.claims.mask(block, key.place) & 2 ** slaves - 1) >>> 0 !== 2 ** slaves - 1 }
+  }
+
+  private settle (keys: readonly KeyPlace[]): void {
+    for (const number of new Set(keys.map((k) => k.block))) if (this.core.blocks.get(number)?.state === 'closed') this.parts.claimed(number)
+  }
+
+  /** What time drives. */
+  tick (): void {
+    this.times.tick(this.parts.position())
+    const now = this.core.deps.clock.monoMs()
+    if (now - this.prunedMs < PRUNE_MS) return
+    this.prunedMs = now
+    this.rules.prune()
+    this.times.prune()
+  }
+
+  /** The pool is void: nothing of it is served any more. Inside a commit. */
+  clear (tx: KvWriter): void {
+    this.rules.clear(tx)
+    this.times.clear(tx)
+    for (const incident of [...this.asks.keys()]) this.forgetAsk(tx, incident)
+  }
+}
