@@ -66,7 +66,7 @@ export class Operations implements AdminPort {
     const supervisor = d.supervisor()
     return {
       kme: d.config.kme.id, version: d.version, startedAt: iso(d.startedMs), uptimeS: Math.round((d.clock.wallMs() - d.startedMs) / 1_000),
-      incarnation: d.keyspace.now.store.start.number, state: supervisor.state, parts: supervisor.board.list(),
+      incarnation: d.keyspace.now.store.start.number, state: supervisor.state, parts: [...supervisor.board.list(), ...d.network()?.control.states() ?? []],
       pools: this.pools_.length, links: d.config.links.length, peers: d.config.peers.length, saes: d.sessions.size, alertsActive: d.alerts.activeCount,
     }
   }
@@ -99,12 +99,17 @@ export class Operations implements AdminPort {
       id, remote, state: board.state(id), local: pool.kind === 'local',
       stockBits, stockMaxBits: core.deps.limits.maxStockBytes * 8,
       supplyBitsPerS: Math.round(context?.flow.supplyBitsPerS ?? 0), consumptionBitsPerS: Math.round(context?.flow.consumptionBitsPerS ?? 0),
-      timeToEmptyS: Number.isFinite(emptyMs) ? Math.round(emptyMs / 1_000) : null, route: routeOf(pool), note: pool.kind === 'relayed' ? this.d.network()?.relay.note(remote) ?? '' : '',
+      timeToEmptyS: Number.isFinite(emptyMs) ? Math.round(emptyMs / 1_000) : null, route: routeOf(pool), note: this.noteOf(core.pool),
       lanes: [
         { lane: 0, own: true, blocks: blocks.filter((b) => b.owner === 'mine').length, leasedBytes: core.account.leased, horizon: core.meta.horizonMine, cursor: lane.cursorIndex },
         ...(pool.kind === 'local' ? [] : [{ lane: 0, own: false, blocks: blocks.filter((b) => b.owner === 'theirs').length, leasedBytes: 0, horizon: core.meta.horizonTheirs, cursor: 0 }]),
       ],
     }
+  }
+
+  private noteOf (pool: string): string {
+    const entry = this.d.keyspace.now.relayed.get(pool), network = this.d.network()
+    return entry === undefined || network === undefined ? '' : `${entry.isKept ? '' : 'by itself'}${entry.isKept || network.note(entry) === '' ? '' : '; '}${network.note(entry)}`
   }
 
   links (): LinkView[] {
