@@ -1,13 +1,17 @@
 import type { Cancel, Clock } from '../src/kernel/time.js'
 
-interface Timer { readonly atMs: number, readonly order: number, readonly fn: () => void }
+interface Timer { readonly atMs: number, readonly order: number, readonly fn: () => void, isCancelled: boolean }
+
+const isBefore = (a: Timer, b: Timer): boolean => a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order)
 
 /**
  * Simulated time: it moves only when told to. Timers run in order of their time, then of their setting. Serves as
  * kernel Clock and as XState clock (`setTimeout`, `clearTimeout`).
  */
 export class SimClock implements Clock {
-  private readonly timers = new Map<number, Timer>()
+  /** A heap: the first is due next. Cancelled ones stay until they come to the top. */
+  private readonly heap: Timer[] = []
+  private readonly byId = new Map<number, Timer>()
   private mono = 0
   private nextId = 1
 
@@ -26,17 +30,24 @@ export class SimClock implements Clock {
 
   setTimeout (fn: () => void, delayMs: number): number {
     const id = this.nextId++
-    this.timers.set(id, { atMs: this.mono + Math.max(0, delayMs), order: id, fn })
+    const timer = { atMs: this.mono + Math.max(0, delayMs), order: id, fn, isCancelled: false }
+    this.byId.set(id, timer)
+    this.push(timer)
     return id
   }
 
-  clearTimeout (id: number): void { this.timers.delete(id) }
+  clearTimeout (id: number): void {
+    const timer = this.byId.get(id)
+    if (timer === undefined) return
+    timer.isCancelled = true
+    this.byId.delete(id)
+  }
 
   /** Timers that are set. */
-  get pending (): number { return this.timers.size }
+  get pending (): number { return this.byId.size }
 
   /** When the next timer is due, or undefined. */
-  nextMs (): number | undefined { return this.next()?.[1].atMs }
+  nextMs (): number | undefined { return this.next()?.atMs }
 
   /** Moves time by `ms`, running every timer that becomes due, also those that timers set. */
   advance (ms: number): void {
@@ -55,21 +66,47 @@ export class SimClock implements Clock {
   }
 
   private step (untilMs: number): boolean {
-    const next = this.next()
-    if (next === undefined || next[1].atMs > untilMs) return false
-    const [id, timer] = next
-    this.timers.delete(id)
+    const timer = this.next()
+    if (timer === undefined || timer.atMs > untilMs) return false
+    this.pop()
+    this.byId.delete(timer.order)
     this.mono = Math.max(this.mono, timer.atMs)
     timer.fn()
     return true
   }
 
-  private next (): [number, Timer] | undefined {
-    let first: [number, Timer] | undefined
-    for (const entry of this.timers) {
-      if (first === undefined || entry[1].atMs < first[1].atMs || (entry[1].atMs === first[1].atMs && entry[1].order < first[1].order)) first = entry
+  private next (): Timer | undefined {
+    while (this.heap[0]?.isCancelled === true) this.pop()
+    return this.heap[0]
+  }
+
+  private push (timer: Timer): void {
+    const { heap } = this
+    let at = heap.length
+    heap.push(timer)
+    while (at > 0) {
+      const above = (at - 1) >> 1
+      if (!isBefore(timer, heap[above]!)) break
+      heap[at] = heap[above]!
+      at = above
     }
-    return first
+    heap[at] = timer
+  }
+
+  private pop (): void {
+    const { heap } = this
+    const last = heap.pop()!
+    if (heap.length === 0) return
+    let at = 0
+    for (;;) {
+      let below = 2 * at + 1
+      if (below >= heap.length) break
+      if (below + 1 < heap.length && isBefore(heap[below + 1]!, heap[below]!)) below++
+      if (!isBefore(heap[below]!, last)) break
+      heap[at] = heap[below]!
+      at = below
+    }
+    heap[at] = last
   }
 }
 

@@ -2,14 +2,15 @@ import { META_NUMBERS, RECORD_HEADER_BYTES, RECORD_STRIDE, type NativeVault, typ
 import type { Pool } from '../../src/pool/pool.js'
 import { frameKey, tableOf } from '../../src/pool/rows.js'
 import { makeRecordHeader, recordName, RECORD_KIND } from '../../src/store/record.js'
-import { framePayload } from '../pool/payload.js'
 import type { SimKv } from '../store.js'
 
-const FRAME_BYTES = 3_968
 const RING_FRAMES = 512
 const BATCH_FRAMES = 64
 
-interface Frame { readonly id: string, readonly seed: number }
+interface Frame { readonly id: string, readonly payload: Uint8Array }
+
+/** A frame's name on its link. */
+export const frameName = (id: number): string => id.toString(16).padStart(32, '0')
 
 /** The ring of one link at one KME: holds frames until they are durable, and through the death of the process. */
 export class MeshRing {
@@ -18,7 +19,8 @@ export class MeshRing {
   private checked = false
   constructor (private readonly link: number) {}
 
-  push (id: number, seed: number): void { if (this.frames.length < RING_FRAMES) this.frames.push({ id: id.toString(16).padStart(32, '0'), seed }) }
+  /** @param payload Shared by both ends: nobody changes it. */
+  push (id: number, payload: Uint8Array): void { if (this.frames.length < RING_FRAMES) this.frames.push({ id: frameName(id), payload }) }
 
   restart (): void {
     this.taken = 0
@@ -43,8 +45,8 @@ export class MeshRing {
   }
 
   private seal (process: { readonly vault: NativeVault, readonly start: number }, sealer: SealerHandle, frame: Frame, out: Uint8Array): number {
-    const header = makeRecordHeader(RECORD_KIND.device, { link: this.link, id: frame.id, offset: 0 }, FRAME_BYTES, 1, process.start)
-    return process.vault.sealBytes(sealer, header, framePayload(frame.seed, FRAME_BYTES), out)
+    const header = makeRecordHeader(RECORD_KIND.device, { link: this.link, id: frame.id, offset: 0 }, frame.payload.length, 1, process.start)
+    return process.vault.sealBytes(sealer, header, frame.payload, out)
   }
 
   /** After a start the device sends again what was not acknowledged; what the store knows is dropped (device.md 5.5). */

@@ -4,6 +4,7 @@ import type { RelayLimits } from '../../src/relay/limits.js'
 import { SimClock } from '../clock.js'
 import { SimNetwork } from '../network.js'
 import { SimRandom } from '../random.js'
+import { framePayload } from '../pool/payload.js'
 import type { Answer, GotKey } from '../sae-answer.js'
 import { MeshGraph } from './graph.js'
 import { MeshKme } from './kme.js'
@@ -19,9 +20,23 @@ export interface MeshOptions {
   readonly flushMs?: number
   readonly stockBytes?: number
   readonly arenaBytes?: number
+  /** How KMEs know ways: all at once from a graph, which is the default, or by the real router. */
+  readonly routing?: 'graph' | 'router'
+  /** SAEs of each KME: `a`, `a2`, `a3` at A. */
+  readonly saesPerKme?: number
+  readonly tickMs?: number
+  /** One way, each frame: this much, and up to so much more. */
+  readonly delayMs?: number, readonly jitterMs?: number
+  /** What the wall clock of the n-th KME is ahead, and how much faster it runs. */
+  readonly wall?: (index: number) => { readonly aheadMs: number, readonly driftPpm: number }
 }
 
-/** A network of whole KMEs in one process. Each has one SAE, named like it in lower case. */
+const FRAME_BYTES = 3_968
+
+/** The n-th SAE of a KME. */
+export const saeOf = (kme: KmeId, index = 0): SaeId => `${kme.toLowerCase()}${index === 0 ? '' : index + 1}`
+
+/** A network of whole KMEs in one process. Their SAEs are named like them in lower case. */
 export class MeshWorld {
   readonly clock = new SimClock()
   readonly random: SimRandom
@@ -32,18 +47,23 @@ export class MeshWorld {
 
   constructor (readonly o: MeshOptions) {
     this.random = new SimRandom(o.seed)
-    this.network = new SimNetwork({ clock: this.clock, random: this.random.fork(), faults: { delayMs: 1, jitterMs: 1 } })
+    this.network = new SimNetwork({ clock: this.clock, random: this.random.fork(), faults: { delayMs: o.delayMs ?? 1, jitterMs: o.jitterMs ?? 1 } })
     this.graph = new MeshGraph(o.links)
     const names = [...new Set(o.links.flat())].sort()
-    const saes = new Map<SaeId, KmeId>(names.map((kme) => [kme.toLowerCase(), kme]))
-    for (const id of names) {
-      const neighbours = new Map(o.links.flatMap(([a, b], i) => a === id ? [[b, i + 1] as const] : b === id ? [[a, i + 1] as const] : []))
-      const relayed = o.relayed.flatMap(({ between: [a, b], paths = 1 }) => a === id ? [{ kme: b, paths }] : b === id ? [{ kme: a, paths }] : [])
-      this.kmes.set(id, new MeshKme({
-        id, clock: this.clock, random: this.random.fork(), network: this.network, graph: this.graph, neighbours, relayed, saes,
-        limits: { maxStockBytes: 1 << 20, ...o.limits }, relayLimits: o.relayLimits ?? {}, flushMs: o.flushMs ?? 2, stockBytes: o.stockBytes ?? 1_048_576, arenaBytes: o.arenaBytes ?? 4 << 20,
-      }))
-    }
+    const saes = new Map<SaeId, KmeId>(names.flatMap((kme) => Array.from({ length: o.saesPerKme ?? 1 }, (_, i) => [saeOf(kme, i), kme] as const)))
+    for (const [index, id] of names.entries()) this.kmes.set(id, this.kme(id, index, saes))
+  }
+
+  private kme (id: KmeId, index: number, saes: ReadonlyMap<SaeId, KmeId>): MeshKme {
+    const { o, clock, network } = this
+    const neighbours = new Map(o.links.flatMap(([a, b], i) => a === id ? [[b, i + 1] as const] : b === id ? [[a, i + 1] as const] : []))
+    const relayed = o.relayed.flatMap(({ between: [a, b], paths = 1 }) => a === id ? [{ kme: b, paths }] : b === id ? [{ kme: a, paths }] : [])
+    const wall = o.wall?.(index) ?? { aheadMs: 0, driftPpm: 0 }
+    return new MeshKme({
+      id, clock, random: this.random.fork(), network, graph: o.routing === 'router' ? undefined : this.graph, neighbours, relayed, saes, tickMs: o.tickMs ?? 100,
+      limits: { maxStockBytes: 1 << 20, ...o.limits }, relayLimits: o.relayLimits ?? {}, stockBytes: o.stockBytes ?? 1_048_576, arenaBytes: o.arenaBytes ?? 4 << 20,
+      wallAheadMs: wall.aheadMs, wallDriftPpm: wall.driftPpm,
+    }, o.flushMs ?? 2)
   }
 
   at (id: KmeId): MeshKme { return this.kmes.get(id)! }
@@ -59,11 +79,11 @@ export class MeshWorld {
   }
 
   /** The devices of one link bring equal frames to both ends. */
-  deliver (a: KmeId, b: KmeId, count: number): void {
+  deliver (a: KmeId, b: KmeId, count: number, bytes = FRAME_BYTES): void {
     for (let i = 0; i < count; i++) {
-      const id = ++this.nextFrame, seed = this.random.integer(2 ** 31)
-      this.at(a).frame(b, id, seed)
-      this.at(b).frame(a, id, seed)
+      const id = ++this.nextFrame, payload = framePayload(this.random.integer(2 ** 31), bytes)
+      this.at(a).frame(b, id, payload)
+      this.at(b).frame(a, id, payload)
     }
   }
 

@@ -1,6 +1,3 @@
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { loadNative, META_NUMBERS, RECORD_HEADER_BYTES, RECORD_STRIDE, type NativeVault, type SealerHandle } from '../../src/device/native.js'
 import { KmeError } from '../../src/kernel/errors.js'
 import type { KmeId, SaeId } from '../../src/kernel/ids.js'
@@ -14,13 +11,15 @@ import { ExtensionRegistry } from '../../src/pool/extensions.js'
 import { PoolKeyService } from '../../src/pool/key-service.js'
 import { LocalPool } from '../../src/pool/local-pool.js'
 import { Pool } from '../../src/pool/pool.js'
-import { defaultPoolLimits, type PoolDeps, type PoolEvent, type PoolLimits } from '../../src/pool/ports.js'
+import { defaultPoolLimits, type Incarnation, type PoolDeps, type PoolEvent, type PoolLimits } from '../../src/pool/ports.js'
 import { frameKey, tableOf } from '../../src/pool/rows.js'
 import type { DecKeysRequest, EncKeysRequest } from '../../src/pool/service.js'
 import type { AuditEntry } from '../../src/pool/service-ports.js'
 import type { Kv } from '../../src/store/kv.js'
 import { makeRecordHeader, recordName, RECORD_KIND } from '../../src/store/record.js'
 import type { SimClock } from '../clock.js'
+import { SimIdentity } from '../identity.js'
+import { simMasterKey } from '../master-key.js'
 import type { SimNetwork } from '../network.js'
 import type { SimRandom } from '../random.js'
 import { simRecordKeys } from '../record-keys.js'
@@ -41,11 +40,10 @@ export interface NodeOptions {
   readonly limits?: Partial<PoolLimits>
   readonly flushMs?: number
   readonly arenaBytes?: number
-  /** A copy of another node: its disk, its identity, its master key. */
+  /** A copy of another node: its disk and its identity. */
   readonly copyOf?: SimNode
 }
 
-const STARTS_KEPT = 64
 /** Frames that the ring holds for a KME that does not take them; further ones are lost, at this end only. */
 const RING_FRAMES = 96
 const BATCH_FRAMES = 32
@@ -72,23 +70,17 @@ export class SimNode {
   process: Process | undefined
   /** How long a flush of the disk takes from now on. */
   flushMs: number
-  private readonly folder = mkdtempSync(join(tmpdir(), 'qkme-sim-'))
   private readonly ring: RingFrame[] = []
   /** Frames of the ring's head that this process has taken and not yet flushed. */
   private taken = 0
-  private storeId: Uint8Array
-  private starts: { number: number, nonce: Uint8Array }[] = []
-  private ageBaseMs = 0
+  private readonly identity: SimIdentity
   /** Set when the engine found that its store was rolled back; `start` then takes a new store ID. */
   rolledBack = ''
 
   constructor (readonly o: NodeOptions) {
     this.flushMs = o.flushMs ?? 1
-    this.storeId = o.copyOf?.storeId ?? o.random.bytes(16)
+    this.identity = new SimIdentity(o.clock, o.random, o.copyOf?.identity.storeId)
     this.disk = o.copyOf?.disk.copy() ?? new SimDisk()
-    const key = join(this.folder, 'master.key')
-    if (o.copyOf === undefined) loadNative().createVault({ arenaBytes: 65_536, allowUnlockedMemory: true }).createMasterKeyFile(key)
-    else copyFileSync(join(o.copyOf.folder, 'master.key'), key)
   }
 
   get pool (): Pool { return this.running.pool }
@@ -104,26 +96,14 @@ export class SimNode {
     const { o } = this
     const delay = (): number => this.flushMs
     const kv = this.disk.open({ clock: o.clock, get flushMs () { return delay() } })
-    const stored = kv.get(['store'])
-    if (stored !== undefined) {
-      const state = JSON.parse(Buffer.from(stored).toString()) as { id: string, starts: [number, string][], ageMs: number }
-      this.storeId = Buffer.from(state.id, 'hex')
-      this.starts = state.starts.map(([number, nonce]) => ({ number, nonce: Buffer.from(nonce, 'hex') }))
-      this.ageBaseMs = state.ageMs
-    } else this.starts = []
     const reason = this.rolledBack
-    if (reason !== '') { // What src/store does with a copy: a new identity, and nothing of the old stock is used.
-      this.storeId = o.random.bytes(16)
-      this.rolledBack = ''
-    }
-    const start = (this.starts.at(-1)?.number ?? 0) + 1
-    const me = { number: start, nonce: o.random.bytes(16) }
-    this.starts = [...this.starts.slice(-STARTS_KEPT), me]
+    this.rolledBack = ''
+    const incarnation = this.identity.begin(kv, reason !== '')
     this.forgetKnownFrames(kv)
     let process: Process
     try {
-      this.saveStore(kv)
-      process = this.build(kv, start, me.nonce, reason)
+      this.identity.save(kv)
+      process = this.build(kv, incarnation, reason)
     } catch (error) { // A disk that fails within the start: whoever starts processes tries again.
       if (!(error instanceof KmeError)) throw error
       this.disk.kill()
@@ -138,17 +118,8 @@ export class SimNode {
     await Promise.resolve()
   }
 
-  private saveStore (kv: SimKv): void {
-    const state = { id: Buffer.from(this.storeId).toString('hex'), starts: this.starts.map((s) => [s.number, Buffer.from(s.nonce).toString('hex')]), ageMs: this.ageMs() }
-    kv.transact((tx) => { tx.put(['store'], Buffer.from(JSON.stringify(state))) })
-  }
-
-  private startedMs = 0
-  private ageMs (): number { return this.ageBaseMs + this.o.clock.monoMs() - this.startedMs }
-
-  private build (kv: SimKv, start: number, nonce: Uint8Array, reason: string): Process {
-    const { o } = this
-    this.startedMs = o.clock.monoMs()
+  private build (kv: SimKv, incarnation: Incarnation, reason: string): Process {
+    const { o } = this, start = incarnation.number
     const vault = loadNative().createVault({ arenaBytes: o.arenaBytes ?? 2 << 20, allowUnlockedMemory: true, seed: o.random.bytes(32) })
     const timers: Cancel[] = []
     const process = { alive: true, kv, vault, timers, start } as unknown as Process & Record<string, unknown>
@@ -156,10 +127,9 @@ export class SimNode {
       wallMs: () => (o.wallMs ?? o.clock.wallMs.bind(o.clock))(), monoMs: () => o.clock.monoMs(),
       after: (delayMs, fn) => o.clock.after(delayMs, () => { this.inProcess(process, fn) }),
     }
-    const keys = simRecordKeys(vault, join(this.folder, 'master.key'), start)
+    const keys = simRecordKeys(vault, simMasterKey(), start)
     const base = (remote: KmeId, disowned = ''): PoolDeps => ({
-      self: o.id, remote, kv, clock, ageMs: () => this.ageMs(), random: o.random, vault, keys,
-      incarnation: { storeId: this.storeId, number: start, nonce, known: (n, x) => this.starts.some((s) => s.number === n && Buffer.from(s.nonce).equals(x)) },
+      self: o.id, remote, kv, clock, ageMs: () => this.identity.ageMs(), random: o.random, vault, keys, incarnation,
       limits: { ...defaultPoolLimits, ...o.limits }, soon: (fn) => { queueMicrotask(() => { this.inProcess(process, fn) }) },
       disowned, emit: (e) => { if (e.type !== 'pool.stock') this.onEvent(e) },
       fatal: (error) => { this.fatal(process, error) },
@@ -171,7 +141,7 @@ export class SimNode {
     const service = new PoolKeyService({
       self: o.id, clock, vault, kv, soon: base(o.id).soon, fatal: (error) => { this.fatal(process, error) },
       security: (event, detail) => { this.onEvent({ type: 'security', event, detail }) },
-      poolsWith: (kme) => kme === o.peer ? [pool] : kme === o.id ? [local] : [], pools: () => [pool, local],
+      poolsWith: (kme) => kme === o.peer ? [pool] : kme === o.id ? [local] : [], pools: () => [pool, local], wanted: () => false,
       policy: { whereIs: (s) => o.saes.includes(s) ? o.id : o.peerSaes.includes(s) ? o.peer : undefined, allowed: () => true, confidentialNames: false },
       sizes: { defaultBits: 256, minBits: 64, maxBits: 8192, maxPerRequest: 128, maxKeyCount: 100_000, maxSaeIds: 16, leaseWaitMs: 50, foreignIdsPerS: 64 },
       extensions: new ExtensionRegistry(), localSource: 'random',
@@ -187,7 +157,7 @@ export class SimNode {
         pool.tick()
         local.tick()
         this.drain()
-        if (process.alive) this.saveStore(kv)
+        if (process.alive) this.identity.save(kv)
         tick()
       })
     }
@@ -269,8 +239,7 @@ export class SimNode {
   /** A new machine: an empty disk, another store, and a ring whose frames nobody waits for. */
   replaceDisk (): void {
     this.disk.restore(new SimDisk())
-    this.storeId = this.o.random.bytes(16)
-    this.ageBaseMs = 0
+    this.identity.forget()
     this.rolledBack = ''
     this.ring.length = this.taken = 0
   }
@@ -288,7 +257,7 @@ export class SimNode {
       if (finished) break
     }
     this.inProcess(process, () => {
-      this.saveStore(process.kv)
+      this.identity.save(process.kv)
       this.end(process)
       this.disk.kill()
     })
@@ -353,9 +322,5 @@ export class SimNode {
     this.inProcess(process, () => { process.pool.void('an operator said so') })
   }
 
-  /** Ends and deletes the temporary folder. */
-  dispose (): void {
-    if (this.process !== undefined) this.kill()
-    rmSync(this.folder, { recursive: true, force: true })
-  }
+  dispose (): void { this.kill() }
 }

@@ -44,7 +44,7 @@ t.test('the identity that a void made survives a restart', async (t) => {
   world.doubt()
   t.throws(() => { a.pool.onHello(helloOf(b.pool.hello(), (h) => { h.yours!.grant += 5 })) })
   const id = [...a.pool.core.storeId]
-  t.not(id.join(), [...inside(a).storeId].join())
+  t.not(id.join(), [...inside(a).identity.storeId].join())
   a.pool.core.channel?.close('test')
   await world.wait(15_000)
   await a.stop()
