@@ -147,7 +147,7 @@ export class Claims {
   /** Bytes (whole units) of the block that at least one slave has, as the store knows it. */
   claimedBytes (number: number): number {
     const block = this.core.blocks.get(number)
-    return block === undefined ? 0 : this.of(block).claimedBytes
+    return block === undefined || block.index === 0 ? 0 : this.of(block).claimedBytes // Before it was opened there can be no claim.
   }
 
   /** Slaves that have the claim at `place`. */
