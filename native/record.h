@@ -31,6 +31,7 @@ enum class RecordKind : uint8_t {
   kDevice = 1,   ///< a frame of a QKD device
   kRandom = 2,   ///< the system's random source (local pools)
   kRelayed = 3,  ///< carried by the relay
+  kGranted = 4,  ///< a key that another KME cut, for slaves here; device_block is its key_ID
 };
 
 /// Authenticated, not encrypted: nothing here may depend on key bits except the keyed fingerprint.

@@ -1,6 +1,7 @@
 import { KEY_ID_FIELDS } from '../device/native.js'
 import type { SaeId } from '../kernel/ids.js'
-import { accountKey, putRow, usableBytes, type AssociationRow, type BlockRow } from './rows.js'
+import { BlockFetch, GrantFetch, type Fetch } from './fetch.js'
+import { accountKey, putRow, usableBytes } from './rows.js'
 import { traitMembers } from './traits.js'
 import type { KeyPool } from './key-pool.js'
 import { Rate } from './rate.js'
@@ -13,8 +14,7 @@ const WAITING_MAX = 4_096
 const ANSWER_ATTEMPTS = 50
 const ANSWER_RETRY_MS = 20
 
-interface Place { readonly pool: KeyPool, readonly block: BlockRow, readonly place: number, readonly length: number, readonly association: AssociationRow, readonly slave: number, readonly slaves: number }
-interface Waiting { readonly request: DecKeysRequest, readonly reply: KeyReply, readonly places: Place[] }
+interface Waiting { readonly request: DecKeysRequest, readonly reply: KeyReply, readonly places: Fetch[] }
 
 /**
  * Get key with key IDs (014 V1.1.1 clause 5.4): the slave's side. Place and association are in the ID itself; a claim is set
@@ -44,20 +44,23 @@ export class DecKeys {
     if (this.waiting >= WAITING_MAX) { reply.refuse(refusals.busy); return }
     const places = this.resolve(request)
     if (!Array.isArray(places)) { reply.refuse(places); return }
-    for (const p of places) p.pool.claims.take(p.block, p.place, p.length, p.association.number, p.slave, p.slaves)
+    for (const p of places) p.take()
     this.waiting++
     if (this.queue.push({ request, reply, places }) === 1) this.deps.soon(() => { this.flush() })
   }
 
   // --- what the IDs name ---------------------------------------------------------------------------------------
 
-  private resolve (request: DecKeysRequest): Place[] | Refusal {
+  private resolve (request: DecKeysRequest): Fetch[] | Refusal {
     const ids = request.keyIds.length === 1 ? request.keyIds[0]! : request.keyIds.join('')
-    const places: (Place | undefined)[] = new Array<Place | undefined>(request.keyIds.length)
+    const places: (Fetch | undefined)[] = new Array<Fetch | undefined>(request.keyIds.length)
     let left = request.keyIds.length
     let missing = false, asked = false
     for (const pool of this.candidates(request)) {
       if (left === 0) break
+      const granted = this.granted(request, pool, places)
+      if (granted === 'unauthorized') return refusals.unauthorized
+      left -= granted
       const epochs = pool.epochs.live()
       if (epochs.length === 0) continue
       const handles = Uint32Array.from(epochs, (e) => pool.epochs.key(e.epoch))
@@ -75,7 +78,28 @@ export class DecKeys {
     }
     if (missing || left > 0) return refusals.notFound
     if (asked || places.some((p) => !p!.pool.core.isServing)) return refusals.blocked('SUSPENDED')
-    return this.checkClaims(request, places as Place[])
+    return this.checkClaims(request, places as Fetch[])
+  }
+
+  /**
+   * Named grants of the pool's peer, by their IDs alone: whose master is served there, and nobody else's, so that no KME can speak for
+   * another's SAEs. @returns how many are the caller's.
+   */
+  private granted (request: DecKeysRequest, pool: KeyPool, places: (Fetch | undefined)[]): number | 'unauthorized' {
+    const { named } = pool
+    if (named === undefined || named.keys.size === 0) return 0
+    const isTheirs = this.deps.policy.whereIs(request.master) === pool.core.deps.remote
+    let found = 0
+    for (const [i, id] of request.keyIds.entries()) {
+      const key = places[i] === undefined ? named.keys.find(id) : undefined
+      if (key === undefined) continue
+      const slave = key.grant.slaves.indexOf(request.caller)
+      if (slave < 0) return 'unauthorized'
+      if (!isTheirs || key.grant.master !== request.master) continue
+      places[i] = new GrantFetch(pool, named, key, slave)
+      found++
+    }
+    return found
   }
 
   /** The pool that the master's KME shares with us, then the others within a budget: they tell 401 from 400. */
@@ -101,7 +125,7 @@ export class DecKeys {
     return true
   }
 
-  private locate (request: DecKeysRequest, pool: KeyPool, epoch: number, at: number): Place | 'unauthorized' | 'missing' | 'asked' {
+  private locate (request: DecKeysRequest, pool: KeyPool, epoch: number, at: number): Fetch | 'unauthorized' | 'missing' | 'asked' {
     const number = this.fields[at + 1]!, place = this.fields[at + 2]!, length = this.fields[at + 3]!, associated = this.fields[at + 4]!
     const block = pool.core.blocks.get(number)
     // The association tells who may ask, even when the block is gone: the audience outlives the key (A8).
@@ -119,45 +143,41 @@ export class DecKeys {
     if (!named) return 'missing'
     const verdict = pool.voids.judge(block, place * 8, end)
     if (verdict !== '') return verdict === 'void' ? 'missing' : 'asked'
-    return { pool, block, place, length, association, slave, slaves: slaves.length }
+    return new BlockFetch(pool, block, place, length, association, slave, slaves.length)
   }
 
-  private checkClaims (request: DecKeysRequest, places: Place[]): Place[] | Refusal {
+  private checkClaims (request: DecKeysRequest, places: Fetch[]): Fetch[] | Refusal {
     for (let i = 0; i < places.length; i++) {
       const p = places[i]!
-      const result = p.pool.claims.check(p.block, p.place, p.length, p.association.number, p.slave)
+      const result = p.check()
       if (result === 'taken') return refusals.notFound
       if (result === 'overlap' || this.overlapsEarlier(places, i)) return this.alarm(p)
-      const handle = p.pool.views.reach(p.block, p.place * 8, p.place * 8 + p.length) // Now, so that a bad record or a full arena consumes nothing.
+      const handle = p.reach() // Now, so that a bad record or a full arena consumes nothing.
       if (handle === 'full') return refusals.busy
       if (handle === 'damaged') return this.lost(request, p)
-      p.pool.views.leave(p.block.number)
+      p.leave()
     }
     return places
   }
 
   /** The key is in a record that does not open: nobody can have it any more, and no other key is cut there. */
-  private lost (request: DecKeysRequest, p: Place): Refusal {
-    p.pool.damaged(p.block)
+  private lost (request: DecKeysRequest, p: Fetch): Refusal {
+    p.damaged()
     this.deps.audit.record({
-      kind: 'refused', caller: request.caller, other: request.master, association: p.association.number, block: p.block.number, place: p.place,
+      kind: 'refused', caller: request.caller, other: request.master, association: p.association, block: p.block, place: p.place,
       sizeBytes: p.length, number: 1,
     })
     return refusals.notFound
   }
 
-  private overlapsEarlier (places: Place[], i: number): boolean {
-    const p = places[i]!
-    for (let j = 0; j < i; j++) {
-      const q = places[j]!
-      if (q.block === p.block && q.place * 8 < p.place * 8 + p.length && p.place * 8 < q.place * 8 + q.length) return true
-    }
+  private overlapsEarlier (places: Fetch[], i: number): boolean {
+    for (let j = 0; j < i; j++) if (places[j]!.overlaps(places[i]!)) return true
     return false
   }
 
   /** Two IDs that name the same bytes: somebody who holds the ID keys lies. The pool stops (design 3.7). */
-  private alarm (p: Place): Refusal {
-    const what = `block ${p.block.number}, place ${p.place}: two key IDs name the same bytes`
+  private alarm (p: Fetch): Refusal {
+    const what = `block ${p.block}, place ${p.place}: two key IDs name the same bytes`
     this.deps.security('integrity.overlap', what)
     p.pool.suspend(what)
     return refusals.blocked('SUSPENDED')
@@ -173,12 +193,12 @@ export class DecKeys {
       this.deps.kv.transact((tx) => {
         for (const { request, places } of batch) {
           for (const p of places) {
-            p.pool.claims.write(tx, p.block.number, p.place)
+            p.write(tx)
             pools.add(p.pool)
           }
           const first = places[0]!
           this.deps.audit.recordIn(tx, {
-            kind: 'dec', caller: request.caller, other: request.master, association: first.association.number, block: first.block.number,
+            kind: 'dec', caller: request.caller, other: request.master, association: first.association, block: first.block,
             place: first.place, sizeBytes: first.length, number: places.length,
           })
         }
@@ -199,36 +219,34 @@ export class DecKeys {
       if (typeof handles === 'string') reply.refuse(refusals.busy) // The claim is durable: a failed answer counts as delivered.
       else this.write(request, reply, places, handles)
     } finally {
-      if (typeof handles !== 'string') for (const p of places) p.pool.views.leave(p.block.number)
-      for (const p of places) p.pool.claims.letGo(p.block.number)
+      if (typeof handles !== 'string') for (const p of places) p.leave()
+      for (const p of places) p.letGo()
     }
-    for (const p of places) if (p.block.state === 'closed') p.pool.claimed(p.block.number)
   }
 
   /** The plaintext of all places at once, by handles that are valid until the next answer. 'gone': the pool was voided, or a record does not open any more. */
-  private reachAll (places: readonly Place[]): Uint32Array | 'full' | 'gone' {
+  private reachAll (places: readonly Fetch[]): Uint32Array | 'full' | 'gone' {
     const { handles } = this
     for (let i = 0; i < places.length; i++) {
-      const { pool, block, place, length } = places[i]!
-      const handle = pool.core.blocks.get(block.number) === block ? pool.views.reach(block, place * 8, place * 8 + length) : 'damaged'
+      const handle = places[i]!.reach()
       if (typeof handle !== 'string') { handles[i] = handle; continue }
-      for (const p of places.slice(0, i)) p.pool.views.leave(p.block.number)
+      for (const p of places.slice(0, i)) p.leave()
       return handle === 'full' ? 'full' : 'gone'
     }
-    if (places.length === 1 || places.every((p) => p.pool.views.isLoaded(p.block.number, p.place * 8, p.place * 8 + p.length))) return handles
-    for (const p of places) p.pool.views.leave(p.block.number)
+    if (places.length === 1 || places.every((p) => p.isOpen())) return handles
+    for (const p of places) p.leave()
     return 'full'
   }
 
-  private write (request: DecKeysRequest, reply: KeyReply, places: readonly Place[], handles: Uint32Array): void {
+  private write (request: DecKeysRequest, reply: KeyReply, places: readonly Fetch[], handles: Uint32Array): void {
     const { offsets, lengths } = this
     for (let i = 0; i < places.length; i++) {
-      offsets[i] = places[i]!.place * 8
+      offsets[i] = places[i]!.offset
       lengths[i] = places[i]!.length
     }
-    const { traits } = places[0]!.pool
+    const { traits } = places[0]!
     // One text for all keys of an answer: where they came different ways it says nothing rather than something false.
-    const members = places.every((p) => p.pool.traits === traits) ? traitMembers(traits, this.deps.localSource) : ''
+    const members = places.every((p) => p.traits === traits) ? traitMembers(traits, this.deps.localSource) : ''
     const length = this.deps.vault.serve(places.length, places.length === 1 ? request.keyIds[0]! : request.keyIds.join(''), handles, offsets, lengths, members, '', this.out)
     if (length < 0) throw new Error('invariant violated: the answer buffer holds the largest answer')
     const json = this.out.subarray(0, length)

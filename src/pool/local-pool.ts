@@ -8,7 +8,8 @@ import { Erasure } from './erasure.js'
 import type { KeyPool } from './key-pool.js'
 import { OwnerLane } from './owner-lane.js'
 import type { PoolDeps } from './ports.js'
-import { encodeRow, framesKey, frameKey, usableBytes, type BlockRow, type FrameRef } from './rows.js'
+import { encodeFrames } from './row-codec.js'
+import { framesKey, frameKey, usableBytes, type BlockRow, type FrameRef } from './rows.js'
 import { localTraits } from './traits.js'
 import { BlockViews } from './views.js'
 import { Voids } from './voids.js'
@@ -108,7 +109,7 @@ export class LocalPool implements KeyPool {
       }
       core.account.ingested += block.bytes
       this.erasure.bookConfirmed(block)
-      tx.put(framesKey(core.pool, number), encodeRow(frames))
+      tx.put(framesKey(core.pool, number), encodeFrames(frames))
       core.putBlock(tx, block)
       return block
     })

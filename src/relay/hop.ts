@@ -1,9 +1,10 @@
 import type { KmeId } from '../kernel/ids.js'
 import type { Body, RelayFailure } from '../peer/messages.js'
 import { Fairness } from '../pool/fairness.js'
+import { sumOf } from '../pool/pad-places.js'
 import type { RelayAccess } from '../pool/relay-access.js'
 import type { RelayCounters } from './counters.js'
-import { changePads, sumOf } from './pads.js'
+import { changePads } from './pads.js'
 import type { RelayPorts } from './ports.js'
 import { Promises } from './promises.js'
 

@@ -4,7 +4,7 @@
  */
 export const RECORD_VERSION = 1
 export const RECORD_OVERHEAD_BYTES = 64 + 12 + 16
-export const RECORD_KIND = { device: 1, random: 2, relayed: 3 } as const
+export const RECORD_KIND = { device: 1, random: 2, relayed: 3, granted: 4 } as const
 
 export interface RecordName { readonly link: number, readonly id: string, readonly offset: number }
 
