@@ -41,7 +41,7 @@ const devices = {
     tls: deviceTls('TLS towards the device; it identifies this KME by the certificate.'),
     keySizeBits: integer('Size to ask for; 0 takes the largest that the device offers, up to 31744 bits.', { minimum: 0, maximum: 31_744, default: 0, unit: 'bits' }),
     keysPerRequest: integer('Keys to ask for at once; the device may allow fewer.', { minimum: 1, maximum: 1_024, default: 64, unit: 'keys' }),
-    pollMs: ms('How often a device that had nothing is asked again.', 1_000, 50, 600_000),
+    pollMs: ms('Longest wait before a device that had nothing is asked again: waits double up to it from 20 ms.', 1_000, 50, 600_000),
     timeoutMs: ms('A request that is not answered by then is given up.', 10_000, 100, 120_000),
   }),
   push004: optionalGroup('The device pushes key over HTTPS, in the manner of ETSI GS QKD 004.', {

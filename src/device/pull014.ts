@@ -23,33 +23,42 @@ export interface Pull014Settings {
 const WANTED_MAX = 4_096
 const FETCHED_MAX = 8_192
 /** An ID that the device does not know is asked for again this often: the other end's device may be ahead. */
-const ATTEMPTS_MAX = 20
+const ATTEMPTS_MAX = 30
+/** First wait after an answer without keys; it doubles up to `pollMs`. */
+const FIRST_WAIT_MS = 20
+/** Nothing to do before the next kick. */
+const UNTIL_ASKED = Infinity
 /** Answers stay below the bound of DeviceHttps. */
 const ANSWER_BYTES_MAX = 524_288
 
+interface Wanted { readonly attempts: number, readonly dueMs: number }
 interface Container { readonly body: Uint8Array, readonly keys: ContainedKey[], next: number }
 
 /**
  * A device that acts as a KME (ETSI GS QKD 014). The end that proposes takes new keys (enc_keys); the other end learns their IDs
  * from the proposals, as names of frames that it lacks, and fetches the same keys (dec_keys). So both ends need no channel of
- * their own, and a key is taken from the device at the moment at which it is put into our store.
+ * their own, and a key is taken from the device at the moment at which it is put into our store. Keys are asked for one request
+ * after the other while they come; a KME that has fewer than are asked for refuses, so the number is halved then, and doubled again.
  */
 class Pull014Feed implements Feed {
   private out!: FeedOutlet
   private readonly loop: FeedLoop
   private readonly https: DeviceHttps
   private readonly plain = new Uint8Array(base64Room(base64Length(FRAME_BYTES_MAX) * 6)) // Each character may be escaped.
-  private readonly wanted = new Map<string, number>()
+  private readonly wanted = new Map<string, Wanted>()
   private readonly fetched = new Set<string>()
   private container: Container | undefined
   private status: DeviceStatus | undefined
   private notBeforeMs = -Infinity
+  private number: number
+  private emptyAnswers = 0
   private stopTimer: Cancel = () => {}
   private requests = 0
   private failures = 0
   private keys = 0
 
   constructor (private readonly settings: Pull014Settings, private readonly deps: AdapterDeps) {
+    this.number = settings.keysPerRequest
     this.https = new DeviceHttps(settings.url, settings.tls, settings.timeoutMs)
     this.loop = new FeedLoop(() => this.work(), (error) => { this.out.fault(causeOf(error)) })
   }
@@ -66,7 +75,7 @@ class Pull014Feed implements Feed {
   want (frames: readonly FrameName[]): void {
     for (const { id, offset } of frames) {
       if (offset !== 0 || this.fetched.has(id) || this.wanted.has(id) || this.wanted.size >= WANTED_MAX) continue
-      this.wanted.set(id, 0)
+      this.wanted.set(id, { attempts: 0, dueMs: -Infinity })
     }
     if (this.wanted.size > 0) this.loop.kick()
   }
@@ -82,33 +91,40 @@ class Pull014Feed implements Feed {
 
   private async work (): Promise<void> {
     while (!this.loop.stopped && this.publishWaiting()) {
-      const waitMs = this.notBeforeMs - this.deps.clock.monoMs()
-      if (waitMs > 0) { this.later(waitMs); return }
+      const restMs = this.notBeforeMs - this.deps.clock.monoMs()
+      if (restMs > 0) { this.later(restMs); return }
       try {
-        if (!await this.ask()) { this.later(this.settings.pollMs); return }
+        const waitMs = await this.ask()
+        if (waitMs === 0) continue
+        // New wishes do not wait for old ones; new keys are not asked for before their time.
+        if (this.deps.proposes) this.notBeforeMs = this.deps.clock.monoMs() + waitMs
+        this.later(waitMs)
       } catch (error) {
         if (this.loop.stopped) return
         this.failures++
         this.status = undefined
         this.out.state('away', causeOf(error))
+        this.notBeforeMs = this.deps.clock.monoMs() + this.settings.pollMs
         this.later(this.settings.pollMs)
-        return
       }
+      return
     }
   }
 
   private later (ms: number): void {
-    this.notBeforeMs = this.deps.clock.monoMs() + ms
     this.stopTimer()
+    if (ms === UNTIL_ASKED || this.loop.stopped) return
     this.stopTimer = this.deps.clock.after(ms, () => { this.notBeforeMs = -Infinity; this.loop.kick() })
   }
 
-  /** One step. @returns false if there is nothing to do for now. */
-  private async ask (): Promise<boolean> {
+  private backoffMs (attempt: number): number { return Math.min(this.settings.pollMs, FIRST_WAIT_MS * 2 ** Math.min(attempt, 20)) }
+
+  /** One step. @returns how long to wait for the next one; 0: at once. */
+  private async ask (): Promise<number> {
     this.status ??= await this.askStatus()
     if (this.deps.proposes) return await this.takeNew(this.status)
     this.out.state(this.wanted.size === 0 ? 'idle' : 'running')
-    return this.wanted.size > 0 && await this.fetchWanted(this.status)
+    return this.wanted.size === 0 ? UNTIL_ASKED : await this.fetchWanted(this.status)
   }
 
   private path (method: string): string { return `/api/v1/keys/${encodeURIComponent(this.settings.remoteSaeId)}/${method}` }
@@ -138,41 +154,46 @@ class Pull014Feed implements Feed {
     throw new Error(`the device gives keys of ${minKeySizeBits} to ${maxKeySizeBits} bits, which does not fit pull014.keySizeBits (${this.settings.keySizeBits})`)
   }
 
-  private async takeNew (device: DeviceStatus): Promise<boolean> {
+  private async takeNew (device: DeviceStatus): Promise<number> {
     const size = this.sizeBits(device)
     const room = Math.max(1, Math.floor(ANSWER_BYTES_MAX / (base64Length(size / 8) + 128)))
-    const number = Math.min(this.settings.keysPerRequest, device.maxKeyPerRequest, room)
+    const most = Math.min(this.settings.keysPerRequest, device.maxKeyPerRequest, room)
+    const number = Math.min(this.number, most)
     const { status, body } = await this.call('POST', 'enc_keys', JSON.stringify({ number, size }))
     if (status !== 200) {
       this.failures++
       this.out.state('idle', `the device answers ${status} to enc_keys ${readMessage(body)}`)
       body.fill(0)
-      return false
+      this.number = Math.max(1, number >> 1)
+      return number > 1 ? 0 : this.backoffMs(this.emptyAnswers++)
     }
-    return this.take(body) > 0
+    if (this.take(body) === 0) return this.backoffMs(this.emptyAnswers++)
+    this.emptyAnswers = 0
+    this.number = Math.min(most, number * 2)
+    return 0
   }
 
-  private async fetchWanted (device: DeviceStatus): Promise<boolean> {
-    // One ID that the device refuses fails its whole request: what failed once is asked for alone.
-    const fresh = [...this.wanted].filter(([, attempts]) => attempts === 0).slice(0, Math.min(this.settings.keysPerRequest, device.maxKeyPerRequest))
-    const ids = (fresh.length > 0 ? fresh : [...this.wanted].slice(0, 1)).map(([id]) => id)
+  private async fetchWanted (device: DeviceStatus): Promise<number> {
+    const nowMs = this.deps.clock.monoMs(), all = [...this.wanted]
+    // One ID that the device refuses fails its whole request: what failed once is asked for alone, when it is due.
+    const fresh = all.filter(([, { attempts }]) => attempts === 0).slice(0, Math.min(this.settings.keysPerRequest, device.maxKeyPerRequest))
+    const ids = (fresh.length > 0 ? fresh : all.filter(([, { dueMs }]) => dueMs <= nowMs).slice(0, 1)).map(([id]) => id)
+    if (ids.length === 0) return Math.max(1, Math.min(...all.map(([, { dueMs }]) => dueMs)) - nowMs)
     const { status, body } = await this.call('POST', 'dec_keys', JSON.stringify({ key_IDs: ids.map((id) => ({ key_ID: uuidText(Buffer.from(id, 'hex')) })) }))
     if (status === 200) {
       this.take(body)
-      for (const id of ids) this.gaveUp(id) // What the answer left out does not come.
-      return true
+      for (const id of ids) this.wanted.delete(id) // What the answer left out does not come.
+      return 0
     }
     body.fill(0)
     this.failures++
     for (const id of ids) {
-      const attempts = this.wanted.get(id)! + 1
+      const attempts = this.wanted.get(id)!.attempts + 1
       this.wanted.delete(id) // To the end of the row.
-      if (attempts < ATTEMPTS_MAX) this.wanted.set(id, attempts)
+      if (attempts < ATTEMPTS_MAX) this.wanted.set(id, { attempts, dueMs: ids.length > 1 ? nowMs : nowMs + this.backoffMs(attempts) })
     }
-    return ids.length > 1 || fresh.length > 0
+    return 0
   }
-
-  private gaveUp (id: string): void { this.wanted.delete(id) }
 
   /** @returns how many keys the container has. */
   private take (body: Uint8Array): number {

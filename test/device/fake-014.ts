@@ -16,6 +16,8 @@ export class Fake014 {
   maxKeyPerRequest = 16
   /** Cuts the next answer to enc_keys in the middle. */
   cutNext = false
+  /** Refuses a request for more keys than it has, as a KME does, instead of giving fewer. */
+  strict = false
 
   constructor (private readonly tls: DeviceTls) {}
 
@@ -59,7 +61,7 @@ export class Fake014 {
     if (path.endsWith('/status')) return [200, { key_size: 256, min_key_size: 64, max_key_size: this.maxKeySizeBits, max_key_per_request: this.maxKeyPerRequest, stored_key_count: this.queue.length }]
     if (path.endsWith('/enc_keys')) {
       const { number } = JSON.parse(body) as { number: number }
-      if (this.queue.length === 0) return [503, { message: 'Insufficient keys' }]
+      if (this.queue.length === 0 || (this.strict && this.queue.length < number)) return [503, { message: 'Insufficient keys' }]
       return [200, { keys: this.queue.splice(0, number).map(({ id, key }) => ({ key_ID: id, key })) }]
     }
     const ids = (JSON.parse(body) as { key_IDs: { key_ID: string }[] }).key_IDs.map(({ key_ID }) => key_ID)
