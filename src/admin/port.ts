@@ -34,11 +34,14 @@ export interface PoolView {
 }
 export interface LinkView {
   readonly id: string, readonly remote: KmeId, readonly state: string, readonly qber: number | null
+  /** Why no key is taken from it: what was found out, `operator` (held here) or `held-there` (held at the other KME). */
   readonly keyBitsPerS: number, readonly mismatchesInARow: number, readonly quarantineCause: string | null
 }
 export interface PeerView {
   readonly id: KmeId, readonly state: string, readonly url: string | null, readonly attempt: number
   readonly incarnation: number | null, readonly outbox: number, readonly reserveBytes: number
+  /** Why nothing is served with it, by an operator here or there; '' if it is. */
+  readonly held: string
 }
 export interface DeviceView {
   readonly id: string, readonly link: string, readonly state: string, readonly epoch: string | null
@@ -87,6 +90,27 @@ export interface AlertView {
   readonly active: boolean, readonly since: string, readonly clearedAt: string | null, readonly count: number
 }
 
+/** Keys that were given to a master and not fetched yet. One of `ids`, `sae`, `peer`, or a time; `peer` may stand with a time. */
+export interface VoidRequest {
+  readonly ids?: readonly string[], readonly sae?: SaeId, readonly peer?: KmeId
+  readonly fromMs?: number, readonly toMs?: number
+  readonly reason: string
+  /** Says what would be void, and changes nothing. */
+  readonly dryRun: boolean
+}
+export interface IncidentPoolView {
+  readonly pool: string, readonly keys: number, readonly alreadyFetched: number, readonly associations: number, readonly stretches: number
+  /** waiting: the KME at the other end has not confirmed; until it does, keys in question are not served here. */
+  readonly state: 'done' | 'waiting'
+}
+/** What an operator did, here or at another KME (`origin`), about keys that others may know. */
+export interface IncidentView {
+  readonly id: string, readonly at: string, readonly kind: 'void' | 'hold' | 'release', readonly origin: KmeId, readonly what: string, readonly reason: string
+  readonly state: 'done' | 'waiting', readonly pools: readonly IncidentPoolView[]
+}
+/** `unknown`: key IDs that no pool of this KME has made or been told of. */
+export interface VoidView { readonly incident: IncidentView | null, readonly pools: readonly IncidentPoolView[], readonly unknown: readonly string[] }
+
 export interface NewSae { readonly id: SaeId, readonly name?: string }
 
 /**
@@ -118,8 +142,16 @@ export interface AdminPort {
   resumePool (pool: string): Promise<void>
   /** Ends a quarantine: the link is on probation afterwards. */
   releaseLink (link: string): Promise<void>
-  /** Takes no key from a link any more, until it is released. */
-  quarantineLink (link: string): Promise<void>
+  /** Takes no key from a link any more, at both its ends, until it is released. */
+  holdLink (link: string, reason: string): Promise<void>
+  /** Serves no key with a KME, here and there, until it is released here. */
+  holdPeer (peer: KmeId, reason: string): Promise<void>
+  releasePeer (peer: KmeId): Promise<void>
+  /** Voids keys at every KME that could still serve them. */
+  voidKeys (request: VoidRequest): Promise<VoidView>
+  /** The newest first. */
+  incidents (): readonly IncidentView[]
+  incident (id: string): IncidentView
   /** Starts a part again that the supervisor has given up. */
   restartPart (part: string): Promise<void>
   /** Voids all stock with this peer, on both sides (design 3, copies). */

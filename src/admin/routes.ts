@@ -2,6 +2,7 @@ import { KmeError } from '../kernel/errors.js'
 import { entityId } from '../kernel/ids.js'
 import { isLogLevel, type LogLevel } from '../kernel/log.js'
 import { onlyMembers, textMember, type Body } from './body.js'
+import { incidentRoutes } from './incident-routes.js'
 import type { AdminPort, Role } from './port.js'
 
 /** A request whose caller, method, path and form were checked. */
@@ -108,8 +109,7 @@ const saeRoutes = ({ port }: RouteParts): Route[] => [
 const acts = ({ port, kmeId }: RouteParts): Route[] => [
   { method: 'POST', path: '/v1/pools/:id/replenish', role: 'operate', does: 'ask for stock now', run: act((id) => port.replenish(id)) },
   { method: 'POST', path: '/v1/pools/:id/resume', role: 'operate', does: 'end a suspension', run: act((id) => port.resumePool(id)) },
-  { method: 'POST', path: '/v1/links/:id/release', role: 'operate', does: 'end a quarantine, on probation', run: act((id) => port.releaseLink(id)) },
-  { method: 'POST', path: '/v1/links/:id/quarantine', role: 'operate', does: 'take no key from a link until it is released', run: act((id) => port.quarantineLink(id)) },
+  { method: 'POST', path: '/v1/links/:id/release', role: 'operate', does: 'end a quarantine or hold, on probation', run: act((id) => port.releaseLink(id)) },
   { method: 'POST', path: '/v1/parts/:id/restart', role: 'operate', does: 'start a part that was given up', run: act((id) => port.restartPart(id)) },
   {
     method: 'PUT', path: '/v1/log-levels', role: 'operate', does: 'set levels: {component: level}; * is the default',
@@ -131,4 +131,4 @@ const acts = ({ port, kmeId }: RouteParts): Route[] => [
 ]
 
 /** Every route of the admin API. */
-export const adminRoutes = (parts: RouteParts): readonly Route[] => [...views(parts), ...saeRoutes(parts), ...acts(parts)]
+export const adminRoutes = (parts: RouteParts): readonly Route[] => [...views(parts), ...saeRoutes(parts), ...acts(parts), ...incidentRoutes(parts.port)]

@@ -21,6 +21,8 @@ const groups: Readonly<Record<string, () => Promise<Register>>> = {
   'status': async () => (await import('./commands/operate.js')).registerStatus,
   'account': async () => (await import('./commands/operate.js')).registerAccount,
   'sae': async () => (await import('./commands/operate.js')).registerSae,
+  'void': async () => (await import('./commands/incident.js')).registerVoid,
+  'incident': async () => (await import('./commands/incident.js')).registerIncident,
   'device': async () => (await import('./commands/device.js')).registerDevice,
   'link': async () => (await import('./commands/link.js')).registerLink,
   'pool': async () => (await import('./commands/link.js')).registerPool,

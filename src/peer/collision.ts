@@ -1,4 +1,5 @@
 import type { KmeId } from '../kernel/ids.js'
+import type { Cancel, Clock } from '../kernel/time.js'
 import { Refusal } from './refusal.js'
 
 /** What the rule looks at: which side dialled, and the incarnation that the peer said in its hello. */
@@ -23,6 +24,32 @@ export const decideCollision = (self: KmeId, remote: KmeId, older: Rival, newer:
   const weAreLower = self < remote
   const newerByLower = (newer.role === 'dialler') === weAreLower
   if (!newerByLower) throw new Refusal('stale', 'both sides have dialled: the connection dialled by the KME with the lower ID stays')
+}
+
+/** A call of an ended process can come late, once: only its next one shows that it lives. */
+const CALLS = 2
+const QUIET_MS = 600_000
+
+/**
+ * Finds two living processes with one identity (a copy, a machine that was cloned, a failover without a fence): one of an earlier start goes on calling
+ * while a later one is connected. It is refused anyway (rule 1); this tells that somebody must look, and that it is over after ten quiet minutes.
+ */
+export class SplitBrain {
+  private calls = 0
+  private cancel: Cancel = () => {}
+
+  constructor (private readonly clock: Clock, private readonly tell: (isNow: boolean) => void) {}
+
+  saw (older: Rival, newer: Rival): void {
+    if (newer.peersIncarnation >= older.peersIncarnation) return
+    this.calls++
+    this.cancel()
+    this.cancel = this.clock.after(QUIET_MS, () => {
+      if (this.calls >= CALLS) this.tell(false)
+      this.calls = 0
+    })
+    if (this.calls === CALLS) this.tell(true)
+  }
 }
 
 /**

@@ -1,6 +1,6 @@
 import { invariant, KmeError } from '../kernel/errors.js'
 import type { Cancel } from '../kernel/time.js'
-import { decideCollision, type Rival } from './collision.js'
+import { decideCollision, SplitBrain, type Rival } from './collision.js'
 import { Connection } from './connection.js'
 import { countEnd, createPeerCounters, type PeerCounters } from './counters.js'
 import type { CloseReason } from './refusal.js'
@@ -22,8 +22,14 @@ export class PeerEntry {
   #isResynchronising = false
   #state: PeerState = 'disconnected'
   #lastEnd: CloseReason | '' = ''
+  readonly #splitBrain: SplitBrain
 
-  constructor (private readonly d: EntryDeps) {}
+  constructor (private readonly d: EntryDeps) {
+    this.#splitBrain = new SplitBrain(d.clock, (isNow) => {
+      if (isNow) d.log.security({ category: 'peer', severity: 'critical', event: 'peer.splitBrain', subject: d.peer.id, outcome: 'refused', fields: { detail: 'an earlier start calls while a later one is connected' } })
+      d.twice?.(d.peer.id, isNow)
+    })
+  }
 
   attach (on: (event: PeerEvent) => void): Cancel {
     this.#sinks.add(on)
@@ -117,6 +123,7 @@ export class PeerEntry {
   #promote (live: Live): void {
     const older = this.#current
     if (older !== undefined) {
+      this.#splitBrain.saw(rival(older), rival(live))
       decideCollision(this.d.self, this.d.peer.id, rival(older), rival(live))
       older.connection.channel.end('replaced', 'a newer connection of this peer has taken over')
     }

@@ -66,8 +66,6 @@ const poolNumber = Type.Integer({ minimum: 1, maximum: 0xff })
 export const POOL_BODY_BYTES_MAX = 261_632
 
 const lanePlace = Type.Object({ index: count, offset: u32 }, { additionalProperties: false })
-/** Of one `voidKeys`; more are told in several. */
-export const VOIDS_PER_MESSAGE = 256
 
 /** A stretch of the sender's lane that serves as one-time pad, or is the bits themselves. */
 const padPlace = Type.Object({ block: u32, offset: u32, length: Type.Integer({ minimum: 8, maximum: 65_536, multipleOf: 8 }) }, { additionalProperties: false })
@@ -146,10 +144,10 @@ export const messages = {
     code: 26, tagged: true, vital: false,
     schema: Type.Object({
       ...sequenced, incident: bytes(16), reason, answers: Type.Boolean(),
-      keys: Type.Array(Type.Object({ epoch: u32, block: u32, place: Type.Integer({ minimum: 0, maximum: 8_191 }), length: Type.Integer({ minimum: 1, maximum: 1_024 }), association: Type.Integer({ minimum: 1, maximum: 0xffff }) }, { additionalProperties: false }), { maxItems: VOIDS_PER_MESSAGE }),
+      keys: Type.Array(Type.Object({ epoch: u32, block: u32, place: Type.Integer({ minimum: 0, maximum: 8_191 }), length: Type.Integer({ minimum: 1, maximum: 1_024 }), association: Type.Integer({ minimum: 1, maximum: 0xffff }) }, { additionalProperties: false }), { maxItems: 256 }),
       /** `own`: the number is of the sender's space: the master is there. */
-      associations: Type.Array(Type.Object({ own: Type.Boolean(), epoch: u32, number: Type.Integer({ minimum: 1, maximum: 0xffff }) }, { additionalProperties: false }), { maxItems: VOIDS_PER_MESSAGE }),
-      stretches: Type.Array(Type.Object({ from: lanePlace, to: lanePlace }, { additionalProperties: false }), { maxItems: VOIDS_PER_MESSAGE }),
+      associations: Type.Array(Type.Object({ own: Type.Boolean(), epoch: u32, number: Type.Integer({ minimum: 1, maximum: 0xffff }) }, { additionalProperties: false }), { maxItems: 256 }),
+      stretches: Type.Array(Type.Object({ from: lanePlace, to: lanePlace }, { additionalProperties: false }), { maxItems: 256 }),
       epochs: Type.Array(u32, { maxItems: 8 }),
     }, { additionalProperties: false }),
   },

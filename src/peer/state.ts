@@ -45,6 +45,8 @@ export interface PeerManagerOptions {
   readonly random: Random
   readonly log: Log
   readonly limits: PeerLimits
+  /** Two processes call as this peer, again and again; or no more of it for some time. */
+  readonly twice?: (remote: KmeId, isNow: boolean) => void
   readonly dialler: Dialler
   /** Absent: this KME only dials. */
   readonly listen?: Listen

@@ -1,6 +1,6 @@
 import { KmeError } from '../kernel/errors.js'
 import type { SaeId } from '../kernel/ids.js'
-import { VOIDS_PER_MESSAGE, type Body } from '../peer/messages.js'
+import type { Body } from '../peer/messages.js'
 import type { KvWriter } from '../store/kv.js'
 import type { Associations } from './associations.js'
 import type { Claims } from './claims.js'
@@ -12,6 +12,8 @@ import { decodeRow, encodeRow, tableOf, usableBytes, voidAskKey, type BlockRow }
 /** Questions to the other KME that wait for their answer. */
 export const ASKS_MAX = 64
 const PRUNE_MS = 10_000
+/** Of each kind in one `voidKeys`, as its schema has it; more are told in several. */
+const PER_MESSAGE = 256
 
 /** A key by its place, as its key ID names it. */
 export type KeyPlace = Body<'voidKeys'>['keys'][number]
@@ -131,10 +133,10 @@ export class Voids {
     if (this.alone) return 0
     const most = Math.max(what.keys.length, what.associations.length, what.stretches.length, what.epochs.length)
     let told = 0
-    for (let i = 0; i < most || (answers && i === 0); i += VOIDS_PER_MESSAGE) {
-      const part = <T>(list: readonly T[]): T[] => list.slice(i, i + VOIDS_PER_MESSAGE)
+    for (let i = 0; i < most || (answers && i === 0); i += PER_MESSAGE) {
+      const part = <T>(list: readonly T[]): T[] => list.slice(i, i + PER_MESSAGE)
       told = this.core.enqueue(tx, 'voidKeys', {
-        incident: Buffer.from(act.id, 'hex'), reason: act.reason, answers: answers && i + VOIDS_PER_MESSAGE >= most,
+        incident: Buffer.from(act.id, 'hex'), reason: act.reason, answers: answers && i + PER_MESSAGE >= most,
         keys: part(what.keys), associations: part(what.associations), stretches: part(what.stretches), epochs: part(what.epochs),
       })
     }

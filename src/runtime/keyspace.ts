@@ -123,7 +123,7 @@ export class Keyspace implements StorePort {
     const { clock, soon } = this.o
     const all = new Map<string, Pool | LocalPool>([...pools.values(), ...(local === undefined ? [] : [local])].map((pool) => [pool.core.pool, pool]))
     const configured = config.network.relay.pools, automatic = automaticOf(config)
-    const relayed = new RelayedPools({ self: config.kme.id, kv: store.kv, all, make: (remote, id, link, traits) => new Pool(this.depsOf(remote, store, audit, directory, id), [link], traits) })
+    const relayed = new RelayedPools({ self: config.kme.id, kv: store.kv, all, make: (remote, id, link, traits) => underHold(new Pool(this.depsOf(remote, store, audit, directory, id), [link], traits), all.values()) })
     relayed.open(configured, (remote, count) => comesBack(automatic, config.kme.id, remote, count) ? automatic.stockBytes : undefined)
     const poolsWith = (kme: KmeId): readonly KeyPool[] => {
       if (kme === config.kme.id) return local === undefined ? [] : [local]
@@ -236,6 +236,12 @@ export class Keyspace implements StorePort {
 
 /** The schema's text is one of these. */
 export const automaticOf = ({ network }: Config): AutomaticLimits => network.relay.automatic as AutomaticLimits
+
+/** An operator holds a KME, not a pool: another pool with it is held, too. */
+const underHold = (pool: Pool, others: Iterable<Pool | LocalPool>): Pool => {
+  for (const other of others) if (other.kind !== 'local' && other.core.deps.remote === pool.core.deps.remote && other.holds.here !== '' && pool.holds.here === '') pool.holds.hold(other.holds.here)
+  return pool
+}
 
 const poolLimitsOf = (config: Config): PoolLimits => {
   const p = config.pools

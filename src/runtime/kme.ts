@@ -23,6 +23,7 @@ import { readHttpsTls } from './admin-tls.js'
 import { AlertSenders } from './alert-senders.js'
 import { registerMetrics } from './kme-metrics.js'
 import { watchExpiry } from './expiry.js'
+import { Incidents } from './incidents.js'
 import { Keyspace } from './keyspace.js'
 import { LinkPath } from './link-path.js'
 import { registerNetworkMetrics } from './network-metrics.js'
@@ -65,6 +66,7 @@ export class Kme {
   private readonly senders: AlertSenders
   private readonly metrics = new MetricRegistry()
   private readonly operations: Operations
+  private readonly incidents: Incidents
   private httpCounters: HttpCounters | undefined
   /** While the store is open, if this KME has a peer certificate. */
   private network: NetworkPath | undefined
@@ -92,10 +94,11 @@ export class Kme {
       config, clock, random, log: logs.log('store'), soon: o.soon, recordsWaiting: () => this.network?.isBusy === true || [...this.links.values()].some((l) => l.isWaiting), onPoolEvent: (pool, event) => { this.onPoolEvent(pool, event) },
       wanted: (kme, demand) => this.network?.automatic.wanted(kme, demand) ?? false,
     })
-    this.peers = createPeers(config, trust.kmes, this.keyspace.vault, clock, random, logs.log('peer'), (kme) => this.handlerFor(kme))
+    this.peers = createPeers(config, trust.kmes, this.keyspace.vault, clock, random, logs.log('peer'), (kme) => this.handlerFor(kme), (edge) => { this.alert(edge) })
+    this.incidents = new Incidents({ self: config.kme.id, clock, random, keyspace: this.keyspace, log: logs.log('runtime'), alert: (edge) => { this.alert(edge) } })
     this.operations = new Operations({
       config, version: o.version, clock, startedMs: clock.wallMs(), keyspace: this.keyspace, supervisor: () => this.supervisor, peers: this.peers,
-      link: (id) => this.link(id), sessions: this.sessions, alerts: this.alerts, logs, network: () => this.network, registryChanged: () => { this.registryChanged() },
+      link: (id) => this.link(id), sessions: this.sessions, alerts: this.alerts, incidents: this.incidents, logs, network: () => this.network, registryChanged: () => { this.registryChanged() },
       end: () => { clock.after(100, () => { this.supervisor.force() }) },
     })
     const parts = createParts({
@@ -107,12 +110,13 @@ export class Kme {
       startAdmin: this.startAdmin,
     })
     const storePort = {
-      open: async () => { await this.keyspace.open(); this.registerSaes(); await this.openNetwork(); await this.peers.start() },
-      close: async () => { this.peers.stop(); this.network?.close(); this.network = undefined; await this.keyspace.close() }, watch: this.keyspace.watch.bind(this.keyspace),
+      open: async () => { await this.keyspace.open(); this.registerSaes(); this.incidents.start(); await this.openNetwork(); await this.peers.start() },
+      close: async () => { this.incidents.stop(); this.peers.stop(); this.network?.close(); this.network = undefined; await this.keyspace.close() }, watch: this.keyspace.watch.bind(this.keyspace),
     }
     this.supervisor = new Supervisor({ clock, log: this.log, alert: (edge) => { this.alert(edge) }, store: storeMachine.provide({ actors: { effects: createStoreEffects(storePort) } }), parts })
     registerMetrics(this.metrics, { keyspace: this.keyspace, supervisor: this.supervisor, peers: this.peers, config, logs, links: () => this.links, sessions: this.sessions, alerts: this.alerts, otherParts: () => this.network?.control.states() ?? [] })
     this.senders.registerMetrics(this.metrics)
+    this.incidents.registerMetrics(this.metrics)
     registerRoutingMetrics(this.metrics, () => this.network?.routing)
     registerNetworkMetrics(this.metrics, () => this.network)
   }
@@ -195,7 +199,10 @@ export class Kme {
     if (event.type === 'link.mismatch') this.links.get(event.link)?.tell({ type: 'link.mismatch' })
     else if (event.type === 'link.confirmed') this.links.get(event.link)?.tell({ type: 'link.confirmed' })
     else if (event.type === 'frames.wanted') this.links.get(event.link)?.want(event.frames)
+    else if (event.type === 'link.heldThere') this.links.get(event.link)?.tell(event)
+    else if (event.type === 'keys.voided') this.incidents.told(kme, event)
     else if (event.type === 'store.rolledBack') this.onRolledBack(kme, event.reason)
+    else if (event.type === 'security' && event.event === 'peer.copy') this.alert(alertBegins('peer.copy', kme, 'critical', `${event.detail}. Nothing is served with ${kme} until one of them is stopped`))
     else this.pools.get(kme)?.told(event)
   }
 

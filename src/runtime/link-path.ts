@@ -71,11 +71,15 @@ export class LinkPath implements LinkPort {
     this.news = new ConfirmedNews(deps.clock, () => { this.reporter?.({ type: 'link.confirmed' }) })
     this.log = deps.log
     this.cause = getRow<{ cause: QuarantineCause | '' }>(keyspace.now.store.kv, admissionKey(link.id))?.cause ?? ''
+    if (this.cause === 'held-there' && !this.heldThere) this.cause = '' // Released while this row was not written.
     this.durable = getRow<DurableMark>(keyspace.now.store.kv, durableKey(link.id))
   }
 
   /** Why the link was in quarantine when this start began, for its machine. */
   get quarantined (): QuarantineCause | undefined { return this.cause === '' ? undefined : this.cause }
+
+  /** Whether the other KME's operator holds the link. */
+  get heldThere (): boolean { return this.pool.holds.linksThere.includes(this.link.id) }
 
   /** Batches that the pool had no room for. */
   get isWaiting (): boolean { return this.waiting.length > 0 }
@@ -253,6 +257,7 @@ export class LinkPath implements LinkPort {
     this.cause = cause
     if (before === cause || !this.keyspace.isOpen) return
     this.keyspace.now.store.kv.transact((tx) => { putRow(tx, admissionKey(this.link.id), { cause }) })
+    this.pool.holds.holdLink(this.link.id, cause === 'operator')
     if (cause === '') this.source?.resume()
     this.pump()
   }

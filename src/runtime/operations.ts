@@ -4,7 +4,7 @@ import type { PeerContext } from '../../machines/peer.js'
 import { timeToEmptyMs } from '../../machines/forecast.js'
 import type { AlertList } from '../admin/alerts.js'
 import type {
-  AccountView, AdminPort, DeviceView, FrameHeaderView, HealthView, LinkView, NewSae, PeerView, PoolView, SaePage, SaeView, StatusView, TopologyView,
+  AccountView, AdminPort, DeviceView, FrameHeaderView, HealthView, IncidentView, LinkView, NewSae, PeerView, PoolView, SaePage, SaeView, StatusView, TopologyView, VoidRequest, VoidView,
 } from '../admin/port.js'
 import type { Config } from '../config/schema.js'
 import { deviceKinds } from '../config/schema-links.js'
@@ -18,6 +18,7 @@ import { accountOf } from '../pool/accounts.js'
 import type { LocalPool } from '../pool/local-pool.js'
 import type { Pool } from '../pool/pool.js'
 import { addSae, changeSae, getSae, listSaes } from '../store/saes.js'
+import type { Incidents } from './incidents.js'
 import type { Keyspace } from './keyspace.js'
 import type { LinkPath } from './link-path.js'
 import type { NetworkPath } from './network-path.js'
@@ -40,6 +41,7 @@ export interface OperationsDeps {
   readonly link: (id: number) => LinkPath
   readonly sessions: SessionRegistry
   readonly alerts: AlertList
+  readonly incidents: Incidents
   readonly logs: LogRoot
   readonly network: () => NetworkPath | undefined
   /** The registry changed: cached identities and decisions are void. */
@@ -132,7 +134,7 @@ export class Operations implements AdminPort {
       const context = supervisor().board.context(partIds.peer(kme)) as PeerContext | undefined
       return {
         id: kme, state: supervisor().board.state(partIds.peer(kme)), url: url ?? null, attempt: (context as { attempt?: number } | undefined)?.attempt ?? 0,
-        incarnation: status.incarnation === 0 ? null : status.incarnation, outbox: [...pool.core.outbox(0)].length, reserveBytes: pool.pads.left('mine'),
+        incarnation: status.incarnation === 0 ? null : status.incarnation, outbox: [...pool.core.outbox(0)].length, reserveBytes: pool.pads.left('mine'), held: pool.core.held,
       }
     })
   }
@@ -232,13 +234,42 @@ export class Operations implements AdminPort {
     return readFrameHeaders(source)
   }
 
-  async releaseLink (id: string): Promise<void> { this.tellLink(id, 'link.release') }
-  async quarantineLink (id: string): Promise<void> { this.tellLink(id, 'link.quarantine') }
+  async releaseLink (id: string): Promise<void> {
+    const link = this.tellLink(id, 'link.release')
+    await this.d.incidents.note('release', `link ${link}`, '')
+  }
 
-  private tellLink (id: string, type: string): void {
+  async holdLink (id: string, reason: string): Promise<void> {
+    const link = this.tellLink(id, 'link.hold')
+    await this.d.incidents.note('hold', `link ${link} (with ${this.d.config.links.find((l) => l.id === link)!.peer})`, reason)
+  }
+
+  async holdPeer (peer: KmeId, reason: string): Promise<void> {
+    for (const pool of this.poolsWithPeer(peer)) pool.holds.hold(reason)
+    await this.d.incidents.note('hold', `peer ${peer}`, reason)
+  }
+
+  async releasePeer (peer: KmeId): Promise<void> {
+    for (const pool of this.poolsWithPeer(peer)) pool.holds.hold('')
+    await this.d.incidents.note('release', `peer ${peer}`, '')
+  }
+
+  /** Direct and relayed ones. */
+  private poolsWithPeer (peer: KmeId): Pool[] {
+    const pools = this.pools_.flatMap((p) => p.kind !== 'local' && p.core.deps.remote === peer ? [p as Pool] : [])
+    if (pools.length === 0) throw new KmeError('NOT_FOUND', `there is no pool with ${peer}`)
+    return pools
+  }
+
+  voidKeys (request: VoidRequest): Promise<VoidView> { return this.d.incidents.void(request) }
+  incidents (): IncidentView[] { return this.d.incidents.list() }
+  incident (id: string): IncidentView { return this.d.incidents.get(id) }
+
+  private tellLink (id: string, type: string): number {
     const link = this.d.config.links.find((l) => partIds.link(l.id) === id || String(l.id) === id)
     if (link === undefined) throw new KmeError('NOT_FOUND', `there is no link ${id}`)
     if (!this.d.supervisor().board.send(partIds.link(link.id), { type })) throw new KmeError('BUSY', `link ${id} is not running`)
+    return link.id
   }
 
   async restartPart (part: string): Promise<void> {

@@ -57,7 +57,7 @@ export const createParts = (s: PartSources) => (board: PartBoard): readonly Part
     const port = { listen: (report: Parameters<LinkPath['listen']>[0]) => s.link(id).listen(report), setAdmission: (cause: Parameters<LinkPath['setAdmission']>[0]) => { s.link(id).setAdmission(cause) } }
     const effects = createLinkEffects(port, board, { device: partIds.device(id), peer: partIds.peer(peer) })
     const limits = { ...linkLimits, qberWarn: qber.warn, qberClear: qber.warn * 0.9, qberAbort: qber.abort }
-    return part(partIds.link(id), layers.links, linkMachine.provide({ actors: { effects } }), () => ({ link: partIds.link(id), limits, quarantined: s.link(id).quarantined }))
+    return part(partIds.link(id), layers.links, linkMachine.provide({ actors: { effects } }), () => ({ link: partIds.link(id), limits, quarantined: s.link(id).quarantined, heldThere: s.link(id).heldThere }))
   })
   const peers = config.peers.map(({ kme, url }) => part(partIds.peer(kme), layers.peers,
     peerMachine.provide({ actors: { channel: createPeerActor(s.peers) }, delays: { retry: retryWithJitter(s.random) } }),
@@ -82,7 +82,7 @@ export const poolPart = (s: Pick<PartSources, 'config' | 'clock' | 'pool'>, id: 
   }
   const logic = poolMachine.provide({ actors: { effects: createPoolEffects(lazy, s.clock) } })
   return { id: partIds.pool(id), layer: layers.pools, logic, vital: false, policy: policyOf(config),
-    input: () => ({ pool: partIds.pool(id), suspended: s.pool(id).suspended, limits: id === config.kme.id ? localLimitsOf(config) : poolLimitsOf(config) }) }
+    input: () => ({ pool: partIds.pool(id), suspended: s.pool(id).suspended, held: s.pool(id).held, limits: id === config.kme.id ? localLimitsOf(config) : poolLimitsOf(config) }) }
 }
 
 const policyOf = ({ supervision: { minMs, maxMs, stableMs, attemptsMax } }: Config): RestartPolicy => ({ minMs, maxMs, stableMs, attemptsMax, stopMs: 10_000 })

@@ -1,3 +1,4 @@
+import { alertBegins, alertEnds, type AlertEdge } from '../../machines/part.js'
 import type { Config } from '../config/schema.js'
 import type { TrustStore } from '../crypto/trust.js'
 import * as tlsApp from '../http/tls-app.js'
@@ -18,7 +19,7 @@ const CLOSE_MS = 2_000
 
 /** The peer manager of the configuration: dials and listens with mutual TLS. */
 export const createPeers = (config: Config, trust: TrustStore | undefined, vault: NativeVault, clock: Clock, random: Random, log: Log,
-  handlerFor: (kme: KmeId) => PeerHandler | undefined): PeerManager => {
+  handlerFor: (kme: KmeId) => PeerHandler | undefined, alert: (edge: AlertEdge) => void): PeerManager => {
   const { peering } = config
   const { tls } = peering
   const limits = {
@@ -28,6 +29,7 @@ export const createPeers = (config: Config, trust: TrustStore | undefined, vault
   const credentials = tls === undefined || trust === undefined ? undefined : { certificateFile: tls.certificate, keyFile: tls.key, caFile: tls.ca, trust }
   return createPeerManager({
     self: config.kme.id, vault, clock, random, log, limits, handlerFor,
+    twice: (kme, isNow) => { alert(isNow ? alertBegins('peer.splitBrain', kme, 'critical', `two processes call as ${kme}: one of an earlier start while a later one is connected. Stop one of them: a copy of a store gives keys out twice`) : alertEnds('peer.splitBrain', kme)) },
     peers: config.peers.map(({ kme, url }) => ({ id: kme, ...(url === undefined ? {} : { url: url.replace(/\/$/, '') + PEER_PATH }) })),
     dialler: credentials === undefined ? noDialler : createTlsDialler({ credentials, clock, connectTimeoutMs: peering.connectTimeoutMs, closeTimeoutMs: CLOSE_MS }),
     ...(credentials === undefined || !peering.listen ? {} : {

@@ -27,6 +27,7 @@ export class PoolPath implements PoolPort {
     if (event.type === 'pool.ready') { reporter({ type: 'pool.hello' }); reporter({ type: 'pool.peer', present: true }) }
     if (event.type === 'pool.away') reporter({ type: 'pool.peer', present: false })
     if (event.type === 'pool.voided') reporter({ type: 'pool.voided', reason: event.reason })
+    if (event.type === 'pool.held') reporter({ type: 'pool.held', reason: event.reason })
     if (event.type === 'pool.suspended') reporter({ type: 'pool.suspend', reason: event.reason })
   }
 
@@ -35,6 +36,9 @@ export class PoolPath implements PoolPort {
     const { suspended } = this.pool.core.meta
     return suspended === '' ? undefined : suspended
   }
+
+  /** Why an operator holds the pool, or undefined. */
+  get held (): string | undefined { return this.pool.core.held === '' ? undefined : this.pool.core.held }
 
   level (): PoolLevel {
     const { core, lane } = this.pool

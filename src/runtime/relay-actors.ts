@@ -15,7 +15,7 @@ export interface RelayActorsDeps {
 }
 
 /** What a pool's machine may have told that only it would end. */
-const poolAlerts = ['pool.forecast', 'pool.low', 'pool.exhausted', 'pool.suspended', 'pool.replenish', 'part.lost'] as const
+const poolAlerts = ['pool.forecast', 'pool.low', 'pool.exhausted', 'pool.suspended', 'pool.held', 'pool.replenish', 'part.lost'] as const
 
 /** The actors of relayed pools that come and go by themselves: supervised like every part, on the same board, but not known to the root. */
 export class RelayActors {

@@ -23,7 +23,9 @@ export const fakePort = (options: { fail?: unknown } = {}) => {
     addSae: async ({ id, name }) => { await note('add')(`${id} ${name ?? '-'}`); return sae(id) },
     suspendSae: note('suspend'), resumeSae: note('resume'), removeSae: note('remove'), replenish: note('replenish'),
     resumePool: note('resumePool'),
-    releaseLink: note('release'), quarantineLink: note('quarantine'), restartPart: note('restart'), retirePeer: note('retire'), zeroize: () => note('zeroize')('all'),
+    releaseLink: note('release'), holdLink: (id, reason) => note('hold')(`${id}: ${reason}`), holdPeer: (id, reason) => note('holdPeer')(`${id}: ${reason}`), releasePeer: note('releasePeer'), restartPart: note('restart'), retirePeer: note('retire'), zeroize: () => note('zeroize')('all'),
+    voidKeys: async (request) => { await note('void')(JSON.stringify(request)); return { incident: null, pools: [], unknown: [] } },
+    incidents: () => [], incident: (id) => { if (id === 'nobody') throw new KmeError('NOT_FOUND', `there is no incident ${id}`); return { id, at: '', kind: 'void', origin: 'A', what: '', reason: '', state: 'done', pools: [] } },
     logLevels: () => levels,
     setLogLevels: (changes) => { Object.assign(levels, changes) },
   }

@@ -72,7 +72,11 @@ t.test('every act reaches the port and is recorded before and after', async t =>
     ['POST', '/v1/pools/B/replenish', {}, 'replenish B'],
     ['POST', '/v1/links/1/release', {}, 'release 1'],
     ['POST', '/v1/parts/link%2F1/restart', {}, 'restart link/1'],
-    ['POST', '/v1/peers/B/retire', {}, 'retire B'],
+    ['POST', '/v1/peers/B/retire', {}, 'retire B'], ['POST', '/v1/links/1/hold', { reason: 'works' }, 'hold 1: works'],
+    ['POST', '/v1/peers/B/hold', { reason: 'audit' }, 'holdPeer B: audit'], ['POST', '/v1/peers/B/release', {}, 'releasePeer B'],
+    ['POST', '/v1/voids', { sae: 's', reason: 'lost' }, 'void {"reason":"lost","dryRun":false,"sae":"s"}'],
+    ['POST', '/v1/voids', { peer: 'B', from: '2026-03-01T12:00:00Z', to: '2026-03-01T12:00:01Z', reason: 'r', dryRun: true }, 'void {"reason":"r","dryRun":true,"fromMs":1772366400000,"toMs":1772366401000,"peer":"B"}'],
+    ['POST', '/v1/voids', { ids: ['AAAAAAAA-0000-4000-8000-000000000000'], reason: 'r' }, 'void {"reason":"r","dryRun":false,"ids":["aaaaaaaa-0000-4000-8000-000000000000"]}'],
     ['POST', '/v1/zeroize', { confirm: 'zeroize kme-a' }, 'zeroize all'],
   ]
   for (const [method, path, body] of acts) t.ok([200, 201].includes((await w.call(method, path, body)).status), path)
@@ -140,6 +144,13 @@ t.test('wrong requests get a clear answer', async t => {
   t.equal(await status('POST', '/v1/saes', 'x'.repeat(70_000)), 413)
   t.equal(await status('POST', '/v1/saes/%E0%A4%A/suspend', {}), 400)
   t.equal(await status('POST', '/v1/peers/B/retire', { why: 1 }), 400)
+  const time = { from: '2026-03-01T12:00:00Z', to: '2026-03-01T12:30:00Z' }
+  for (const body of [
+    { reason: 'nothing' }, { sae: 's' }, { sae: 's', reason: '' }, { sae: 's', peer: 'B', reason: 'r' }, { ids: [], reason: 'r' }, { ids: ['x'], reason: 'r' }, { ids: Array(1001).fill('aaaaaaaa-0000-4000-8000-000000000000'), reason: 'r' },
+    { from: time.from, reason: 'r' }, { from: time.to, to: time.from, reason: 'r' }, { from: 'yesterday', to: time.to, reason: 'r' }, { from: '1', to: time.to, reason: 'r' }, { ...time, dryRun: 'no', reason: 'r' }, { sae: 'a b', reason: 'r' }, { ...time, reason: 'r', force: true },
+  ]) t.equal(await status('POST', '/v1/voids', body), 400, JSON.stringify(body).slice(0, 80))
+  t.equal(await status('POST', '/v1/links/1/hold', {}), 400)
+  t.equal(await status('POST', '/v1/peers/B/hold', { reason: 'x'.repeat(201) }), 400)
   t.same(w.acts, [])
 })
 

@@ -70,8 +70,12 @@ const status = {
 }
 const pool = { id: 'p', remote: 'kme-b', state: 'ready', local: false, stockBits: 1_234_567, stockMaxBits: 9, supplyBitsPerS: 100.4, consumptionBitsPerS: 3, timeToEmptyS: null, route: 'direct', note: '', lanes: [] }
 const link = { id: '1', remote: 'kme-b', state: 'quarantined', qber: 0.12, keyBitsPerS: 0, mismatchesInARow: 3, quarantineCause: 'mismatch' }
-const peer = { id: 'kme-b', state: 'ready', url: 'wss://kme-b:9443', attempt: 0, incarnation: 1, outbox: 4, reserveBytes: 16_384 }
+const peer = { id: 'kme-b', state: 'ready', url: 'wss://kme-b:9443', attempt: 0, incarnation: 1, outbox: 4, reserveBytes: 16_384, held: '' }
 const sae = (id: string): object => ({ id, kme: 'kme-a', state: 'active', registeredAt: null, associations: 1, certificateNotAfter: null })
+const incident = {
+  id: 'abcd'.repeat(8), at: '2026-03-01T12:00:00.000Z', kind: 'void', origin: 'kme-a', what: 'keys of SAE sae-1', reason: 'lost', state: 'waiting',
+  pools: [{ pool: 'kme-b', keys: 2, alreadyFetched: 1, associations: 3, stretches: 4, state: 'waiting' }],
+}
 
 t.test('commands to a running KME: requests, tables, JSON, refusals', async t => {
   const folder = shortFolder(t), socket = join(folder, 'admin.sock'), seen: string[] = []
@@ -93,6 +97,9 @@ t.test('commands to a running KME: requests, tables, JSON, refusals', async t =>
     else if (url === '/v1/saes?after=sae-2') answer(response, 200, { saes: [sae('sae-3')], next: null })
     else if (url === '/v1/saes' && body.includes('taken')) answer(response, 409, { error: { code: 'BUSY', message: 'exists already' } })
     else if (url === '/v1/saes') answer(response, 201, sae('sae-4'))
+    else if (url === '/v1/voids') answer(response, 200, { incident: body.includes('sae-1') ? incident : null, pools: body.includes('sae-9') ? [] : incident.pools, unknown: body.includes('ids') ? ['aaaaaaaa-0000-4000-8000-000000000000'] : [] })
+    else if (url === '/v1/incidents') answer(response, 200, [incident])
+    else if (url === '/v1/incidents/abcd') answer(response, 200, incident)
     else if (url.includes('ghost')) answer(response, 404, { code: 'NOT_FOUND', message: 'no SAE ghost' })
     else if (url.includes('forbidden')) answer(response, 403)
     else answer(response, 204)
@@ -128,13 +135,29 @@ t.test('commands to a running KME: requests, tables, JSON, refusals', async t =>
   t.match(await ask('sae', 'resume', 'sae-1'), { code: 0 })
   t.match(await ask('sae', 'remove', 'sae-1'), { code: 0 })
   t.match(await ask('link', 'release', 'link/1'), { code: 0, out: /released: link\/1/ })
-  t.match(await ask('link', 'quarantine', '1'), { code: 0 })
+  t.match(await ask('link', 'hold', '1', '--reason', 'fibre works'), { code: 0, out: /held: 1/ })
+  t.match(await ask('link', 'hold', '1'), { code: 2 })
+  t.match(await ask('peer', 'hold', 'kme-b', '--reason', 'audit'), { code: 0, out: /held: kme-b/ })
+  t.match(await ask('peer', 'release', 'kme-b'), { code: 0, out: /released: kme-b/ })
   t.match(await ask('pool', 'resume', 'kme-b'), { code: 0, out: /resumed: kme-b/ })
   t.match(await ask('peer', 'retire', 'kme-b', '--confirm', 'kme-b'), { code: 0 })
   t.match(await ask('peer', 'retire', 'kme-b', '--confirm', 'kme-c'), { code: 2 })
   t.same(seen, [
     'POST /v1/saes {"id":"sae-4","name":"Firewall"}', 'POST /v1/saes/a%2Fb/suspend {}', 'POST /v1/saes/sae-1/resume {}', 'DELETE /v1/saes/sae-1',
-    'POST /v1/links/link%2F1/release {}', 'POST /v1/links/1/quarantine {}', 'POST /v1/pools/kme-b/resume {}', 'POST /v1/peers/kme-b/retire {}',
+    'POST /v1/links/link%2F1/release {}', 'POST /v1/links/1/hold {"reason":"fibre works"}', 'POST /v1/peers/kme-b/hold {"reason":"audit"}', 'POST /v1/peers/kme-b/release {}',
+    'POST /v1/pools/kme-b/resume {}', 'POST /v1/peers/kme-b/retire {}',
+  ])
+  seen.length = 0
+  t.match(await ask('void', '--sae', 'sae-1', '--reason', 'lost'), { code: 0, out: /kme-b +2 +1 +3 +4 +waiting\nvoid here: incident abcd.*not confirmed/ })
+  t.match(await ask('void', '--sae', 'sae-9', '--reason', 'lost', '--dry-run'), { code: 1, out: /nothing fits/ })
+  t.match(await ask('void', '--id', 'aaaaaaaa-0000-4000-8000-000000000000', '--reason', 'lost'), { code: 1, out: /not known here: aaaa/ })
+  t.match(await ask('void', '--reason', 'lost'), { code: 2, err: /say which keys/ })
+  t.match(await ask('void', '--sae', 'sae-1'), { code: 2 })
+  t.match(await ask('incident', 'list'), { code: 0, out: /abcdabcd +2026-03-01T12:00:00 +void +kme-a +waiting +keys of SAE sae-1/ })
+  t.match(await ask('incident', 'show', 'abcd'), { code: 0, out: /by an operator of kme-a: keys of SAE sae-1\nreason: lost\nstate: waiting/ })
+  t.same(seen, [
+    'POST /v1/voids {"sae":"sae-1","reason":"lost","dryRun":false}', 'POST /v1/voids {"sae":"sae-9","reason":"lost","dryRun":true}',
+    'POST /v1/voids {"ids":["aaaaaaaa-0000-4000-8000-000000000000"],"reason":"lost","dryRun":false}', 'GET /v1/incidents', 'GET /v1/incidents/abcd',
   ])
   t.match(await ask('sae', 'add', 'taken'), { code: 1, err: /exists already/ })
   t.match(await ask('sae', 'remove', 'ghost'), { code: 22, err: /no SAE ghost/ })

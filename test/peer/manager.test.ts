@@ -129,6 +129,18 @@ t.test('the peer starts again: its new incarnation replaces the connection that 
   world.clock.advance(100)
   t.equal(b.manager.status(A).incarnation, 3, 'the lower incarnation is refused')
   t.equal(again.manager.status(B).lastEnd, 'stale')
+  const alarms = (): number => b.security.filter((event) => event.startsWith('peer.splitBrain A')).length
+  t.equal(alarms(), 0, 'one call may come late')
+  again.manager.dialOnce(B)
+  world.clock.advance(100)
+  t.equal(alarms(), 1, 'the next one shows that two processes are alive')
+  t.same(b.twice, [true])
+  again.manager.dialOnce(B)
+  world.clock.advance(599_000)
+  t.same([alarms(), b.twice.length], [1, 1], 'it is told once')
+  again.stopDialling()
+  world.clock.advance(601_000)
+  t.same(b.twice, [true, false], 'and is over when nobody calls any more')
 })
 
 t.test('after a stop nothing starts again and the other side is told', async (t) => {

@@ -18,6 +18,8 @@ export interface Node {
   readonly waitsMs: number[]
   readonly security: string[]
   readonly vault: ReferenceVault
+  /** What it was told of two processes with its peer's identity. */
+  readonly twice: boolean[]
   stopDialling: () => void
 }
 
@@ -53,17 +55,17 @@ export const makeWorld = (seed = 1, limits: Partial<PeerLimits> = {}, net: Parti
       // The reserve is durable: a KME that starts again goes on where it was.
       if (!pads.has(name)) pads.set(name, new TestPads({ number: 1, handle: vault.addBlock(blockOf(id, remote)) }, { number: 1, handle: vault.addBlock(blockOf(remote, id)) }))
       const desk = new Desk(id, pads.get(name) as TestPads, options.incarnation ?? 1)
-      const security: string[] = [], events: string[] = [], waitsMs: number[] = []
+      const security: string[] = [], events: string[] = [], waitsMs: number[] = [], twice: boolean[] = []
       const manager = createPeerManager({
         self: id, peers: [{ id: remote, ...options.url === false ? {} : { url: `sim://${remote}` } }], handlerFor: () => options.refuses?.() === true ? undefined : desk,
-        vault, clock, random: random.fork(), log: noting(security), limits: all, ...network.node(id),
+        vault, clock, random: random.fork(), log: noting(security), limits: all, twice: (_, isNow) => { twice.push(isNow) }, ...network.node(id),
       })
       manager.attach(remote, (event: PeerEvent) => { events.push(event.type === 'peer.disconnected' ? `disconnected:${event.reason}` : event.type.slice(5)) })
       await manager.start()
       const stopDialling = options.dials === false ? () => {} : keepConnected({
         self: id, remote, hasUrl: options.url !== false, manager, clock, random: random.fork(), limits: all, onWait: (ms) => { waitsMs.push(ms) },
       })
-      return { id, desk, manager, events, waitsMs, security, vault, stopDialling }
+      return { id, desk, manager, events, waitsMs, security, vault, twice, stopDialling }
     },
   }
 }

@@ -27,8 +27,16 @@ export const registerLink = (program: Command, context: CliContext): void => {
         one.id, one.remote, one.qber === null ? '-' : `${(one.qber * 100).toFixed(2)} %`, grouped(Math.round(one.keyBitsPerS)), one.quarantineCause === null ? one.state : `${one.state} (${one.quarantineCause})`,
       ]), 'llrrl'))
     })
-  act(link, context, { name: 'release', description: 'End a quarantine, on probation. What waits at the device is discarded. Ends an alert of compromised key, too.', argument: 'link, as "link/1" or "1"', path: (id) => `/v1/links/${id}/release`, done: 'released' })
-  act(link, context, { name: 'quarantine', description: 'Take no key from a link until it is released.', argument: 'link, as "link/1" or "1"', path: (id) => `/v1/links/${id}/quarantine`, done: 'in quarantine' })
+  act(link, context, { name: 'release', description: 'End a quarantine or a hold, on probation. What waits at the device is discarded. Ends an alert of compromised key, too.', argument: 'link, as "link/1" or "1"', path: (id) => `/v1/links/${id}/release`, done: 'released' })
+  withAdminOptions(link.command('hold')).description('Take no key from a link, at both its ends, until it is released here. What comes meanwhile is discarded.')
+    .argument('<id>', 'link, as "link/1" or "1"')
+    .requiredOption('--reason <text>', 'why, for the record')
+    .action(async (id: string, options: AdminOptions & { reason: string }, command: Command) => {
+      const out = outputOf(context, command)
+      await (await adminOf(context, options)).post(`/v1/links/${encodeURIComponent(id)}/hold`, { reason: options.reason })
+      out.data({ id, done: 'held' })
+      out.line(`held: ${id}`)
+    })
 }
 
 /** `qkme pool …` */

@@ -52,7 +52,7 @@ const statusText = (status: StatusView, health: HealthView, pools: PoolView[], l
   ...section(table(['LINK', 'TO', 'STATE', 'QBER', 'BIT/S'], links.map((link) => [
     link.id, link.remote, link.quarantineCause === null ? link.state : `${link.state} (${link.quarantineCause})`, link.qber === null ? '-' : `${(link.qber * 100).toFixed(2)} %`, grouped(Math.round(link.keyBitsPerS)),
   ]), 'lllr'), links.length),
-  ...section(table(['PEER', 'STATE', 'OUTBOX', 'RESERVE', 'URL'], peers.map((peer) => [peer.id, peer.state, grouped(peer.outbox), `${grouped(peer.reserveBytes)} B`, peer.url ?? 'dials us']), 'llrr'), peers.length),
+  ...section(table(['PEER', 'STATE', 'OUTBOX', 'RESERVE', 'URL'], peers.map((peer) => [peer.id, peer.held === '' ? peer.state : `${peer.state} (held: ${peer.held})`, grouped(peer.outbox), `${grouped(peer.reserveBytes)} B`, peer.url ?? 'dials us']), 'llrr'), peers.length),
 ].join('\n')
 
 const section = (text: string, count: number): string[] => count === 0 ? [] : ['', text]
@@ -106,6 +106,23 @@ export const registerSae = (program: Command, context: CliContext): void => {
 /** `qkme peer …` */
 export const registerPeer = (program: Command, context: CliContext): void => {
   const peer = program.command('peer').description('Neighbouring KMEs.')
+  withAdminOptions(peer.command('hold')).description('Serve no key with a KME, at both ends and over every pool with it, until it is released here. Stock stays.')
+    .argument('<kme>', 'KME ID')
+    .requiredOption('--reason <text>', 'why, for the record; the other KME gets it, too')
+    .action(async (id: string, options: AdminOptions & { reason: string }, command: Command) => {
+      const out = outputOf(context, command)
+      await (await adminOf(context, options)).post(`/v1/peers/${encoded(id)}/hold`, { reason: options.reason })
+      out.data({ id, done: 'held' })
+      out.line(`held: ${id}`)
+    })
+  withAdminOptions(peer.command('release')).description('End a hold of this KME. A hold of the other KME ends there.')
+    .argument('<kme>', 'KME ID')
+    .action(async (id: string, options: AdminOptions, command: Command) => {
+      const out = outputOf(context, command)
+      await (await adminOf(context, options)).post(`/v1/peers/${encoded(id)}/release`, {})
+      out.data({ id, done: 'released' })
+      out.line(`released: ${id}`)
+    })
   withAdminOptions(peer.command('retire')).description('Void all stock shared with a neighbour, on both sides. Cannot be undone.')
     .argument('<kme>', 'KME ID of the neighbour')
     .requiredOption('--confirm <kme>', 'the same ID again')
