@@ -142,7 +142,7 @@ export class MeshProcess {
   }
 
   /** Both kinds. */
-  get allPools (): readonly Pool[] { return [...this.pools.values(), ...this.relayed.values()] }
+  get allPools (): readonly Pool[] { return [...this.pools.values(), ...this.relayedPools.list().map((entry) => entry.pool)] }
 
   /** By their far KME; further classes with the same KME by their own name. */
   get relayed (): ReadonlyMap<string, Pool> {

@@ -1,5 +1,6 @@
 import type { KmeId, SaeId } from '../../src/kernel/ids.js'
 import type { PoolLimits } from '../../src/pool/ports.js'
+import type { AutomaticLimits } from '../../src/relay/automatic.js'
 import type { RelayLimits } from '../../src/relay/limits.js'
 import { SimClock } from '../clock.js'
 import { SimNetwork } from '../network.js'
@@ -8,13 +9,16 @@ import { framePayload } from '../pool/payload.js'
 import type { Answer, GotKey } from '../sae-answer.js'
 import { MeshGraph } from './graph.js'
 import { MeshKme } from './kme.js'
+import { frameName } from './ring.js'
 
 export interface MeshOptions {
   readonly seed: number
   /** Links, by the names of their KMEs. */
   readonly links: readonly (readonly [KmeId, KmeId])[]
-  /** Relayed pools. */
-  readonly relayed: readonly { readonly between: readonly [KmeId, KmeId], readonly paths?: number }[]
+  /** Relayed pools, of several classes with one KME if wanted. `only`: the one of both that has it written down. */
+  readonly relayed: readonly { readonly between: readonly [KmeId, KmeId], readonly paths?: number, readonly only?: KmeId }[]
+  /** Pools that come by themselves, of each KME. */
+  readonly automatic?: (kme: KmeId) => Partial<AutomaticLimits> | undefined
   readonly limits?: Partial<PoolLimits>
   readonly relayLimits?: Partial<RelayLimits>
   readonly flushMs?: number
@@ -25,6 +29,8 @@ export interface MeshOptions {
   /** SAEs of each KME: `a`, `a2`, `a3` at A. */
   readonly saesPerKme?: number
   readonly tickMs?: number
+  /** Remembers what devices brought (`payloads`). */
+  readonly keepPayloads?: boolean
   /** One way, each frame: this much, and up to so much more. */
   readonly delayMs?: number, readonly jitterMs?: number
   /** What the wall clock of the n-th KME is ahead, and how much faster it runs. */
@@ -43,10 +49,13 @@ export class MeshWorld {
   readonly network: SimNetwork
   readonly graph: MeshGraph
   readonly kmes = new Map<KmeId, MeshKme>()
+  /** Payloads by the frames' names, if they are kept. */
+  readonly payloads: Map<string, Uint8Array> | undefined
   private nextFrame = 0
 
   constructor (readonly o: MeshOptions) {
     this.random = new SimRandom(o.seed)
+    this.payloads = o.keepPayloads === true ? new Map() : undefined
     this.network = new SimNetwork({ clock: this.clock, random: this.random.fork(), faults: { delayMs: o.delayMs ?? 1, jitterMs: o.jitterMs ?? 1 } })
     this.graph = new MeshGraph(o.links)
     const names = [...new Set(o.links.flat())].sort()
@@ -57,10 +66,10 @@ export class MeshWorld {
   private kme (id: KmeId, index: number, saes: ReadonlyMap<SaeId, KmeId>): MeshKme {
     const { o, clock, network } = this
     const neighbours = new Map(o.links.flatMap(([a, b], i) => a === id ? [[b, i + 1] as const] : b === id ? [[a, i + 1] as const] : []))
-    const relayed = o.relayed.flatMap(({ between: [a, b], paths = 1 }) => a === id ? [{ kme: b, paths }] : b === id ? [{ kme: a, paths }] : [])
+    const relayed = o.relayed.filter(({ only = id }) => only === id).flatMap(({ between: [a, b], paths = 1 }) => a === id ? [{ kme: b, paths }] : b === id ? [{ kme: a, paths }] : [])
     const wall = o.wall?.(index) ?? { aheadMs: 0, driftPpm: 0 }
     return new MeshKme({
-      id, clock, random: this.random.fork(), network, graph: o.routing === 'router' ? undefined : this.graph, neighbours, relayed, saes, tickMs: o.tickMs ?? 100,
+      id, clock, random: this.random.fork(), network, graph: o.routing === 'router' ? undefined : this.graph, neighbours, relayed, automatic: o.automatic?.(id), saes, tickMs: o.tickMs ?? 100,
       limits: { maxStockBytes: 1 << 20, ...o.limits }, relayLimits: o.relayLimits ?? {}, stockBytes: o.stockBytes ?? 1_048_576, arenaBytes: o.arenaBytes ?? 4 << 20,
       wallAheadMs: wall.aheadMs, wallDriftPpm: wall.driftPpm,
     }, o.flushMs ?? 2)
@@ -82,9 +91,17 @@ export class MeshWorld {
   deliver (a: KmeId, b: KmeId, count: number, bytes = FRAME_BYTES): void {
     for (let i = 0; i < count; i++) {
       const id = ++this.nextFrame, payload = framePayload(this.random.integer(2 ** 31), bytes)
+      this.payloads?.set(frameName(id), payload)
       this.at(a).frame(b, id, payload)
       this.at(b).frame(a, id, payload)
     }
+  }
+
+  /** The devices of one link do not agree: the second end gets another frame under the same name, or none. */
+  differ (a: KmeId, b: KmeId, isMissing: boolean, bytes = FRAME_BYTES): void {
+    const id = ++this.nextFrame
+    this.at(a).frame(b, id, framePayload(this.random.integer(2 ** 31), bytes))
+    if (!isMissing) this.at(b).frame(a, id, framePayload(this.random.integer(2 ** 31), bytes))
   }
 
   /** Time passes while links deliver. */

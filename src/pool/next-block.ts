@@ -32,11 +32,12 @@ export const nextBlock = ({ core, epochs, pads, padded, use }: NextBlockDeps): N
   for (const owner of padded ? ['mine', 'theirs'] as const : []) {
     if (pads.left(owner) < (isYoung ? Math.min(FIRST_PADS_BYTES, reserve) : reserve)) return { owner, purpose: 'auth', epoch: epoch ?? 0, framesMax: AUTH_FRAMES }
   }
-  return epoch === undefined ? undefined : { owner: poorer(unopened, use()), purpose: 'app', epoch, framesMax: APP_FRAMES }
+  return epoch === undefined ? undefined : { owner: poorer(unopened, use(), padded), purpose: 'app', epoch, framesMax: APP_FRAMES }
 }
 
-/** The side whose unopened stock is the smaller for its use. */
-const poorer = (unopened: { mine: number, theirs: number }, use: { mine: number, theirs: number }): 'mine' | 'theirs' => {
+/** The side whose unopened stock is the smaller for its use. Small pools, which the relay's are, open all they have at once: then it is whose turn it is. */
+const poorer = (unopened: { mine: number, theirs: number }, use: { mine: number, theirs: number }, isLarge: boolean): 'mine' | 'theirs' => {
+  if (!isLarge && unopened.mine === 0 && unopened.theirs === 0) return use.mine <= use.theirs ? 'mine' : 'theirs'
   const share = Math.min(0.9, Math.max(0.1, (use.mine + 1) / (use.mine + use.theirs + 2)))
   return unopened.mine * (1 - share) <= unopened.theirs * share ? 'mine' : 'theirs'
 }

@@ -40,7 +40,7 @@ export interface AutomaticPorts {
   readonly say: (what: string, fields: Readonly<Record<string, string>>) => void
 }
 
-interface Use { sinceMs: number, seen: number, farIsKept: boolean }
+interface Use { sinceMs: number, seen: number, isOpen: boolean, farIsKept: boolean }
 interface Refused { untilMs: number, waitMs: number, reason: string }
 
 /** A refusal of a far KME is believed for so long, doubled for each in a row. */
@@ -49,6 +49,8 @@ const REFUSED_MAX_MS = 3_600_000
 const REFUSED_KEPT = 4_096
 /** A channel on which no pool came about is closed after this time. */
 const EMPTY_CHANNEL_MS = 30_000
+/** A new pool that its far end has not opened by then is given up. */
+const UNANSWERED_MS = 60_000
 /** How many pools are opened ahead of demand in one look. */
 const OPENED_AT_ONCE = 4
 
@@ -120,7 +122,7 @@ export class AutomaticPools {
   /** A pool is open at both ends. */
   opened (entry: RelayedEntry, farIsKept: boolean): void {
     this.refusals.delete(nameOf(entry.remote, entry.cls))
-    this.use(entry).farIsKept = farIsKept
+    Object.assign(this.use(entry), { isOpen: true, farIsKept })
   }
 
   /** The far end does not have it, or has left it: a pool of our own accord ends, one of the configuration waits. */
@@ -157,7 +159,7 @@ export class AutomaticPools {
 
   private use (entry: RelayedEntry): Use {
     let use = this.uses.get(entry.id)
-    if (use === undefined) this.uses.set(entry.id, use = { sinceMs: this.p.clock.monoMs(), seen: -1, farIsKept: false })
+    if (use === undefined) this.uses.set(entry.id, use = { sinceMs: this.p.clock.monoMs(), seen: -1, isOpen: false, farIsKept: false })
     return use
   }
 
@@ -166,6 +168,7 @@ export class AutomaticPools {
     // What came back from the far side counts, too: its SAEs use the pool as ours do.
     const seen = account.delivered + account.leased + meta.horizonTheirs
     if (seen !== use.seen) { use.seen = seen; use.sinceMs = nowMs }
+    if (!use.isOpen && nowMs - use.sinceMs >= UNANSWERED_MS && entry.pool.stockBytes() === 0) { this.refused(entry, `${entry.remote} takes no call, or does not answer`); return }
     if (nowMs - use.sinceMs < this.l.idleMs) return
     if (!this.p.isConnected(entry.remote)) { this.drop(entry, 'unused, and its KME away'); return }
     // One of both ends decides; what is wanted ahead of demand, or written down at the other end, stays.

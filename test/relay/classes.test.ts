@@ -1,0 +1,116 @@
+import t from 'tap'
+import { accountOf } from '../../src/pool/accounts.js'
+import { classNumber, classOf, classText } from '../../src/relay/pool-class.js'
+import { relayLink, relayPoolId } from '../../src/relay/link.js'
+import { balanced, keysOf, network, refusalOf, sameKeys } from './network.js'
+
+t.setTimeout(120_000)
+const line = [['A', 'B'], ['B', 'C']] as const
+const square = [['A', 'B'], ['B', 'D'], ['A', 'E'], ['E', 'D']] as const
+const limits = { maxStockBytes: 1 << 19 }
+const paths = (value: number) => ({ extensions: [{ name: 'qkme_min_disjoint_paths', value, mandatory: true }] })
+const countOf = async (of: () => number, wait: () => Promise<void>, wanted: number, tries = 40): Promise<number> => {
+  for (let i = 0; i < tries && of() !== wanted; i++) await wait()
+  return of()
+}
+
+t.test('a class has one number, one name and one link', async t => {
+  const names = new Set<string>(), links = new Set<number>()
+  for (let number = 0; number < 256; number++) {
+    const cls = classOf(number)
+    if (cls === undefined) continue
+    t.equal(classNumber(cls), number)
+    names.add(relayPoolId('kme-c', cls))
+    links.add(relayLink('kme-c', 'kme-a', cls))
+    t.equal(relayLink('kme-a', 'kme-c', cls), relayLink('kme-c', 'kme-a', cls), 'the same at both')
+  }
+  t.same([names.size, links.size], [16, 16])
+  t.same([[1, 0], [2, 1]].map(([n, h]) => classText({ paths: n!, hybrid: h === 1 })), ['one path', '2 paths, hybrid'])
+})
+
+t.test('pools of two classes with one KME side by side: demands choose, and both outlive a start', async t => {
+  const world = await network(t, { seed: 51, links: square, relayed: [{ between: ['A', 'D'] }, { between: ['A', 'D'], paths: 2 }], limits, stockBytes: 200_000 })
+  await world.run(14, 60)
+  const pools = (id: string) => world.at(id).running.relayedPools.list()
+  t.same(pools('A').map((entry) => entry.id), ['relay:D', 'relay2:D'])
+  const all = async (when: string): Promise<void> => {
+    for (const [from, to] of [['A', 'D'], ['D', 'A']] as const) {
+      const one = await world.exchange(from, to), two = await world.exchange(from, to, paths(2))
+      sameKeys(t, one, `${when}, ${from} to ${to}: no demand`)
+      sameKeys(t, two, `${when}, ${from} to ${to}: two paths`)
+      t.same([one, two].map(({ master }) => keysOf(master)[0]?.extension), [1, 2].map((n) => ({ qkme_route: 'relayed', qkme_paths: n, qkme_hybrid: false })), 'each says how it came')
+      t.equal(refusalOf((await world.exchange(from, to, paths(3))).master), 'EXTENSION_UNMET', 'no class has three')
+    }
+  }
+  await all('at first')
+  world.at('A').kill(2)
+  await world.run(1, 60)
+  await world.at('A').start()
+  await world.run(6, 60)
+  await all('after a kill')
+  const stocks = [0, 1].map((i) => [pools('A')[i]!, pools('D')[i]!].map((entry) => entry.pool.stockBytes()))
+  for (const [a, d] of stocks) t.ok(Math.abs(a! - d!) < 20_000 && a! > 50_000, `equal stock of each class (${stocks.join(' and ')})`)
+  balanced(t, world)
+})
+
+t.test('ends that do not agree on the class say so, both of them, and share nothing', async t => {
+  const world = await network(t, { seed: 52, links: square, relayed: [{ between: ['A', 'D'], only: 'A' }, { between: ['A', 'D'], paths: 2, only: 'D' }], limits })
+  await world.run(10, 60)
+  const note = (id: string): string => world.at(id).running.relayedPools.list().map((entry) => world.at(id).running.automatic.note(entry)).join()
+  t.match(note('A'), /D has with A only 2 paths, and accepts none by itself/)
+  t.match(note('D'), /A has with D only one path, and accepts none by itself/)
+  t.equal(world.at('A').running.relayedPools.list()[0]!.pool.stockBytes(), 0)
+  t.ok(['NO_KEYS', 'PEER_DOWN'].includes(refusalOf((await world.exchange('A', 'D')).master)))
+  balanced(t, world)
+})
+
+t.test('a pool opens by itself when an SAE asks, is taken at the far end, serves both ways, and ends when nobody uses it', async t => {
+  const automatic = () => ({ open: 'onDemand', accept: true, idleMs: 20_000, stockBytes: 100_000 }) as const
+  const world = await network(t, { seed: 53, links: line, relayed: [], automatic, limits })
+  await world.run(8, 60)
+  const entries = (id: string) => world.at(id).running.relayedPools.list()
+  const [first, second] = [await world.exchange('C', 'A'), await world.exchange('C', 'A')]
+  t.same([first, second].map(({ master }) => refusalOf(master)).slice(0, 1), ['NO_KEYS'])
+  t.ok(first.master !== undefined && 'refusal' in first.master && first.master.refusal.retryAfterS !== undefined && /being prepared/.test(first.master.refusal.message), 'come again')
+  await world.run(8, 60)
+  sameKeys(t, await world.exchange('C', 'A', { number: 3 }), 'by the one who opened')
+  sameKeys(t, await world.exchange('A', 'C', { number: 3 }), 'by the other')
+  t.same([entries('A'), entries('C')].map((all) => all.map((entry) => [entry.id, entry.isKept])), [[['relay:C', false]], [['relay:A', false]]])
+  world.at('A').kill()
+  await world.at('A').start()
+  await world.run(6, 60)
+  sameKeys(t, await world.exchange('A', 'C'), 'a start forgets nothing of it')
+  const pools = [entries('A')[0]!.pool, entries('C')[0]!.pool]
+  t.equal(await countOf(() => entries('A').length + entries('C').length, () => world.run(1, 8), 0), 0, 'gone at both')
+  t.same(pools.map((pool) => [pool.stockBytes(), accountOf(pool).differenceBits]), [[0, 0], [0, 0]], 'its stock is burned and booked')
+  t.equal(await countOf(() => world.at('A').running.control.remotes.length, () => world.wait(1_000), 0, 80), 0, 'nor does a channel stay')
+  await world.exchange('A', 'C')
+  await world.run(8, 60)
+  sameKeys(t, await world.exchange('A', 'C'), 'and again')
+  t.ok(entries('A')[0]!.pool.core.meta.highestBlock > pools[0]!.core.meta.highestBlock, 'no number is used twice')
+  balanced(t, world)
+})
+
+t.test('what is accepted is bounded by list, class and number; a demand opens its class', async t => {
+  const limitsOf = (kme: string) => kme === 'D' ? ({ accept: true, kmes: ['A'], poolsMax: 1 }) : ({ open: 'onDemand', accept: false, stockBytes: 100_000 }) as const
+  const world = await network(t, { seed: 54, links: [...square, ['D', 'F']], relayed: [], automatic: limitsOf, limits })
+  await world.run(8, 60)
+  t.equal(refusalOf((await world.exchange('A', 'D', paths(3))).master), 'PEER_DOWN', 'no pool, and no three ways for one')
+  await world.exchange('A', 'D', paths(2))
+  await world.run(8, 60)
+  sameKeys(t, await world.exchange('A', 'D', paths(2)), 'two paths')
+  t.same(world.at('A').running.relayedPools.list().map((entry) => entry.id), ['relay2:D'])
+  await world.exchange('F', 'A') // A accepts nothing.
+  await world.exchange('B', 'D', { extensions: [{ name: 'qkme_route', value: 'relayed', mandatory: true }] }) // D has not B in its list.
+  await world.run(64, 8)
+  t.same(['B', 'D', 'F'].map((id) => world.at(id).running.relayedPools.list().length), [0, 1, 0])
+  t.ok(world.at('B').running.automatic.counters.closed === 1 && world.at('D').running.automatic.counters.declined === 0, 'who may not call is not even heard')
+  balanced(t, world)
+})
+
+t.test('ahead of demand: pools with every KME, and what the configuration dropped is burned', async t => {
+  const world = await network(t, { seed: 55, links: [...line, ['C', 'D']], relayed: [], automatic: () => ({ open: 'all', accept: true, stockBytes: 80_000 }), limits })
+  await world.run(16, 60)
+  for (const [from, to] of [['A', 'C'], ['A', 'D'], ['D', 'B']] as const) sameKeys(t, await world.exchange(from, to), `${from} to ${to}`)
+  balanced(t, world)
+})
