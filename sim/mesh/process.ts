@@ -165,10 +165,15 @@ export class MeshProcess {
     const { host, vault, kv, clock } = this, { o } = host
     return {
       self: o.id, remote, kv, clock, ageMs: () => host.ageMs(), random: o.random, vault, keys, disowned, incarnation,
-      limits: { ...defaultPoolLimits, ...o.limits }, soon: this.soon, emit: (e) => { if (e.type !== 'pool.stock') host.event(e) }, fatal: (error) => { host.fatal(this, error) },
+      limits: { ...defaultPoolLimits, ...o.limits }, soon: this.soon, emit: (e) => { this.told(e) }, fatal: (error) => { host.fatal(this, error) },
       admit: (_m, slaves) => slaves.every((s) => o.saes.get(s) === o.id) ? '' : 'unknown', ownSaes: () => ({ generation: 1, saes: [] }),
       announced: () => {}, auditHead: () => ({ records: 0, head: new Uint8Array(32) }),
     }
+  }
+
+  private told (event: PoolEvent): void {
+    if (event.type === 'pool.voiding') (this.service as PoolKeyService | undefined)?.voiding(event.pool) // There is none while the pools are made.
+    if (event.type !== 'pool.stock') this.host.event(event)
   }
 
   private readonly soon = (fn: () => void): void => { queueMicrotask(() => { this.run(fn) }) }
@@ -271,6 +276,7 @@ export class MeshProcess {
   /** Nothing new is begun; the peers hear where we stopped. */
   async drain (timeoutMs: number): Promise<void> {
     this.relay.stop('this KME is stopping')
+    this.service.stop()
     await Promise.all(this.allPools.map((pool) => pool.stop(timeoutMs)))
   }
 

@@ -9,6 +9,8 @@ export interface Delivery {
   readonly request: EncKeysRequest, readonly pool: KeyPool, readonly association: number
   /** Where its first key lies. */
   readonly block: number, readonly place: number
+  /** Takes the keys back at further KMEs that have them. */
+  readonly takeBack: (() => void) | undefined
 }
 
 /** What the last deliveries were, so that an aborted answer can be booked. To keep one costs no look-up; an abort, which is rare, walks. */

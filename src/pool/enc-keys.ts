@@ -1,9 +1,11 @@
 import { CUT_INSUFFICIENT, CUT_NO_ROOM } from '../device/native.js'
-import type { SaeId } from '../kernel/ids.js'
+import type { KmeId, SaeId } from '../kernel/ids.js'
 import { Deliveries } from './deliveries.js'
 import type { KeyConstraint } from './extensions.js'
 import { Fairness } from './fairness.js'
 import type { KeyPool } from './key-pool.js'
+import { Multicast, type Further } from './multicast.js'
+import { unitOf } from './named-grants.js'
 import { refusals } from './refusals.js'
 import type { AssociationRow } from './rows.js'
 import type { EncKeysRequest, ExtensionPair, KeyReply, Refusal } from './service.js'
@@ -16,7 +18,8 @@ const WAITING_MAX = 1_024
 /** For the refusal. */
 const namesOf = (extensions: readonly ExtensionPair[]): string => extensions.filter((e) => e.mandatory).map((e) => e.name).join(', ')
 
-interface Target { readonly pool: KeyPool, readonly slaves: readonly SaeId[], readonly local: readonly SaeId[] }
+/** `slaves`, at the other end of the pool, and `local` ones share an association; `further` are at other KMEs. */
+interface Target { readonly pool: KeyPool, readonly slaves: readonly SaeId[], readonly local: readonly SaeId[], readonly further?: readonly Further[] }
 
 /** Get key (014 V1.1.1 clause 5.3): the master's side. In the good case everything happens before the call returns. */
 export class EncKeys {
@@ -26,11 +29,16 @@ export class EncKeys {
   private readonly members = new Map<KeyPool, string>()
   private waiting = 0
   private readonly recent = new Deliveries()
+  private readonly multicast: Multicast
 
   constructor (private readonly deps: ServiceDeps) {
     this.fairness = new Fairness(deps.clock)
     const { maxPerRequest, maxBits } = deps.sizes
     this.out = new Uint8Array(maxPerRequest * (Math.ceil(maxBits / 24) * 4 + 160) + 256)
+    this.multicast = new Multicast(deps, this.out, ({ request, pool, association }, { block, place, takeBack }) => {
+      this.fairness.used(request.caller, request.number * unitOf(request.sizeBits >>> 3))
+      return this.book(request, pool, association, block, place, takeBack)
+    })
   }
 
   handle (request: EncKeysRequest, reply: KeyReply): void {
@@ -41,7 +49,7 @@ export class EncKeys {
     if (blocked !== '') { reply.refuse(refusals.blocked(blocked)); return }
     const generation = pool.core.meta.generation
     const association = pool.associations.ready(request.caller, target.slaves, target.local, generation)
-    if (association !== undefined) { this.deliver(request, pool, association, reply, true); return }
+    if (association !== undefined) { this.deliver(request, target, association, reply, true); return }
     this.open(request, target, generation, reply)
   }
 
@@ -54,19 +62,31 @@ export class EncKeys {
       if (refusal !== undefined) return refusal
       return this.at(request, kme!, kme === self ? [] : [request.slave], kme === self ? [request.slave] : [])
     }
-    const slaves: SaeId[] = []
-    const local: SaeId[] = []
-    let remote: string | undefined
+    const local: SaeId[] = [], remote = new Map<KmeId, SaeId[]>()
     for (const sae of [request.slave, ...request.additionalSlaves]) {
       const kme = policy.whereIs(sae)
       const refusal = this.checkSlave(request.caller, sae, kme, sae === request.slave ? 'slave_SAE_ID' : 'additional_slave_SAE_IDs')
       if (refusal !== undefined) return refusal
-      if (kme === self) { local.push(sae); continue }
-      if (remote !== undefined && remote !== kme) return refusals.otherKmes()
-      remote = kme
-      slaves.push(sae)
+      if (kme === self) local.push(sae)
+      else remote.set(kme!, [...remote.get(kme!) ?? [], sae])
     }
-    return this.at(request, remote ?? self, slaves, local)
+    const [[kme, slaves], ...others] = remote.size === 0 ? [[self, []] as const] : [...remote] as [[KmeId, SaeId[]], ...[KmeId, SaeId[]][]]
+    const target = this.at(request, kme, slaves, local)
+    return 'code' in target || others.length === 0 ? target : this.withFurther(request, target, others)
+  }
+
+  /** A pool for the pads of each KME beyond the first: one that is connected, and meets the demands like the first. */
+  private withFurther (request: EncKeysRequest, target: Target, others: readonly (readonly [KmeId, readonly SaeId[]])[]): Target | Refusal {
+    const further: Further[] = []
+    for (const [kme, slaves] of others) {
+      const at = this.at(request, kme, slaves, [])
+      if ('code' in at) return at
+      const connected = this.deps.poolsWith(kme).find((p) => p.core.ready && p.blocked() === '' && (request.extensions.length === 0 || this.unmet(request, p) === undefined))
+      const pool = connected ?? at.pool
+      if (pool.named === undefined) throw new Error(`invariant violated: a pool with ${kme} carries grants`)
+      further.push({ pool, named: pool.named, slaves })
+    }
+    return { ...target, further }
   }
 
   private checkSlave (caller: SaeId, slave: SaeId, kme: string | undefined, what: string): Refusal | undefined {
@@ -100,7 +120,7 @@ export class EncKeys {
     target.pool.associations.open(request.caller, target.slaves, target.local, generation, (row) => {
       if (!once.finish()) return
       if (typeof row === 'string') reply.refuse(refusals.association(row))
-      else this.deliver(request, target.pool, row, reply, true)
+      else this.deliver(request, target, row, reply, true)
     })
   }
 
@@ -118,33 +138,40 @@ export class EncKeys {
     return { finish, isOver: () => done }
   }
 
-  private deliver (request: EncKeysRequest, pool: KeyPool, association: AssociationRow, reply: KeyReply, mayWait: boolean): void {
+  private deliver (request: EncKeysRequest, target: Target, association: AssociationRow, reply: KeyReply, mayWait: boolean): void {
+    const { pool, further } = target
     // A request may have waited: what was true when it came is looked at again.
     const blocked = this.deps.accepting() ? pool.blocked() : 'NO_KEYS'
     if (blocked !== '') { reply.refuse(refusals.blocked(blocked)); return }
     if (association.state !== 'open' || association.generation !== pool.core.meta.generation) { reply.refuse(refusals.noKeys); return }
-    const unmet = request.extensions.length === 0 ? undefined : this.unmet(request, pool)
+    const unmet = request.extensions.length === 0 ? undefined : this.unmet(request, pool) ?? further?.map((f) => this.unmet(request, f.pool)).find((r) => r !== undefined)
     if (unmet !== undefined) { reply.refuse(unmet); return }
     const sizeBytes = request.sizeBits >>> 3
-    const bytes = request.number * (sizeBytes + 7 & ~7)
-    if (this.short(pool, bytes) && !this.fairness.mayTakeLast(request.caller)) { reply.refuse(refusals.noKeys); return }
+    const bytes = request.number * unitOf(sizeBytes)
+    if ((this.short(pool, bytes) || further?.some((f) => this.short(f.pool, bytes)) === true) && !this.fairness.mayTakeLast(request.caller)) { reply.refuse(refusals.noKeys); return }
     if (!this.deps.audit.healthy()) { reply.refuse(refusals.blocked('NO_KEYS')); return }
+    if (further !== undefined) { this.multicast.begin({ request, reply, pool, association, further }); return }
     const members = this.membersOf(pool)
     const length = pool.lane.cut(request.number, sizeBytes, association.number, members, '', this.out, this.taken)
     if (length === CUT_NO_ROOM) throw new Error('invariant violated: the answer buffer holds the largest answer')
     if (length === CUT_INSUFFICIENT) {
-      if (mayWait && this.isComing(pool, bytes)) this.waitForLease(request, pool, association, reply)
+      if (mayWait && this.isComing(pool, bytes)) this.waitForLease(request, target, association, reply)
       else reply.refuse(refusals.noKeys)
       return
     }
     this.fairness.used(request.caller, bytes)
-    const delivery = this.deps.audit.record({
-      kind: 'enc', caller: request.caller, other: request.slave, association: association.number,
-      block: this.taken[0]!, place: this.taken[1]!, sizeBytes, number: request.number,
-    })
-    this.recent.keep({ number: delivery, request, pool, association: association.number, block: this.taken[0]!, place: this.taken[1]! })
+    const delivery = this.book(request, pool, association, this.taken[0]!, this.taken[1]!, undefined)
     const json = this.out.subarray(0, length)
     try { reply.keys(json, delivery) } finally { this.deps.vault.wipe(json) }
+  }
+
+  /** @returns the number of the answer in the audit trail. */
+  private book (request: EncKeysRequest, pool: KeyPool, association: AssociationRow, block: number, place: number, takeBack: (() => void) | undefined): number {
+    const number = this.deps.audit.record({
+      kind: 'enc', caller: request.caller, other: request.slave, association: association.number, block, place, sizeBytes: request.sizeBits >>> 3, number: request.number,
+    })
+    this.recent.keep({ number, request, pool, association: association.number, block, place, takeBack })
+    return number
   }
 
   private membersOf (pool: KeyPool): string {
@@ -153,7 +180,8 @@ export class EncKeys {
     return members
   }
 
-  private waitForLease (request: EncKeysRequest, pool: KeyPool, association: AssociationRow, reply: KeyReply): void {
+  private waitForLease (request: EncKeysRequest, target: Target, association: AssociationRow, reply: KeyReply): void {
+    const { pool } = target
     if (this.waiting >= WAITING_MAX) { reply.refuse(refusals.busy); return }
     this.waiting++
     const once = this.once(this.deps.sizes.leaseWaitMs, () => { reply.refuse(refusals.noKeys) })
@@ -163,7 +191,7 @@ export class EncKeys {
         if (once.isOver()) return
         // Others took the lease, or it was too short: the next one is asked for, while there is time.
         if (pool.lane.leasedBytes < bytes + sizeBytes && this.isComing(pool, bytes)) { attempt(); return }
-        if (once.finish()) this.deliver(request, pool, association, reply, false)
+        if (once.finish()) this.deliver(request, target, association, reply, false)
       })
     }
     attempt()
@@ -193,10 +221,14 @@ export class EncKeys {
     const { request } = d
     const bytes = request.number * (request.sizeBits >>> 3)
     d.pool.core.rebook('aborted', bytes)
+    d.takeBack?.()
     this.deps.audit.record({
       kind: 'aborted', caller: request.caller, other: request.slave, association: d.association, block: d.block, place: d.place,
       sizeBytes: request.sizeBits >>> 3, number: request.number,
     })
     return true
   }
+
+  /** The store closes: requests that wait for other KMEs end. */
+  stop (): void { this.multicast.stop() }
 }

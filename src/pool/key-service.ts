@@ -43,4 +43,10 @@ export class PoolKeyService implements KeyService {
   }
 
   aborted (delivery: number): void { this.enc.aborted(delivery) }
+
+  /** A pool is about to be void: what was cut from it and granted to further KMEs is taken back there. */
+  voiding (poolId: string): void { for (const pool of this.deps.pools()) pool.named?.offers.void((row) => row.source === poolId) }
+
+  /** The store closes: requests that wait for other KMEs end, and what they had is burned. */
+  stop (): void { this.enc.stop() }
 }

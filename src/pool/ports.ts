@@ -34,7 +34,7 @@ export type PoolEvent =
   | { readonly type: 'pool.suspended', readonly reason: string }
   | { readonly type: 'pool.voided', readonly reason: string }
   /** It is about to be void: grants of its keys that other pools carried are taken back. */
-  | { readonly type: 'pool.voiding' }
+  | { readonly type: 'pool.voiding', readonly pool: string }
   | { readonly type: 'pool.exhausted' }
   /** An operator here or at the other KME holds the pool, or nobody does any more (''). */
   | { readonly type: 'pool.held', readonly reason: string }

@@ -10,7 +10,7 @@ export const refusals = {
   unauthorized: { code: 'UNAUTHORIZED', message: 'unauthorized' },
   unknownSae: (what: string): Refusal => ({ code: 'BAD_REQUEST', message: 'unknown SAE', details: [{ [what]: 'unknown' }] }),
   sameSae: (what: string): Refusal => ({ code: 'BAD_REQUEST', message: 'an SAE cannot share a key with itself', details: [{ [what]: 'is the caller' }] }),
-  otherKmes: (): Refusal => ({ code: 'BAD_REQUEST', message: 'slave SAEs at more than one other KME are not supported', details: [{ additional_slave_SAE_IDs: 'served by different KMEs' }] }),
+  multicastSize: (numberMax: number): Refusal => ({ code: 'BAD_REQUEST', message: `keys for slave SAEs at several KMEs: at most ${numberMax} of this size in one request`, details: [{ number: `at most ${numberMax}` }] }),
   noKeys: { code: 'NO_KEYS', message: 'insufficient key material', retryAfterS: 1 },
   preparing: { code: 'NO_KEYS', message: 'keys with the KME of the slave SAE are being prepared', retryAfterS: 2 },
   busy: { code: 'BUSY', message: 'too many requests are waiting', retryAfterS: 1 },

@@ -21,6 +21,12 @@ export const meets = (traits: KeyTraits, ageMs: number, demand: KeyConstraint): 
   (demand.route === undefined || demand.route === traits.route) && (demand.maxAgeMs === undefined || ageMs <= demand.maxAgeMs) &&
   (demand.minPaths === undefined || traits.paths === 0 || traits.paths >= demand.minPaths) && (demand.hybrid !== true || traits.hybrid)
 
+/** What is true of bits that came several ways at once, as keys under pads of other pools do. */
+export const weakest = (all: readonly KeyTraits[]): KeyTraits => {
+  const relayed = all.filter((t) => t.route === 'relayed')
+  return relayed.length === 0 ? all[0]! : { route: 'relayed', paths: Math.min(...relayed.map((t) => t.paths)), hybrid: relayed.every((t) => t.hybrid) }
+}
+
 /** What an answer says of its keys (014 V1.1.1 clause 6.3, `key_extension`), as members of the container; '' for keys of a direct link. */
 export const traitMembers = (traits: KeyTraits, localSource: string): string => {
   if (traits.route === 'direct') return ''

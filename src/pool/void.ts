@@ -12,7 +12,7 @@ export class VoidPool {
   run (reason: string): void {
     const { core, pool } = this
     const wasEmpty = core.blocks.size === 0 && pool.pending.size === 0
-    core.deps.emit({ type: 'pool.voiding' }) // Before: what it gave to other pools is taken back first.
+    core.deps.emit({ type: 'pool.voiding', pool: core.pool }) // Before: what it gave to other pools is taken back first.
     pool.lane.clear()
     pool.pads.clear()
     core.commit((tx) => {

@@ -158,6 +158,7 @@ export class Keyspace implements StorePort {
 
   private told (pool: string, event: PoolEvent): void {
     if (event.type === 'security') this.security(event.event, pool, event.detail)
+    if (event.type === 'pool.voiding') this.opened?.service.voiding(event.pool)
     this.o.onPoolEvent(pool, event)
   }
 
@@ -215,6 +216,7 @@ export class Keyspace implements StorePort {
     this.accepting = false
     for (const cancel of this.timers) cancel()
     this.timers.clear()
+    opened.service.stop()
     await opened.local?.stop()
     this.opened = undefined
     for (const pool of opened.all.values()) pool.dispose()
