@@ -4,8 +4,10 @@ import type { KvWriter } from '../store/kv.js'
 import { sameBytes, type PoolCore } from './core.js'
 import { SEED_BYTES } from './epochs.js'
 import type { Erasure } from './erasure.js'
+import { Gathered } from './gathered.js'
 import type { PendingFrames } from './pending.js'
-import { encodeRow, framesKey, usableBytes, type BlockRow, type FrameRef, type Purpose } from './rows.js'
+import { encodeFrames } from './row-codec.js'
+import { framesKey, usableBytes, type BlockRow, type FrameRef, type Purpose } from './rows.js'
 import type { BlockViews } from './views.js'
 
 const IN_FLIGHT_MAX = 64
@@ -23,6 +25,8 @@ const frameOf = (f: Body<'drop'>['frames'][number]): FrameRef => ({ link: f.link
 
 export interface NextBlock { readonly owner: 'mine' | 'theirs', readonly purpose: Purpose, readonly epoch: number, readonly framesMax: number }
 
+interface Plan { readonly next: NextBlock, readonly frames: FrameRef[], readonly bytes: number }
+
 interface Flight { readonly answerTag: Uint8Array, readonly message: Body<'propose'>, readonly sinceMs: number, retryAtMs: number }
 
 /**
@@ -35,6 +39,10 @@ export class Agreement {
   private readonly missing = new Set<number>()
   /** Proposed, but the arena had no room to make the tag: tried again. */
   private readonly waiting = new Set<number>()
+  /** Written, but not proposed yet. */
+  private readonly composed: { readonly block: BlockRow, readonly frames: FrameRef[] }[] = []
+  private readonly accepted: Gathered
+  private readonly stored: Gathered
   private latestProposedOrder = 0
   private mismatches = 0
   private confirmedAgainMs = -Infinity
@@ -43,24 +51,44 @@ export class Agreement {
     private readonly core: PoolCore, private readonly pending: PendingFrames, private readonly views: BlockViews,
     private readonly erasure: Erasure, private readonly next: () => NextBlock | undefined,
     private readonly epochKnown: (epoch: number) => boolean, private readonly onUsable: (block: BlockRow) => void,
-  ) {}
+  ) {
+    this.accepted = new Gathered(core, 'proposed', (blocks) => { this.accept(blocks) })
+    this.stored = new Gathered(core, 'accepted', (blocks) => { this.settle(blocks, () => {}) })
+  }
 
   // --- the proposer ---------------------------------------------------------------------------------
 
-  /** Composes what is ready. A block closes when it is full, or when its oldest frame waited `blockCloseMs`. */
+  /** Composes what is ready, in one transaction, and proposes it. */
   propose (): void {
-    const { core, pending } = this
-    while (core.ready && this.flights.size < IN_FLIGHT_MAX && pending.size > 0) {
-      const plan = this.next()
-      if (plan === undefined) return
-      const waitedMs = core.deps.clock.monoMs() - (pending.oldestMs ?? 0)
-      if (pending.size < plan.framesMax && waitedMs < core.deps.limits.blockCloseMs) return
-      const frames = this.enough(plan)
-      if (frames === undefined) return // Short frames, and too few of them for the purpose yet.
-      const bytes = frames.reduce((sum, f) => sum + f.length, 0)
-      if (bytes < USEFUL_BYTES && plan.purpose === 'auth' && frames.length < BLOCK_FRAMES_MAX && waitedMs < core.deps.limits.blockCloseMs) return
-      this.compose(plan, frames, bytes)
+    if (this.plan() !== undefined) this.core.commit((tx) => { this.compose(tx) })
+    this.launchComposed()
+  }
+
+  /** A block closes when it is full, or when its oldest frame waited `blockCloseMs`. Those that close now are written; `launchComposed` proposes them. */
+  compose (tx: KvWriter): void {
+    for (let plan = this.plan(); plan !== undefined; plan = this.plan()) this.composed.push({ block: this.write(tx, plan), frames: plan.frames })
+  }
+
+  /** What became of them since is theirs: a new connection proposes again whatever is not confirmed. */
+  launchComposed (): void {
+    const { core } = this
+    for (const { block, frames } of this.composed.splice(0)) {
+      if (core.ready && core.blocks.get(block.number) === block && block.state === 'proposed') this.launch(block, frames)
     }
+  }
+
+  private plan (): Plan | undefined {
+    const { core, pending } = this
+    if (!core.ready || !core.proposer || this.flights.size + this.composed.length >= IN_FLIGHT_MAX || pending.size === 0) return undefined
+    const next = this.next()
+    if (next === undefined) return undefined
+    const waitedMs = core.deps.clock.monoMs() - (pending.oldestMs ?? 0)
+    if (pending.size < next.framesMax && waitedMs < core.deps.limits.blockCloseMs) return undefined
+    const frames = this.enough(next)
+    if (frames === undefined) return undefined // Short frames, and too few of them for the purpose yet.
+    const bytes = frames.reduce((sum, f) => sum + f.length, 0)
+    if (bytes < USEFUL_BYTES && next.purpose === 'auth' && frames.length < BLOCK_FRAMES_MAX && waitedMs < core.deps.limits.blockCloseMs) return undefined
+    return { next, frames, bytes }
   }
 
   /** The oldest frames for a block: `framesMax`, or more if they are so short that they hold too little for its purpose. */
@@ -76,26 +104,23 @@ export class Agreement {
     return undefined
   }
 
-  private compose (plan: NextBlock, frames: FrameRef[], bytes: number): void {
+  private write (tx: KvWriter, { next, frames, bytes }: Plan): BlockRow {
     const { core } = this
     const block: BlockRow = {
-      number: core.meta.highestBlock + 1, owner: plan.owner, purpose: plan.purpose, lane: 0, epoch: plan.epoch, state: 'proposed',
+      number: ++core.meta.highestBlock, owner: next.owner, purpose: next.purpose, lane: 0, epoch: next.epoch, state: 'proposed',
       bytes, index: 0, spent: 0, bornMs: core.deps.ageMs(), bornWallMs: core.deps.clock.wallMs(), closedMs: 0,
     }
-    core.commit((tx) => {
-      core.meta.highestBlock = block.number
-      core.putBlock(tx, block)
-      tx.put(framesKey(core.pool, block.number), encodeRow(frames))
-    })
+    core.putBlock(tx, block)
+    tx.put(framesKey(core.pool, block.number), encodeFrames(frames))
     this.pending.remove(frames)
-    this.launch(block, frames)
+    return block
   }
 
   private launch (block: BlockRow, frames: FrameRef[]): void {
     const { core } = this
     const owner = block.owner === 'mine' ? core.deps.self : core.deps.remote
     const m = this.canonical(block, frames, owner)
-    const tags = this.withBytes(block, (handle) => [core.deps.vault.confirmTag(handle, 1, m), core.deps.vault.confirmTag(handle, 2, m)] as const)
+    const tags = this.withBytes(block, frames, (handle) => [core.deps.vault.confirmTag(handle, 1, m), core.deps.vault.confirmTag(handle, 2, m)] as const)
     if (tags === 'full') { this.waiting.add(block.number); return }
     if (tags === 'damaged') { this.giveUpDamaged(block, frames); return }
     const [tag, answerTag] = tags
@@ -155,7 +180,12 @@ export class Agreement {
     if (flight === undefined || (body.result === 'stored' && body.tag === null)) return // It gets our proposal again.
     if (body.result === 'missing') { this.onMissing(block, flight); return }
     this.flights.delete(body.number)
-    if (body.result === 'stored' && body.tag !== null && sameBytes(body.tag, flight.answerTag)) { this.accept(block, flight.message.frames[0]!.link); return }
+    if (body.result === 'stored' && body.tag !== null && sameBytes(body.tag, flight.answerTag)) {
+      this.mismatches = 0
+      this.confirmed(flight.message.frames[0]!.link)
+      this.accepted.add(block)
+      return
+    }
     if (body.result === 'stored') core.security('integrity.confirmation', `block ${body.number}: the answer's tag is wrong`)
     if (body.result !== 'refused') this.countMismatch(body.number)
     core.commit((tx) => {
@@ -164,18 +194,26 @@ export class Agreement {
     })
   }
 
-  private accept (block: BlockRow, link: number): void {
+  private accept (blocks: readonly BlockRow[]): void {
+    for (const { number } of blocks) this.flights.delete(number) // A new connection may have proposed it again meanwhile.
+    this.settle(blocks, ({ number }) => { this.core.send('stored', { number }) })
+  }
+
+  /** Both sides have the same bytes: the blocks are usable from here on. */
+  private settle (blocks: readonly BlockRow[], tell: (block: BlockRow) => void): void {
     const { core } = this
     core.commit((tx) => {
-      block.state = 'usable'
-      core.putBlock(tx, block)
-      this.erasure.bookConfirmed(block)
+      for (const block of blocks) {
+        block.state = 'usable'
+        core.putBlock(tx, block)
+        this.erasure.bookConfirmed(block)
+      }
     })
-    this.mismatches = 0
-    this.confirmed(link)
     core.durable(() => {
-      core.send('stored', { number: block.number })
-      this.onUsable(block)
+      for (const block of blocks) {
+        tell(block)
+        this.onUsable(block)
+      }
     })
   }
 
@@ -252,11 +290,11 @@ export class Agreement {
     core.commit((tx) => {
       core.meta.highestBlock = Math.max(core.meta.highestBlock, block.number)
       core.putBlock(tx, block)
-      tx.put(framesKey(core.pool, block.number), encodeRow(frames))
+      tx.put(framesKey(core.pool, block.number), encodeFrames(frames))
     })
     this.missing.delete(body.number)
     const m = this.canonical(block, frames, body.owner)
-    const tag = this.answerTag(block, m, body.tag)
+    const tag = this.answerTag(block, frames, m, body.tag)
     if (tag === 'full') return // The proposal comes again.
     if (tag === 'damaged') { this.refuseDamaged(block); return }
     if (tag === undefined) {
@@ -273,7 +311,7 @@ export class Agreement {
     const { core } = this
     if (block.state !== 'accepted') throw core.protocol(`block ${body.number} is proposed again`)
     const m = this.canonical(block, frames, body.owner)
-    const tag = this.answerTag(block, m, body.tag)
+    const tag = this.answerTag(block, frames, m, body.tag)
     if (tag === 'full') return
     if (tag === 'damaged') { this.refuseDamaged(block); return }
     if (tag === undefined) throw core.protocol(`block ${body.number} is proposed again with other content`)
@@ -281,9 +319,9 @@ export class Agreement {
   }
 
   /** @returns undefined if the bytes differ. */
-  private answerTag (block: BlockRow, m: Uint8Array, tag: Uint8Array): Uint8Array | undefined | 'full' | 'damaged' {
+  private answerTag (block: BlockRow, frames: FrameRef[], m: Uint8Array, tag: Uint8Array): Uint8Array | undefined | 'full' | 'damaged' {
     const { vault } = this.core.deps
-    return this.withBytes(block, (handle) => vault.verifyConfirmTag(handle, 1, m, tag) ? vault.confirmTag(handle, 2, m) : undefined)
+    return this.withBytes(block, frames, (handle) => vault.verifyConfirmTag(handle, 1, m, tag) ? vault.confirmTag(handle, 2, m) : undefined)
   }
 
   private refuseDamaged (block: BlockRow): void {
@@ -293,16 +331,9 @@ export class Agreement {
   }
 
   onStored (number: number): void {
-    const { core } = this
-    const block = core.blocks.get(number)
-    if (block === undefined || block.state !== 'accepted') return
-    core.commit((tx) => {
-      block.state = 'usable'
-      core.putBlock(tx, block)
-      this.erasure.bookConfirmed(block)
-    })
-    this.confirmed(core.framesOf(number)[0]?.link ?? 0)
-    core.durable(() => { this.onUsable(block) })
+    const block = this.core.blocks.get(number)
+    if (block === undefined || block.state !== 'accepted' || !this.stored.add(block)) return
+    this.confirmed(this.core.framesOf(number)[0]?.link ?? 0)
   }
 
   onDrop (tx: KvWriter, body: Body<'drop'>): void {
@@ -329,6 +360,9 @@ export class Agreement {
     this.flights.clear()
     this.waiting.clear()
     this.missing.clear()
+    this.composed.length = 0
+    this.accepted.clear()
+    this.stored.clear()
     this.pending.restartClocks()
   }
 
@@ -353,8 +387,8 @@ export class Agreement {
     this.core.deps.emit({ type: 'link.mismatch', link, inARow: this.mismatches })
   }
 
-  private withBytes<T> (block: BlockRow, use: (handle: BlockHandle) => T): T | 'full' | 'damaged' {
-    const handle = this.views.reach(block, 0, block.bytes)
+  private withBytes<T> (block: BlockRow, frames: FrameRef[], use: (handle: BlockHandle) => T): T | 'full' | 'damaged' {
+    const handle = this.views.reach(block, 0, block.bytes, frames)
     if (typeof handle === 'string') { this.views.drop(block.number); return handle }
     try {
       return use(handle)

@@ -5,15 +5,22 @@ import type { MessageName, Body } from '../peer/messages.js'
 import type { PeerChannel } from '../peer/ports.js'
 import type { KvWriter } from '../store/kv.js'
 import type { PoolDeps } from './ports.js'
+import { encodeAccount, encodeBlock } from './row-codec.js'
 import { Tally } from './tally.js'
 import {
-  accountKey, blockKey, encodeRow, framesKey, getRow, metaKey, newAccount, newMeta, outboxKey, putRow, tableOf, decodeRow,
+  accountKey, blockKey, encodeRow, framesKey, getRow, metaKey, metaEncoder, newAccount, newMeta, outboxKey, tableOf, decodeRow,
   type AccountRow, type BlockRow, type FrameRef, type MetaRow,
 } from './rows.js'
 
 export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && timingSafeEqual(a, b)
 
 type Sequenced = { [N in MessageName]: Body<N> extends { seq: number } ? N : never }[MessageName]
+
+/** Rows as a commit wrote them. */
+interface Written { readonly meta: Uint8Array, readonly account: Uint8Array }
+
+const NOTHING: Written = { meta: new Uint8Array(0), account: new Uint8Array(0) }
+const isSame = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0
 
 /**
  * The state that the parts of one pool share: its rows in memory, one transaction helper, the way to the peer.
@@ -35,6 +42,9 @@ export class PoolCore {
   private acknowledged = 0
   private stuckSinceMs: number | undefined
   private deferred: (() => void)[] | undefined
+  private readonly encoder = metaEncoder()
+  private written = NOTHING
+  private writing = NOTHING
 
   constructor (readonly deps: PoolDeps) {
     this.meta = getRow<MetaRow>(deps.kv, metaKey(this.pool)) ?? newMeta()
@@ -60,11 +70,11 @@ export class PoolCore {
     try {
       const result = this.deps.kv.transact((tx) => {
         const result = fn(tx)
-        putRow(tx, metaKey(this.pool), this.meta)
-        putRow(tx, accountKey(this.pool), this.account)
+        this.putChanged(tx)
         return result
       })
       this.deferred = undefined
+      this.written = this.writing
       for (const then of deferred) this.durable(then)
       return result
     } catch (error) {
@@ -73,6 +83,14 @@ export class PoolCore {
       if (!(error instanceof KmeError && error.code === 'PROTOCOL')) this.deps.fatal(error)
       throw error
     }
+  }
+
+  /** Meta and account, if they are other than what the last commit wrote: many commits change one of them only. */
+  private putChanged (tx: KvWriter): void {
+    const { written } = this, meta = this.encoder.encode(this.meta), account = encodeAccount(this.account)
+    this.writing = { meta, account }
+    if (!isSame(meta, written.meta)) tx.put(metaKey(this.pool), meta)
+    if (!isSame(account, written.account)) tx.put(accountKey(this.pool), account)
   }
 
   /** Runs `then` when everything committed so far is on disk; asked inside a commit, that commit too. */
@@ -84,7 +102,7 @@ export class PoolCore {
   putBlock (tx: KvWriter, block: BlockRow): void {
     this.blocks.set(block.number, block)
     this.tally.put(block)
-    tx.put(blockKey(this.pool, block.number), encodeRow(block))
+    tx.put(blockKey(this.pool, block.number), encodeBlock(block))
   }
 
   removeBlock (tx: KvWriter, number: number): void {

@@ -45,8 +45,8 @@ export class Pads implements AuthPads {
   /** Bytes of our lane, and of the peer's as far as we know, that are not used yet. */
   left (owner: 'mine' | 'theirs'): number {
     let bytes = 0
-    for (const b of this.core.blocks.values()) {
-      if (b.purpose !== 'auth' || b.owner !== owner || b.state === 'closed') continue
+    for (const b of this.core.tally.pads[owner].values()) {
+      if (b.state === 'closed') continue
       const used = owner === 'mine' ? b.spent : this.core.meta.padTheirs.block === b.number ? this.core.meta.padTheirs.offset : 0
       bytes += Math.max(0, usableBytes(b) - used)
     }

@@ -126,8 +126,9 @@ export class Pool implements PeerHandler, KeyPool {
         pending.add(frame)
       }
       if (count > 0) core.deps.keys.added(tx, slot, count)
+      this.agreement.compose(tx)
     })
-    core.deps.soon(() => { if (core.proposer) this.agreement.propose() })
+    core.deps.soon(() => { this.agreement.launchComposed() })
   }
 
   /** Whether the ring should be drained: the pool is at its bound otherwise, and the device keeps its frames. */

@@ -1,8 +1,10 @@
 /**
- * What the pools keep in the store: one row type per table, with its key and its codec. Rows are
- * msgpack; frames are sealed records and are written by the ingest path as they come from the addon.
+ * What the pools keep in the store: one row type per table, with its key and its codec. Rows are msgpack, but for those that
+ * are written for each block (src/pool/row-codec.ts); frames are sealed records and are written by the ingest path as they
+ * come from the addon.
  */
 import { Packr } from 'msgpackr'
+import { decodeFixed, FIXED_MARK, MetaEncoder } from './row-codec.js'
 import type { KvKey, KvRange, KvReader, KvWriter } from '../store/kv.js'
 
 export type Owner = 'mine' | 'theirs'
@@ -38,7 +40,7 @@ export const usableBytes = (block: { readonly bytes: number }): number => Math.m
 export interface Bye { readonly number: number, readonly incarnation: number, readonly cursors: readonly { lane: number, index: number, offset: number }[] }
 export interface PadPosition { block: number, offset: number }
 
-/** Everything about a pool that is not about one block. */
+/** Everything about a pool that is not about one block. A member's value is replaced, never changed within: the row is packed anew when a member is another. */
 export interface MetaRow {
   /** Under which store ID this peer knows us, if not by the store's own: new with each void that a rollback made. */
   identity: Uint8Array | null
@@ -86,7 +88,9 @@ export interface AccountRow {
 
 const packr = new Packr({ useRecords: false, moreTypes: false, structuredClone: false })
 export const encodeRow = (row: object): Uint8Array => packr.pack(row)
-export const decodeRow = <T>(bytes: Uint8Array): T => packr.unpack(bytes) as T
+export const decodeRow = <T>(bytes: Uint8Array): T => (bytes[0] === FIXED_MARK ? decodeFixed(bytes, (rest) => packr.unpack(rest) as unknown) : packr.unpack(bytes)) as T
+/** One per pool. */
+export const metaEncoder = (): MetaEncoder => new MetaEncoder(encodeRow)
 
 export const frameKey = (f: { link: number, id: string, offset: number }): KvKey => ['frame', f.link, f.id, f.offset]
 export const framesOfLink = (link: number): KvRange => ({ start: ['frame', link], end: ['frame', link + 1] })

@@ -1,4 +1,4 @@
-import { usableBytes, type BlockRow } from './rows.js'
+import { usableBytes, type BlockRow, type Owner } from './rows.js'
 
 /** What one block counts for. */
 interface Share { readonly stockBytes: number, readonly unopened: 'mine' | 'theirs' | '', readonly id: 0 | 1 }
@@ -24,12 +24,19 @@ export class Tally {
   readonly unopened = { mine: 0, theirs: 0 }
   /** Blocks on their way to become ID keys. */
   idBlocks = 0
+  /** The few blocks of pads by owner, in order of their arrival: what is left of them is asked for each message. */
+  readonly pads: Readonly<Record<Owner, Map<number, BlockRow>>> = { mine: new Map(), theirs: new Map() }
 
-  put (block: BlockRow): void { this.replace(block.number, shareOf(block)) }
+  put (block: BlockRow): void {
+    this.replace(block.number, shareOf(block))
+    if (block.purpose === 'auth') this.pads[block.owner].set(block.number, block)
+  }
 
   remove (number: number): void {
     this.replace(number, nothing)
     this.shares.delete(number)
+    this.pads.mine.delete(number)
+    this.pads.theirs.delete(number)
   }
 
   private replace (number: number, share: Share): void {

@@ -13,11 +13,11 @@ export class BlockViews {
   private readonly views = new Map<number, View>()
   constructor (private readonly core: PoolCore, private readonly epochKey: (epoch: number) => KeyHandle | 0, private readonly idleMax = 64) {}
 
-  /** A handle that stays valid until the matching `leave`. */
-  enter (block: BlockRow): BlockHandle {
+  /** A handle that stays valid until the matching `leave`. `known`: its frames, if the caller has them. */
+  enter (block: BlockRow, known?: FrameRef[]): BlockHandle {
     let view = this.views.get(block.number)
     if (view === undefined) {
-      const frames = this.core.framesOf(block.number)
+      const frames = known ?? this.core.framesOf(block.number)
       const starts = new Uint32Array(frames.length + 1)
       frames.forEach((f, i) => { starts[i + 1] = starts[i]! + f.length })
       const epoch = block.purpose === 'app' ? this.epochKey(block.epoch) : 0
@@ -59,8 +59,8 @@ export class BlockViews {
    * Enters and loads, for a caller who goes on without these bytes. @returns the handle, to be left; or why not: 'full' passes
    * (the arena has no room), 'damaged' does not (a record is missing or does not authenticate; an alarm is raised).
    */
-  reach (block: BlockRow, from: number, to: number): BlockHandle | 'full' | 'damaged' {
-    const handle = this.enter(block)
+  reach (block: BlockRow, from: number, to: number, known?: FrameRef[]): BlockHandle | 'full' | 'damaged' {
+    const handle = this.enter(block, known)
     const why = this.attempt(block.number, from, to)
     if (why === '') return handle
     this.leave(block.number)

@@ -91,7 +91,7 @@ export const mutants: readonly Mutant[] = [
     }),
   },
   {
-    rule: 'claims are checked', restores: false, seed: 1,
+    rule: 'claims are checked', restores: false, seed: 2,
     remove: () => patch(Claims.prototype, 'check', () => () => 'fresh'),
   },
   {
@@ -106,7 +106,7 @@ export const mutants: readonly Mutant[] = [
   {
     rule: 'confirmation tags are compared', restores: false, seed: 540,
     remove: () => both(
-      patch(Agreement.prototype, 'answerTag', () => function (block, m) { return this.withBytes(block, (handle: Any) => this.core.deps.vault.confirmTag(handle, 2, m)) }),
+      patch(Agreement.prototype, 'answerTag', () => function (block, frames, m) { return this.withBytes(block, frames, (handle: Any) => this.core.deps.vault.confirmTag(handle, 2, m)) }),
       patch(Agreement.prototype, 'onConfirm', (f) => function (body) {
         const flight = this.flights.get(body.number)
         if (flight !== undefined && body.tag !== null) this.flights.set(body.number, { ...flight, answerTag: body.tag })
@@ -117,14 +117,15 @@ export const mutants: readonly Mutant[] = [
   {
     rule: 'the number of a dead block is never used again', restores: false, seed: 13,
     remove: () => both(
-      patch(Agreement.prototype, 'compose', (f) => function (plan, frames, bytes) {
+      patch(Agreement.prototype, 'write', (f) => function (tx, plan) {
         const { meta, blocks } = this.core
         const highest = meta.highestBlock
         let dead = 1
         while (dead <= highest && (blocks.has(dead) || this.flights.has(dead))) dead++
         meta.highestBlock = dead - 1
-        f.call(this, plan, frames, bytes)
+        const block: unknown = f.call(this, tx, plan)
         meta.highestBlock = Math.max(highest, meta.highestBlock)
+        return block
       }),
       patch(Agreement.prototype, 'onPropose', (f) => function (body) {
         const { meta } = this.core
