@@ -11,7 +11,7 @@ const MEASURE_MS = 2_000
 const STOCK_BYTES = 1_500_000_000
 
 const scenario: Scenario = {
-  name: 'bench', about: '', mode: 'processes', seconds: 1, seed: 1, kmes: ['a', 'b', 'c'], faults: [], load: { perSecond: 0, keys: 1, between: [] },
+  name: 'bench', about: '', mode: 'processes', seconds: 1, seed: 1, kmes: ['a', 'b', 'c'], automatic: undefined, faults: [], load: { perSecond: 0, keys: 1, between: [] },
   links: [{ between: ['a', 'b'], rateBps: 400e6, qber: 0.02 }, { between: ['b', 'c'], rateBps: 400e6, qber: 0.02 }],
   relayed: [{ between: ['a', 'c'], paths: 1, hybrid: false, stockBytes: STOCK_BYTES }],
 }

@@ -10,7 +10,7 @@ import { MeshProcess, type MeshKmeOptions, type ProcessHost } from './process.js
 import { MeshRing } from './ring.js'
 
 /** Messages of the relay: what a node that is silent swallows. */
-const RELAYED: readonly string[] = ['relayAsk', 'relayReady', 'relay', 'relayFailed']
+const RELAYED: readonly string[] = ['relayAsk', 'relayReady', 'relayCancel', 'relay', 'relayFailed']
 
 /**
  * One KME of a network with its neighbours, relayed pools, tunnels, routes and relay: the real code in simulated time, on simulated

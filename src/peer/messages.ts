@@ -55,6 +55,8 @@ export const SHARES_MAX = 8
 const relayBackHop = Type.Integer({ minimum: 0, maximum: 32 })
 const shareNumber = Type.Integer({ minimum: 0, maximum: SHARES_MAX - 1 })
 const shareCount = Type.Integer({ minimum: 1, maximum: SHARES_MAX })
+/** A share holds at least something beside its confirmation. */
+const shareBytes = Type.Integer({ minimum: 64, maximum: 65_536, multipleOf: 8 })
 const shareTags = Type.Array(bytes(16), { minItems: 1, maxItems: SHARES_MAX })
 /** unroutable: the next node is no neighbour now; stock: no bits to spare; busy: too many jobs; forbidden: this node does not relay that; damaged: its records do not open; unknown: no such pool. */
 export const relayFailures = ['unroutable', 'stock', 'busy', 'forbidden', 'damaged', 'unknown'] as const
@@ -206,10 +208,12 @@ export const messages = {
   relayPlan: { code: 44, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), paths: Type.Array(tunnelPath, { minItems: 1, maxItems: SHARES_MAX }) }, { additionalProperties: false }) },
   /** End to end only: it is awaited, or not (a bound was met). */
   relayPlanned: { code: 45, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), awaited: Type.Boolean() }, { additionalProperties: false }) },
-  /** Before any bit is spent: may a job of so many bytes come along this path? Each node sets its part aside for the job's time. */
-  relayAsk: { code: 46, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), path: tunnelPath, hop: tunnelHop, share: shareNumber, shares: shareCount, bytes: Type.Integer({ minimum: 64, maximum: 65_536 }) }, { additionalProperties: false }) },
-  /** Back along the path to the source: it may come. */
-  relayReady: { code: 47, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), path: tunnelPath, hop: relayBackHop, share: shareNumber }, { additionalProperties: false }) },
+  /** Before any bit is spent: may a job of so many bytes come along this path? Each node sets its part aside for the job's time, and asks the next for what it can give. */
+  relayAsk: { code: 46, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), path: tunnelPath, hop: tunnelHop, share: shareNumber, shares: shareCount, bytes: shareBytes }, { additionalProperties: false }) },
+  /** Back along the path to the source: it may come, with at most so many bytes. */
+  relayReady: { code: 47, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), path: tunnelPath, hop: relayBackHop, share: shareNumber, bytes: shareBytes }, { additionalProperties: false }) },
+  /** Along the path: it will not come. What was set aside for it is free again. */
+  relayCancel: { code: 53, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), path: tunnelPath, hop: tunnelHop, share: shareNumber }, { additionalProperties: false }) },
   /**
    * Bits of a block on their way over nodes without a common link (docs/relay-protocol.md). `pads` lie one after the other over the
    * bits, in the sender's lane with the receiver; `data` is empty on the first hop, where the pads are the bits themselves.

@@ -6,6 +6,7 @@ import { BlockList } from './block-list.js'
 import { CutBooks } from './cut-books.js'
 import type { Erasure } from './erasure.js'
 import { LastFifth } from './last-fifth.js'
+import { LEASED_FRAMES_MAX, leaseReach } from './lease-reach.js'
 import { Leases, type Stretch } from './leases.js'
 import { OPEN_MESSAGE_MAX, Openings } from './openings.js'
 import { Rate } from './rate.js'
@@ -13,12 +14,8 @@ import type { PadUse } from './relay-access.js'
 import { usableBytes, type BlockRow } from './rows.js'
 import type { BlockViews } from './views.js'
 
-const OPENING_MAX = 256
-/** Frames of leased blocks, at most: it bounds what the lane pins in the arena. As many as eight full blocks have. */
-const LEASED_FRAMES_MAX = 128
-const LEASED_BYTES_FACTOR = 8
-const CLOSE_BATCH = 32
-const WAITERS_MAX = 1_024
+const OPENING_MAX = 256, LEASED_BYTES_FACTOR = 8
+const CLOSE_BATCH = 32, WAITERS_MAX = 1_024
 
 /**
  * The blocks that this KME owns and cuts keys from. A block is opened (the looker stores its lane index), then leased
@@ -250,6 +247,8 @@ export class OwnerLane {
   get runBytes (): number { return this.spending ? this.core.deps.vault.laneRun(this.leases.handle) : 0 }
   /** Leased bytes, over all blocks. */
   get leasedBytes (): number { return this.leases.leftBytes }
+  /** How many of `bytes` can be leased at once. */
+  reachBytes (bytes: number): number { return this.leases.leftBytes + leaseReach([new Set([...this.leases.blocks(), ...this.opened]), this.opening.values(), this.unopened], (b) => this.framesIn(b), bytes - this.leases.leftBytes) }
 
   /** Pads: takes `length` bytes, a multiple of 8: `use` moves the lane's cursor over them. */
   take (length: number, use: (lane: LaneHandle) => void, as: PadUse): void {

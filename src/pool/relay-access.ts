@@ -4,6 +4,7 @@ import type { KvWriter } from '../store/kv.js'
 import type { PoolCore } from './core.js'
 import type { OwnerLane } from './owner-lane.js'
 import { usableBytes, type BlockRow } from './rows.js'
+import { Rate } from './rate.js'
 import type { BlockViews } from './views.js'
 
 /** A stretch of a lane, as a neighbour names it. */
@@ -12,15 +13,22 @@ export interface PadPlace { readonly block: number, readonly offset: number, rea
 /** What pads are for: the account in which they stand (I10). Grants are booked as burned, cause 'grant'. */
 export type PadUse = 'relay' | 'grant'
 
+/** The relay leaves what SAEs use in so long: they ask before it takes again. */
+const KEPT_AHEAD_S = 2
+/** Two rates that decay in steps of their own (rate.ts): their difference is good to this part. */
+const RATE_SLACK = 1.03
+
 /**
  * What the relay and named grants may do with a pool: take bytes of our own lane at its cursor, and bytes of the peer's lane that it
  * names, each once. Both are spent on disk before they are used (I2).
  */
 export class RelayAccess {
+  /** Of the lane's use, what went this way. */
+  private readonly relayed: Rate
   constructor (
     private readonly core: PoolCore, private readonly lane: OwnerLane, private readonly claims: Claims,
     private readonly views: BlockViews, private readonly claimed: (block: number) => void, private readonly use: PadUse = 'relay',
-  ) {}
+  ) { this.relayed = new Rate(core.deps.clock) }
 
   private get association (): number { return this.use === 'relay' ? RELAY_ASSOCIATION : GRANT_ASSOCIATION }
 
@@ -31,6 +39,13 @@ export class RelayAccess {
   /** Bytes that our lane could deliver. */
   get freeBytes (): number { return this.lane.freeBytes(this.core.ready) }
   get leasedBytes (): number { return this.lane.leasedBytes }
+  /** How many of `bytes` can be leased at once: less where frames are short. */
+  reachBytes (bytes: number): number { return this.lane.reachBytes(bytes) }
+  /** What the SAEs of the two ends keep of our lane: `leastBytes`, or more when they use more. */
+  keptBytes (leastBytes: number): number {
+    const ofSaes = this.lane.used.perSecond() - this.relayed.perSecond() * RATE_SLACK
+    return Math.max(leastBytes, Math.ceil(ofSaes * KEPT_AHEAD_S))
+  }
   /** Leased bytes in one block at the cursor. */
   get runBytes (): number { return this.lane.runBytes }
 
@@ -42,7 +57,10 @@ export class RelayAccess {
   }
 
   /** Takes `length` bytes of the run, a multiple of 8: `use` moves the cursor over them in the vault. */
-  take (length: number, use: (lane: LaneHandle) => void): void { this.lane.take(length, use, this.use) }
+  take (length: number, use: (lane: LaneHandle) => void): void {
+    this.relayed.add(length)
+    this.lane.take(length, use, this.use)
+  }
 
   /** After the last `take` of a job: what is cut is let go and leases are extended. */
   settle (): void { this.lane.lease() }

@@ -4,6 +4,7 @@ import type { Body, MessageName, RelayFailure } from '../peer/messages.js'
 import type { PeerPart } from '../peer/parts.js'
 import { sumOf } from '../pool/pad-places.js'
 import type { RelayAccess } from '../pool/relay-access.js'
+import { Allotment } from './allotment.js'
 import { createRelayCounters, type RelayCounters } from './counters.js'
 import { RelayHop } from './hop.js'
 import { removePads } from './pads.js'
@@ -19,15 +20,19 @@ const failureOf = (taker: Ends | RelayFailure): RelayFailure | undefined => type
 /** The relay of one KME (design 6): its parts on the channels of neighbours and of far ends, and the pools that it fills. */
 export class RelayDesk {
   readonly counters: RelayCounters = createRelayCounters()
+  private readonly allotment: Allotment
   private readonly hop: RelayHop
   /** By the pool's name. */
   private readonly ends = new Map<string, Ends>()
 
-  constructor (private readonly p: RelayPorts) { this.hop = new RelayHop(p, this.counters) }
+  constructor (private readonly p: RelayPorts) {
+    this.allotment = new Allotment(p)
+    this.hop = new RelayHop(p, this.allotment, this.counters)
+  }
 
   /** Begins to fill a relayed pool. */
   add (pool: RelayedPool): void {
-    this.ends.set(pool.poolId, { pool, source: new RelaySource(this.p, pool, this.counters), sink: new RelaySink(this.p, pool, this.counters) })
+    this.ends.set(pool.poolId, { pool, source: new RelaySource(this.p, pool, this.allotment, this.counters), sink: new RelaySink(this.p, pool, this.counters) })
   }
 
   /** Ends that. */
@@ -52,15 +57,17 @@ export class RelayDesk {
   stop (why: string): void {
     for (const { source, sink } of this.ends.values()) { source.stop(why); sink.stop() }
     this.hop.stop()
+    this.allotment.stop()
   }
 
   /** On the channel of a neighbour. */
   part (neighbour: KmeId): PeerPart {
     return {
-      names: ['relayAsk', 'relayReady', 'relay', 'relayFailed'],
+      names: ['relayAsk', 'relayReady', 'relayCancel', 'relay', 'relayFailed'],
       onMessage: (name: MessageName, body: unknown) => {
         if (name === 'relayAsk') this.onAsk(neighbour, body as Body<'relayAsk'>)
         else if (name === 'relayReady') this.onReady(neighbour, body as Body<'relayReady'>)
+        else if (name === 'relayCancel') this.onCancel(neighbour, body as Body<'relayCancel'>)
         else if (name === 'relay') this.onRelay(neighbour, body as Body<'relay'>)
         else this.onFailed(neighbour, body as Body<'relayFailed'>)
       },
@@ -89,22 +96,33 @@ export class RelayDesk {
 
   private onAsk (from: KmeId, body: Body<'relayAsk'>): void {
     this.checkPath(from, body)
-    const last = body.hop === body.path.length - 1
-    const cannot = last ? failureOf(this.taker(body)) : this.p.routes.mayForward(body.path) === '' ? this.hop.ask(body) : 'forbidden'
-    if (cannot !== undefined) { this.refuse(from, body, cannot); return }
-    if (!last && this.p.neighbour(from)?.access.isReady !== true) { this.hop.forget(body); this.refuse(from, body, 'forbidden'); return }
-    if (last) this.p.neighbour(from)?.send('relayReady', { job: body.job, path: body.path, hop: body.hop - 1, share: body.share })
-    else if (this.p.neighbour(body.path[body.hop + 1]!)?.send('relayAsk', { ...body, hop: body.hop + 1 }) !== true) {
-      this.hop.forget(body)
-      this.refuse(from, body, 'unroutable')
-    }
+    if (body.hop === body.path.length - 1) { this.answer(from, body); return }
+    const mayPass = this.p.neighbour(from)?.access.isReady === true && this.p.routes.mayForward(body.path) === ''
+    const bytes = mayPass ? this.hop.ask(body) : 'forbidden'
+    if (typeof bytes === 'string') { this.refuse(from, body, bytes); return }
+    if (this.p.neighbour(body.path[body.hop + 1]!)?.send('relayAsk', { ...body, hop: body.hop + 1, bytes }) === true) return
+    this.hop.cancel(body, from)
+    this.refuse(from, body, 'unroutable')
+  }
+
+  private answer (from: KmeId, body: Body<'relayAsk'>): void {
+    const cannot = failureOf(this.taker(body))
+    if (cannot !== undefined) this.refuse(from, body, cannot)
+    else this.p.neighbour(from)?.send('relayReady', { job: body.job, path: body.path, hop: body.hop - 1, share: body.share, bytes: body.bytes })
   }
 
   private onReady (from: KmeId, body: Body<'relayReady'>): void {
     const { path, hop } = body
     if (path[hop] !== this.p.self || path[hop + 1] !== from) throw new KmeError('PROTOCOL', `${from}: an answer of the relay that was not under way to here`)
-    if (hop === 0) for (const { source } of this.with(path.at(-1)!)) source.onReady(body)
-    else if (this.hop.promised(body) && this.p.neighbour(path[hop - 1]!)?.send('relayReady', { ...body, hop: hop - 1 }) !== true) this.hop.forget(body)
+    if (hop === 0) { for (const { source } of this.with(path.at(-1)!)) source.onReady(body); return }
+    const bytes = this.hop.promised(body, body.bytes)
+    if (bytes > 0 && this.p.neighbour(path[hop - 1]!)?.send('relayReady', { ...body, hop: hop - 1, bytes }) !== true) this.hop.cancel(body, path[hop - 1]!)
+  }
+
+  /** The source has given a job up: nobody keeps anything for it. */
+  private onCancel (from: KmeId, body: Body<'relayCancel'>): void {
+    this.checkPath(from, body)
+    if (body.hop < body.path.length - 1 && this.hop.cancel(body, from)) this.p.neighbour(body.path[body.hop + 1]!)?.send('relayCancel', { ...body, hop: body.hop + 1 })
   }
 
   private onRelay (from: KmeId, body: Body<'relay'>): void {
@@ -161,7 +179,7 @@ export class RelayDesk {
     if (sumOf(pads) !== bits || data.length !== (hop === 1 ? 0 : bits)) throw new KmeError('PROTOCOL', `${from}: frames, pads and data of a relayed block differ in length`)
   }
 
-  private checkPath (from: KmeId, { path, hop, share, shares }: Pick<Body<'relayAsk'>, 'path' | 'hop' | 'share' | 'shares'>): void {
+  private checkPath (from: KmeId, { path, hop, share, shares = share + 1 }: Pick<Body<'relayCancel'>, 'path' | 'hop' | 'share'> & { shares?: number }): void {
     const fault = path[hop] !== this.p.self || path[hop - 1] !== from ? 'its path does not lead from the sender to here'
       : new Set(path).size !== path.length ? 'its path is a circle'
         : share >= shares ? 'a share beyond the number of shares' : ''

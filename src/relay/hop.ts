@@ -1,60 +1,49 @@
 import type { KmeId } from '../kernel/ids.js'
 import type { Body, RelayFailure } from '../peer/messages.js'
-import { Fairness } from '../pool/fairness.js'
 import { sumOf } from '../pool/pad-places.js'
 import type { RelayAccess } from '../pool/relay-access.js'
+import { nameOf, type Allotment, type ShareName } from './allotment.js'
 import type { RelayCounters } from './counters.js'
 import { changePads } from './pads.js'
 import type { RelayPorts } from './ports.js'
-import { Promises } from './promises.js'
 
-/** Below so many jobs' worth of spare bits with the next node, pools that took more than their share wait. */
-const PLENTY_JOBS = 4
 const PASSED_KEPT = 4_096
-
-const flowOf = (path: readonly KmeId[]): string => `${path[0]!}>${path.at(-1)!}`
-interface JobName { readonly job: Uint8Array, readonly share: number }
-const nameOf = ({ job, share }: JobName): string => `${Buffer.from(job).toString('hex')}/${share}`
 
 /**
  * The way through this node: the sender's pads come off and ours with the next node go on, in one step in the vault. Both are
  * on disk as spent before. Nothing of a job stays here.
  */
 export class RelayHop {
-  private readonly fairness: Fairness
   /** Jobs that wait for a lease, per next neighbour. */
   private readonly waiting = new Map<KmeId, number>()
-
-  private readonly promises: Promises
   private readonly passing = new Set<() => void>()
   /** Jobs that went on from here lately: a failure of theirs is told back. */
   private readonly passed = new Set<string>()
 
-  constructor (private readonly p: RelayPorts, private readonly counters: RelayCounters) {
-    this.fairness = new Fairness(p.clock)
-    this.promises = new Promises(p.clock, p.limits.jobMs)
-  }
+  constructor (private readonly p: RelayPorts, private readonly allotment: Allotment, private readonly counters: RelayCounters) {}
 
-  /** Whether a job may come; if so, what it needs is set aside. */
-  ask (body: Body<'relayAsk'>): RelayFailure | undefined {
-    const next = body.path[body.hop + 1]!
-    const lane = this.p.neighbour(next)
-    if (lane?.access.isReady !== true) return 'unroutable'
-    const cause = this.stockFor(lane.access, next, body.path, body.bytes)
-    return cause ?? (this.promises.make(nameOf(body), body.path[body.hop - 1]!, next, body.bytes) ? undefined : 'busy')
+  /** Whether a job may come; if so, what it needs is set aside. @returns how many of its bytes may, or why none. */
+  ask (body: Body<'relayAsk'>): number | RelayFailure {
+    const from = body.path[body.hop - 1]!, next = body.path[body.hop + 1]!
+    if (this.p.neighbour(next)?.access.isReady !== true) return 'unroutable'
+    const bytes = this.allotment.offer(from, next, body.path, body.bytes)
+    return bytes === 0 ? 'stock' : this.allotment.promises.make(nameOf(body), from, next, bytes) ? bytes : 'busy'
   }
 
   /** The store closes: nothing of what is under way goes on. */
-  stop (): void {
-    for (const stop of [...this.passing]) stop()
-    this.promises.stop()
+  stop (): void { for (const stop of [...this.passing]) stop() }
+
+  /** It will not come, or what came failed further on. False if it did not come this way. */
+  forget (body: ShareName): boolean { return this.allotment.promises.end(nameOf(body)) || this.passed.delete(nameOf(body)) }
+
+  /** It will not come, says the neighbour that asked: what was set aside is free again. False if nothing was, or not for that neighbour. */
+  cancel (body: ShareName, by: KmeId): boolean {
+    const { promises } = this.allotment, name = nameOf(body)
+    return promises.madeTo(name) === by && promises.end(name)
   }
 
-  /** Back from further on: it will not come. */
-  forget (body: JobName): boolean { return this.promises.end(nameOf(body)) !== undefined || this.passed.delete(nameOf(body)) }
-
-  /** Whether a job was asked for through here and has not come yet. */
-  promised (body: JobName): boolean { return this.promises.has(nameOf(body)) }
+  /** What a job that was asked for through here and has not come yet may have, now that further nodes said what they can give; 0 if there is none. */
+  promised (body: ShareName, bytes: number): number { return this.allotment.promises.shrink(nameOf(body), bytes) }
 
   /** The sender's pads are on disk as spent. @param refuse says back why not; the bits are burned where they were spent. */
   pass (from: RelayAccess, body: Body<'relay'>, refuse: (cause: RelayFailure) => void): void {
@@ -62,9 +51,10 @@ export class RelayHop {
     const next = body.path[body.hop + 1]!
     const lane = p.neighbour(next)
     const bytes = sumOf(body.pads), waiting = this.waiting.get(next) ?? 0
-    const promise = this.promises.end(nameOf(body))
+    const promise = this.allotment.promises.take(nameOf(body))
     const wasPromised = promise !== undefined && promise.next === next && promise.bytes >= bytes // Else nobody told it to come so, or it comes too late.
     if (!wasPromised || lane?.access.isReady !== true || waiting >= p.limits.passingMax) {
+      promise?.release()
       from.letGo(body.pads)
       refuse(!wasPromised ? 'stock' : waiting >= p.limits.passingMax ? 'busy' : 'unroutable')
       return
@@ -77,6 +67,7 @@ export class RelayHop {
       if (isOver) return false
       isOver = true
       cancel()
+      promise.release()
       this.passing.delete(stop)
       this.waiting.set(next, this.waiting.get(next)! - 1)
       return true
@@ -91,18 +82,12 @@ export class RelayHop {
     attempt()
   }
 
-  private stockFor (lane: RelayAccess, next: KmeId, path: readonly KmeId[], bytes: number): RelayFailure | undefined {
-    const spare = lane.freeBytes - this.p.limits.reserveBytes - this.promises.of(next)
-    if (spare < bytes) return 'stock'
-    return spare < PLENTY_JOBS * bytes && !this.fairness.mayTakeLast(flowOf(path)) ? 'stock' : undefined
-  }
-
   private change (from: RelayAccess, next: RelayAccess, body: Body<'relay'>, bytes: number, refuse: (cause: RelayFailure) => void): void {
     const data = body.hop === 1 ? new Uint8Array(bytes) : body.data
     const pads = changePads(this.p, from, body.pads, next, data)
     from.letGo(body.pads)
     if (pads === undefined) { refuse('damaged'); return }
-    this.fairness.used(flowOf(body.path), bytes)
+    this.allotment.used(body.path[body.hop - 1]!, body.path[body.hop + 1]!, body.path, bytes)
     const sent = this.p.neighbour(body.path[body.hop + 1]!)?.send('relay', { ...body, hop: body.hop + 1, pads, data }) === true
     if (!sent) { refuse('busy'); return }
     this.passed.add(nameOf(body))

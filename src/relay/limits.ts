@@ -1,6 +1,6 @@
 /** Bounds and times of the relay. What is refused at a bound is said to the job's source, which tries again or elsewhere. */
 export interface RelayLimits {
-  /** Jobs of one relayed pool under way from here. */
+  /** Jobs of one relayed pool under way from here, at most: as many as go well are (window.ts). */
   readonly jobsMax: number
   /** Frames of 3968 bytes of one job. */
   readonly framesPerJob: number
@@ -8,6 +8,8 @@ export interface RelayLimits {
   readonly jobMs: number
   /** Jobs of others that wait here for a lease, per next neighbour. */
   readonly passingMax: number
+  /** Jobs of others that one neighbour was told that they may come. */
+  readonly promisesMax: number
   /** How long a job of others waits here for a lease. */
   readonly passMs: number
   /** Jobs that arrive here and lack shares or confirmation, per pool. */
@@ -20,5 +22,5 @@ export interface RelayLimits {
 }
 
 export const defaultRelayLimits: RelayLimits = {
-  jobsMax: 8, framesPerJob: 16, jobMs: 10_000, passingMax: 32, passMs: 2_000, arrivingMax: 32, reserveBytes: 65_536, avoidMs: 1_000, avoidMaxMs: 60_000,
+  jobsMax: 64, framesPerJob: 16, jobMs: 10_000, passingMax: 128, promisesMax: 256, passMs: 2_000, arrivingMax: 128, reserveBytes: 65_536, avoidMs: 1_000, avoidMaxMs: 60_000,
 }

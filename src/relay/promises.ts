@@ -1,41 +1,67 @@
 import type { KmeId } from '../kernel/ids.js'
 import type { Cancel, Clock } from '../kernel/time.js'
 
-const PER_NEIGHBOUR_MAX = 64
+interface Promise { readonly from: KmeId, readonly next: KmeId, bytes: number, readonly cancel: Cancel }
 
-interface Promise { readonly from: KmeId,  readonly next: KmeId, readonly bytes: number, readonly cancel: Cancel }
-
-/** Key with the next node that is set aside for jobs of others which were told that they may come. */
+/** Key of our lanes that is set aside for jobs under way, by the node that it leads to: those of others which were told that they may come, and ours. */
 export class Promises {
   private readonly byJob = new Map<string, Promise>()
   private readonly sums = new Map<KmeId, number>()
   private readonly counts = new Map<KmeId, number>()
-  constructor (private readonly clock: Clock, private readonly keepMs: number) {}
+
+  /** @param perNeighbourMax Jobs that may be promised to one neighbour at once. */
+  constructor (private readonly clock: Clock, private readonly keepMs: number, private readonly perNeighbourMax: number) {}
 
   /** Bytes of our lane with `next` that are promised. */
   of (next: KmeId): number { return this.sums.get(next) ?? 0 }
 
-  has (job: string): boolean { return this.byJob.has(job) }
+  /** The neighbour to which that job was promised. */
+  madeTo (job: string): KmeId | '' | undefined { return this.byJob.get(job)?.from }
 
-  /** False if there is one of that name already, or too many for the neighbour that asks. */
-  make (job: string, from: KmeId, next: KmeId, bytes: number): boolean {
+  /** @param from The neighbour that asks; '' for our own jobs, which their source bounds. False if there is one of that name already, or too many for that neighbour. */
+  make (job: string, from: KmeId | '', next: KmeId, bytes: number): boolean {
     const count = this.counts.get(from) ?? 0
-    if (this.byJob.has(job) || count >= PER_NEIGHBOUR_MAX) return false
+    if (this.byJob.has(job) || (from !== '' && count >= this.perNeighbourMax)) return false
     this.byJob.set(job, { from, next, bytes, cancel: this.clock.after(this.keepMs, () => { this.end(job) }) })
     this.counts.set(from, count + 1)
     this.sums.set(next, this.of(next) + bytes)
     return true
   }
 
-  /** Its bits are here, or it will not come. @returns what was promised. */
-  end (job: string): Pick<Promise, 'from' | 'next' | 'bytes'> | undefined {
+  /** It will be smaller than was asked. @returns what it may be. */
+  shrink (job: string, bytes: number): number {
+    const promise = this.byJob.get(job)
+    if (promise === undefined) return 0
+    const less = Math.min(promise.bytes, bytes)
+    this.sums.set(promise.next, this.of(promise.next) - promise.bytes + less)
+    promise.bytes = less
+    return less
+  }
+
+  /** It will not come. False if nothing was promised. */
+  end (job: string): boolean {
+    const taken = this.take(job)
+    taken?.release()
+    return taken !== undefined
+  }
+
+  /** Its bits are here: it is promised nothing any more, but what it may take stays set aside until `release`. */
+  take (job: string): { readonly next: KmeId, readonly bytes: number, release (): void } | undefined {
     const promise = this.byJob.get(job)
     if (promise === undefined) return undefined
     promise.cancel()
     this.byJob.delete(job)
-    this.counts.set(promise.from, this.counts.get(promise.from)! - 1)
-    this.sums.set(promise.next, this.of(promise.next) - promise.bytes)
-    return promise
+    const { from, next, bytes } = promise, count = this.counts.get(from)! - 1
+    if (count > 0) this.counts.set(from, count)
+    else this.counts.delete(from)
+    let isHeld = true
+    return {
+      next, bytes,
+      release: () => {
+        if (isHeld) this.sums.set(next, this.of(next) - bytes)
+        isHeld = false
+      },
+    }
   }
 
   stop (): void { for (const job of [...this.byJob.keys()]) this.end(job) }

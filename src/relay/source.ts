@@ -3,25 +3,28 @@ import type { KmeId } from '../kernel/ids.js'
 import type { Cancel } from '../kernel/time.js'
 import type { Body, RelayFailure } from '../peer/messages.js'
 import type { PadPlace } from '../pool/relay-access.js'
+import { nameOf, type Allotment } from './allotment.js'
 import { Avoid } from './avoid.js'
 import type { RelayCounters } from './counters.js'
 import { takeShare } from './pads.js'
 import type { NeighbourLane, RelayPorts, RelayedPool } from './ports.js'
-import { examine, FRAME_BYTES_MAX, isPassing, type Share, type Verdict } from './share.js'
+import { examine, FRAME_BYTES_MAX, isPassing, SHARE_BYTES_MIN, type Share, type Verdict } from './share.js'
+import { JobWindow } from './window.js'
 
 /** Less is not worth its confirmation. */
 const JOB_BYTES_MIN = 4_096
-/** After a refusal nothing is begun for so long. */
-const RETRY_MS = 250
-
+const REASON_MAX = 200
 interface Job {
   readonly id: Uint8Array
   readonly paths: readonly (readonly KmeId[])[]
-  readonly bytes: number
+  /** Of each share: what every node of every path can give. */
+  bytes: number
   /** Empty until the leases are there. */
   readonly shares: Share[]
   /** The other end awaits it. */
   isPlanned: boolean
+  /** Nodes keep something for it. */
+  isAsked: boolean
   /** Paths on which every node has said that the job may come. */
   readonly ready: Set<number>
   readonly cancel: Cancel
@@ -38,12 +41,13 @@ const samePath = (a: readonly KmeId[] | undefined, b: readonly KmeId[]): boolean
 export class RelaySource {
   private readonly jobs = new Map<string, Job>()
   private readonly avoid: Avoid
-  private restUntilMs = -Infinity
+  private readonly window: JobWindow
   /** Why nothing is relayed just now, for operators; '' if nothing is wrong. */
   note = ''
 
-  constructor (private readonly p: RelayPorts, private readonly pool: RelayedPool, private readonly counters: RelayCounters) {
+  constructor (private readonly p: RelayPorts, private readonly pool: RelayedPool, private readonly allotment: Allotment, private readonly counters: RelayCounters) {
     this.avoid = new Avoid(p.clock, p.limits)
+    this.window = new JobWindow(p.clock, p.limits.jobsMax)
   }
 
   /** Jobs with sealed shares in memory. */
@@ -54,7 +58,7 @@ export class RelaySource {
     const { limits } = this.p
     let underWay = 0
     for (const job of this.jobs.values()) underWay += job.bytes
-    while (this.pool.isReady && this.jobs.size < limits.jobsMax) {
+    while (this.pool.isReady && this.jobs.size < this.window.jobs) {
       const lacking = this.pool.wantedBytes() - underWay
       if (lacking <= 0) { if (this.jobs.size === 0) this.note = ''; return }
       const bytes = this.begin(Math.min(limits.framesPerJob * FRAME_BYTES_MAX, Math.max(JOB_BYTES_MIN, lacking)))
@@ -66,16 +70,16 @@ export class RelaySource {
   /** @returns bytes of the job that was begun, or 0. */
   private begin (bytesMax: number): number {
     const { p, pool } = this
-    if (p.clock.monoMs() < this.restUntilMs) return 0
+    if (this.window.isResting) return 0
     const paths = p.routes.paths(pool.remote, { disjoint: pool.paths, excludeHops: this.avoid.excludedHops, avoid: this.avoid.avoided })
     if (typeof paths === 'string') { this.note = paths; return 0 }
     if (pool.hybrid && p.hybrid?.current(pool.remote) === undefined) { this.note = `no hybrid exchange with ${pool.remote} yet`; return 0 }
-    const spare = Math.min(...paths.map((path) => this.spareBytes(path)))
-    const bytes = Math.floor(Math.min(bytesMax, spare)) & ~7
+    const bytes = Math.min(...paths.map((path) => this.allotment.offer(p.self, path[1]!, path, bytesMax)))
     if (bytes < JOB_BYTES_MIN) { this.note = 'too little key with the first node of the way'; return 0 }
     const id = p.random.bytes(16)
-    const job: Job = { id, paths, bytes, shares: [], isPlanned: false, ready: new Set(), cancel: p.clock.after(p.limits.jobMs, () => { this.late(id) }) }
+    const job: Job = { id, paths, bytes, shares: [], isPlanned: false, isAsked: false, ready: new Set(), cancel: p.clock.after(p.limits.jobMs, () => { this.late(id) }) }
     this.jobs.set(jobName(id), job)
+    paths.forEach((path, share) => { this.allotment.promises.make(nameOf({ job: id, share }), '', path[1]!, bytes) })
     this.counters.jobs++
     this.note = ''
     if (!pool.send('relayPlan', { job: id, paths: paths.map((path) => [...path]) })) this.fail(job, `the channel to ${pool.remote} takes nothing now`)
@@ -88,11 +92,12 @@ export class RelaySource {
     if (job === undefined || job.isPlanned) return
     job.isPlanned = true
     if (body.awaited) this.ask(job)
-    else this.fail(job, `${this.pool.remote} takes no block now`)
+    else this.fail(job, `${this.pool.remote} takes no block now`, [], true)
   }
 
   /** Nothing is spent before every node of every path has set its part aside. */
   private ask (job: Job): void {
+    job.isAsked = true
     for (const [share, path] of job.paths.entries()) {
       const sent = this.laneOf(path)?.send('relayAsk', { job: job.id, path: [...path], hop: 1, share, shares: job.paths.length, bytes: job.bytes }) === true
       if (!sent) { this.fail(job, `${path[1]!} takes no job now`); return }
@@ -102,16 +107,13 @@ export class RelaySource {
   onReady (body: Body<'relayReady'>): void {
     const job = this.jobs.get(jobName(body.job))
     if (job === undefined || !samePath(job.paths[body.share], body.path) || job.shares.length > 0 || job.ready.has(body.share)) return
+    job.bytes = Math.min(job.bytes, body.bytes)
+    if (job.bytes < SHARE_BYTES_MIN) { this.fail(job, `${body.path[1]!} has nothing to give`); return }
     job.ready.add(body.share)
     if (job.ready.size === job.paths.length) this.lease(job)
   }
 
   private laneOf (path: readonly KmeId[]): NeighbourLane | undefined { return this.p.neighbour(path[1]!) }
-
-  private spareBytes (path: readonly KmeId[]): number {
-    const access = this.laneOf(path)?.access
-    return access?.isReady === true ? access.freeBytes - this.p.limits.reserveBytes : 0
-  }
 
   /** Waits until each first lane has leased the job's bytes; the job's time bounds it. */
   private lease (job: Job): void {
@@ -133,6 +135,8 @@ export class RelaySource {
       for (const path of job.paths) {
         const lane = this.laneOf(path)!
         const { share, pads } = takeShare(p, lane.access, pool, job.id, path, job.bytes)
+        this.allotment.promises.end(nameOf({ job: job.id, share: job.shares.length }))
+        this.allotment.used(p.self, path[1]!, path, job.bytes)
         job.shares.push(share)
         messages.push({ lane, pads, path, share })
       }
@@ -163,6 +167,7 @@ export class RelaySource {
     const wrong = body.tags.flatMap((tag, i) => timingSafeEqual(tag, verdict.expected[i]!) ? [] : [i])
     if (wrong.length > 0) { this.onLie(job, wrong); return }
     this.end(job)
+    this.window.went()
     for (const path of job.paths) this.avoid.forgive(path)
     const { records, meta, count } = verdict.joined
     // Before our proposals: the other end must have the frames when it sees them named.
@@ -174,14 +179,14 @@ export class RelaySource {
   private examine (job: Job, exchange: Uint8Array | null): Verdict | undefined {
     const { p, pool } = this
     if ((exchange !== null) !== pool.hybrid || (exchange !== null && p.hybrid?.has(pool.remote, exchange) !== true)) {
-      this.refuse(job, [], 'the two ends do not agree on the hybrid exchange')
+      this.fail(job, 'the two ends do not agree on the hybrid exchange')
       return undefined
     }
     try {
       return examine(p, pool, job.id, job.shares, exchange, 2)
     } catch (error) {
       if (!isPassing(error)) throw error
-      this.refuse(job, [], 'no room for the shares, or one does not open')
+      this.fail(job, 'no room for the shares, or one does not open')
       return undefined
     }
   }
@@ -189,13 +194,13 @@ export class RelaySource {
   /** A node of these paths changed bits: the job is given up, and the paths are named. */
   private onLie (job: Job, wrong: number[]): void {
     for (const i of wrong) this.accuse(job.paths[i]!)
-    this.refuse(job, wrong, 'shares differ')
+    this.fail(job, 'shares differ', wrong)
   }
 
   /** The other end says that it gives the job up. */
   onRefused (body: Body<'relayRefused'>): void {
     const job = this.jobs.get(jobName(body.job))
-    if (job !== undefined) this.fail(job, body.reason)
+    if (job !== undefined) this.fail(job, body.reason, [], true)
   }
 
   private accuse (path: readonly KmeId[]): void {
@@ -203,11 +208,6 @@ export class RelaySource {
     for (const node of path.slice(1, -1)) this.avoid.node(node)
     this.avoid.hop(path[0]!, path[1]!)
     this.p.security('relay.lyingPath', this.pool.remote, `bits were changed on the way ${path.join(' - ')}; none of them became key`)
-  }
-
-  private refuse (job: Job, wrong: number[], reason: string): void {
-    this.pool.send('relayRefused', { job: job.id, wrong, reason })
-    this.fail(job, reason)
   }
 
   /** A node on the way could not. */
@@ -237,9 +237,13 @@ export class RelaySource {
     this.fail(job, 'no answer in time')
   }
 
-  private fail (job: Job, why: string): void {
-    this.restUntilMs = this.p.clock.monoMs() + RETRY_MS
-    if (this.end(job)) this.lose(job, why)
+  /** Gives a job up, and tells everybody who keeps something for it. @param isTold The other end has said so itself. */
+  private fail (job: Job, why: string, wrong: number[] = [], isTold = false): void {
+    this.window.fell()
+    if (!this.end(job)) return
+    if (!isTold) this.pool.send('relayRefused', { job: job.id, wrong, reason: why.slice(0, REASON_MAX) })
+    if (job.isAsked && job.shares.length === 0) job.paths.forEach((path, share) => { this.laneOf(path)?.send('relayCancel', { job: job.id, path: [...path], hop: 1, share }) })
+    this.lose(job, why)
   }
 
   private lose (job: Job, why: string): void {
@@ -251,6 +255,7 @@ export class RelaySource {
 
   private end (job: Job): boolean {
     job.cancel()
+    job.paths.forEach((_, share) => { this.allotment.promises.end(nameOf({ job: job.id, share })) })
     return this.jobs.delete(jobName(job.id))
   }
 

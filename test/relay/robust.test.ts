@@ -8,7 +8,7 @@ const line = [['A', 'B'], ['B', 'C']] as const
 t.test('what goes back from the last node of the longest path fits its schema', async t => {
   const path = Array.from({ length: 33 }, (_, i) => `kme-${i}`), job = new Uint8Array(16)
   for (const hop of [0, path.length - 2]) {
-    t.ok(packBody('relayReady', { job, path, hop, share: 0 }).length > 0)
+    t.ok(packBody('relayReady', { job, path, hop, share: 0, bytes: 4_096 }).length > 0)
     t.ok(packBody('relayFailed', { job, path, hop, share: 0, at: path.at(-1)!, cause: 'unknown' }).length > 0)
   }
 })

@@ -1,0 +1,63 @@
+import type { KmeId } from '../kernel/ids.js'
+import type { Clock } from '../kernel/time.js'
+import { Fairness } from '../pool/fairness.js'
+import type { RelayPorts } from './ports.js'
+import { Promises } from './promises.js'
+
+/** Below so many jobs' worth of spare bits with the next node, whoever took more than its share waits. */
+const PLENTY_JOBS = 4
+/** A share that is smaller is mostly confirmation; less is offered only to a job that asks for less. */
+const OFFER_BYTES_MIN = 1_024
+
+export const flowOf = (path: readonly KmeId[]): string => `${path[0]!}>${path.at(-1)!}`
+export interface ShareName { readonly job: Uint8Array, readonly share: number }
+export const nameOf = ({ job, share }: ShareName): string => `${Buffer.from(job).toString('hex')}/${share}`
+
+/**
+ * Use of one lane, first by the neighbour that asks and then, within it, by flow: a neighbour gets no more by calling its flows by many
+ * names, and its flows cannot starve each other.
+ */
+class LaneFairness {
+  private readonly neighbours: Fairness
+  private readonly flows = new Map<KmeId, Fairness>()
+  constructor (private readonly clock: Clock) { this.neighbours = new Fairness(clock) }
+
+  used (from: KmeId, flow: string, bytes: number): void {
+    this.neighbours.used(from, bytes)
+    let flows = this.flows.get(from)
+    if (flows === undefined) this.flows.set(from, flows = new Fairness(this.clock))
+    flows.used(flow, bytes)
+  }
+
+  mayTakeLast (from: KmeId, flow: string): boolean { return this.neighbours.mayTakeLast(from) && (this.flows.get(from)?.mayTakeLast(flow) ?? true) }
+}
+
+/**
+ * What the relay may take of our lanes with neighbours, for others and for our own pools alike: never what SAEs of the two ends are
+ * kept, never twice what is set aside for a job, and fairly when it is short.
+ */
+export class Allotment {
+  readonly promises: Promises
+  /** By the node that a lane leads to: neighbours of this KME, so there are few. */
+  private readonly fairness = new Map<KmeId, LaneFairness>()
+
+  constructor (private readonly p: RelayPorts) { this.promises = new Promises(p.clock, p.limits.jobMs, p.limits.promisesMax) }
+
+  /** @param from Who asks: a neighbour, or this KME. @returns how much of `bytes` it may have of our lane with `next`; 0: nothing now. */
+  offer (from: KmeId, next: KmeId, path: readonly KmeId[], bytes: number): number {
+    const access = this.p.neighbour(next)?.access
+    if (access?.isReady !== true) return 0
+    const spare = access.freeBytes - access.keptBytes(this.p.limits.reserveBytes) - this.promises.of(next)
+    const offered = Math.min(bytes, spare, access.reachBytes(bytes)) & ~7
+    if (offered < Math.min(bytes, OFFER_BYTES_MIN)) return 0
+    return spare < PLENTY_JOBS * bytes && this.fairness.get(next)?.mayTakeLast(from, flowOf(path)) === false ? 0 : offered
+  }
+
+  used (from: KmeId, next: KmeId, path: readonly KmeId[], bytes: number): void {
+    let lane = this.fairness.get(next)
+    if (lane === undefined) this.fairness.set(next, lane = new LaneFairness(this.p.clock))
+    lane.used(from, flowOf(path), bytes)
+  }
+
+  stop (): void { this.promises.stop() }
+}
