@@ -7,7 +7,7 @@ import { pathSaeId, readQuery } from './query.js'
 import { RequestError, badParameter } from './request-error.js'
 import type { UwsRequest } from './uws-types.js'
 
-const usual = /^key_ID=[0-9a-f-]{36}$/
+const usual = /^key_ID=[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 /**
  * Get key with key IDs by GET: exactly one ID, as a query parameter. A caller that names itself as master is not
@@ -21,7 +21,11 @@ export const decKeysGet = (exchange: Exchange, req: UwsRequest): void => {
   refuseBody(req)
   const query = req.getQuery() ?? ''
   // The usual form needs no parser; whatever is not a plain UUID behind the name takes the long way.
-  const keyId = usual.test(query) ? query.slice(7) : readQuery(query, ['key_ID']).get('key_ID')
+  if (usual.test(query)) {
+    fetch(exchange, master, [query.slice(7)])
+    return
+  }
+  const keyId = readQuery(query, ['key_ID']).get('key_ID')
   if (keyId === undefined) throw badParameter('key_ID', 'must be given')
   fetch(exchange, master, [checkKeyId(keyId)])
 }

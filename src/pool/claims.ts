@@ -1,6 +1,7 @@
 import type { KvWriter } from '../store/kv.js'
+import { parseClaims, packClaim, CLAIM_BYTES, SEGMENT_UNITS } from './claim-rows.js'
 import type { PoolCore } from './core.js'
-import { claimKey, tableOf, usableBytes, type BlockRow } from './rows.js'
+import { claimsKey, tableOf, usableBytes, type BlockRow } from './rows.js'
 
 /** Local slaves of one association, at most: the bits of a claim's mask. */
 export const SLAVES_MAX = 32
@@ -9,8 +10,6 @@ export const RELAY_ASSOCIATION = 0
 /** Number of claims by named grants: pads. No association has it. */
 export const GRANT_ASSOCIATION = 0xffff
 const UNIT = 8
-/** Of a claim in the store: length u16, association u16, mask of the slaves that have it u32, slaves that may have it u16. */
-const ROW_BYTES = 10
 
 /**
  * What was delivered of one block to slaves here: per unit of 8 bytes the place (+1) of the claim that covers it, and at
@@ -22,6 +21,8 @@ class BlockClaims {
   readonly lengths: Uint16Array
   readonly associations: Uint16Array
   readonly masks: Uint32Array
+  /** Segments whose row is to be written at the end of the transaction. */
+  readonly changed = new Set<number>()
   /** Places of claims that are set and not written. */
   readonly unwritten = new Set<number>()
   /** Places of claims that some slave may still use, with the number of slaves that may. */
@@ -69,9 +70,10 @@ export type ClaimResult = 'fresh' | 'taken' | 'overlap'
  */
 export class Claims {
   private readonly cache = new Map<number, BlockClaims>()
+  /** Blocks with changed segments. */
+  private readonly changed = new Set<number>()
   /** The row being written: the store copies it at once. */
-  private readonly row = new Uint8Array(ROW_BYTES)
-  private readonly view = new DataView(this.row.buffer)
+  private readonly row = new Uint8Array(SEGMENT_UNITS * CLAIM_BYTES)
   /** Blocks with a claim that is not answered yet: neither their claims leave memory nor the blocks the store. */
   private readonly held = new Map<number, number>()
   constructor (private readonly core: PoolCore, private readonly blocksMax = 256) {}
@@ -110,18 +112,15 @@ export class Claims {
 
   /**
    * Stores the claim and books it, in one transaction: the caller writes the account row in it, too. Booked any earlier, a
-   * crash could find the bytes both delivered and in stock.
+   * crash could find the bytes both delivered and in stock. Claims of one segment and transaction are one row.
    */
   write (tx: KvWriter, number: number, place: number): void {
     const claims = this.cache.get(number)
     if (claims === undefined) return
-    const { row: value, view } = this
-    const length = claims.lengths[place]!, mask = claims.masks[place]!
-    view.setUint16(0, length, true)
-    view.setUint16(2, claims.associations[place]!, true)
-    view.setUint32(4, mask, true)
-    view.setUint16(8, claims.partial.get(place) ?? 32 - Math.clz32(mask), true)
-    tx.put(claimKey(this.core.pool, number, place), value)
+    claims.changed.add(Math.floor(place / SEGMENT_UNITS))
+    this.changed.add(number)
+    tx.atEnd(this.writeRows)
+    const length = claims.lengths[place]!
     const fresh = claims.count(place)
     if (fresh === 0 || this.core.blocks.get(number)?.owner !== 'theirs') return
     if (claims.associations[place] === RELAY_ASSOCIATION) this.core.account.relay += length
@@ -144,6 +143,29 @@ export class Claims {
     return 'void'
   }
 
+  private readonly writeRows = (tx: KvWriter): void => {
+    for (const number of this.changed) {
+      const claims = this.cache.get(number)
+      if (claims === undefined) continue
+      for (const segment of claims.changed) tx.put(claimsKey(this.core.pool, number, segment), this.rowOf(claims, segment))
+      claims.changed.clear()
+    }
+    this.changed.clear()
+  }
+
+  /** What is written of a segment; a claim that is only set belongs to a later transaction. */
+  private rowOf (claims: BlockClaims, segment: number): Uint8Array {
+    const from = segment * SEGMENT_UNITS, end = Math.min(from + SEGMENT_UNITS, claims.masks.length)
+    let length = 0
+    for (let place = from; place < end; place++) {
+      const mask = claims.masks[place]!
+      if (mask === 0 || claims.unwritten.has(place)) continue
+      packClaim(this.row, length, place - from, claims.lengths[place]!, claims.associations[place]!, mask, claims.partial.get(place) ?? 32 - Math.clz32(mask))
+      length += CLAIM_BYTES
+    }
+    return this.row.subarray(0, length)
+  }
+
   /** Bytes (whole units) of the block that at least one slave has, as the store knows it. */
   claimedBytes (number: number): number {
     const block = this.core.blocks.get(number)
@@ -160,10 +182,10 @@ export class Claims {
     if (claims !== undefined) return claims
     claims = new BlockClaims(block)
     for (const { key, value } of this.core.deps.kv.range(tableOf('claim', this.core.pool, block.number))) {
-      const view = new DataView(value.buffer, value.byteOffset, value.byteLength)
-      const place = key[3] as number
-      claims.set(place, view.getUint16(0, true), view.getUint16(2, true), view.getUint32(4, true), view.getUint16(8, true))
-      claims.count(place)
+      for (const { place, length, association, mask, slaves } of parseClaims(key[3] as number, value)) {
+        claims.set(place, length, association, mask, slaves)
+        claims.count(place)
+      }
     }
     this.cache.set(block.number, claims)
     this.evict(block.number)

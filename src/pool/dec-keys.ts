@@ -10,10 +10,18 @@ import type { DecKeysRequest, KeyReply, Refusal } from './service.js'
 import type { ServiceDeps } from './service-ports.js'
 
 const WAITING_MAX = 4_096
+/** A flush waits for the next turn of the loop while each brings more, up to so many requests and so long. */
+const GATHERED_MAX = 128
+const GATHER_MS = 2
 /** An answer whose claims are on disk waits for room in the arena. */
 const ANSWER_ATTEMPTS = 50
 const ANSWER_RETRY_MS = 20
 
+/** What was found of a request's IDs so far; `left` IDs open under no key that was tried. */
+interface Search {
+  readonly request: DecKeysRequest, readonly ids: string, readonly places: (Fetch | undefined)[]
+  left: number, isMissing: boolean, isAsked: boolean, isUnauthorized: boolean
+}
 interface Waiting { readonly request: DecKeysRequest, readonly reply: KeyReply, readonly places: Fetch[] }
 
 /**
@@ -29,6 +37,9 @@ export class DecKeys {
   private readonly lengths: Uint32Array
   private queue: Waiting[] = []
   private waiting = 0
+  /** Of the queue: how many there were when its turn ended last, and since when the first waits. */
+  private gathered = 0
+  private gatheredSinceMs = 0
   private readonly foreign = new Map<SaeId, Rate>()
 
   constructor (private readonly deps: ServiceDeps) {
@@ -46,39 +57,70 @@ export class DecKeys {
     if (!Array.isArray(places)) { reply.refuse(places); return }
     for (const p of places) p.take()
     this.waiting++
-    if (this.queue.push({ request, reply, places }) === 1) this.deps.soon(() => { this.flush() })
+    if (this.queue.push({ request, reply, places }) > 1) return
+    this.gathered = 0
+    this.gatheredSinceMs = this.deps.clock.monoMs()
+    this.deps.soon(this.gather)
+  }
+
+  /**
+   * At the end of a turn. A flush costs the processor as much as several requests do, and a fast disk has it done after two or
+   * three of them: so it begins only when a turn brings no more. With nobody else asking that is the very next one.
+   */
+  private readonly gather = (): void => {
+    const { length } = this.queue
+    const isOver = length === this.gathered || length >= GATHERED_MAX || this.deps.clock.monoMs() - this.gatheredSinceMs >= GATHER_MS
+    this.gathered = length
+    if (isOver) this.flush()
+    else this.deps.soon(this.gather)
   }
 
   // --- what the IDs name ---------------------------------------------------------------------------------------
 
   private resolve (request: DecKeysRequest): Fetch[] | Refusal {
-    const ids = request.keyIds.length === 1 ? request.keyIds[0]! : request.keyIds.join('')
-    const places: (Fetch | undefined)[] = new Array<Fetch | undefined>(request.keyIds.length)
-    let left = request.keyIds.length
-    let missing = false, asked = false
-    for (const pool of this.candidates(request)) {
-      if (left === 0) break
-      const granted = this.granted(request, pool, places)
-      if (granted === 'unauthorized') return refusals.unauthorized
-      left -= granted
-      const epochs = pool.epochs.live()
-      if (epochs.length === 0) continue
-      const handles = Uint32Array.from(epochs, (e) => pool.epochs.key(e.epoch))
-      if (this.deps.vault.openKeyIds(handles, ids, request.keyIds.length, this.fields) === 0) continue
-      for (let i = 0; i < request.keyIds.length; i++) {
-        const at = i * KEY_ID_FIELDS
-        if (places[i] !== undefined || this.fields[at] === 0) continue
-        left--
-        const found = this.locate(request, pool, epochs[this.fields[at]! - 1]!.epoch, at)
-        if (found === 'unauthorized') return refusals.unauthorized // One foreign ID makes the whole request a 401 (A8).
-        if (found === 'missing') missing = true
-        else if (found === 'asked') asked = true
-        else places[i] = found
-      }
+    const { keyIds } = request, count = keyIds.length
+    const search: Search = {
+      request, ids: count === 1 ? keyIds[0]! : keyIds.join(''), places: new Array<undefined>(count), left: count, isMissing: false, isAsked: false, isUnauthorized: false,
     }
-    if (missing || left > 0) return refusals.notFound
-    if (asked || places.some((p) => !p!.pool.core.isServing)) return refusals.blocked('SUSPENDED')
-    return this.checkClaims(request, places as Fetch[])
+    this.tryPools(search)
+    if (search.isUnauthorized) return refusals.unauthorized // One foreign ID makes the whole request a 401 (A8).
+    if (search.isMissing || search.left > 0) return refusals.notFound
+    const places = search.places as Fetch[]
+    if (search.isAsked || places.some((p) => !p.pool.core.isServing)) return refusals.blocked('SUSPENDED')
+    return this.checkClaims(request, places)
+  }
+
+  /** The pools that the master's KME shares with us, then the others within a budget: they tell 401 from 400. */
+  private tryPools (search: Search): void {
+    const { request } = search
+    const kme = this.deps.policy.whereIs(request.master)
+    const first = kme === undefined ? [] : this.deps.poolsWith(kme)
+    for (const pool of first) if (this.isDoneWith(search, pool)) return
+    for (const pool of this.deps.pools()) {
+      if (first.includes(pool)) continue
+      if (!this.mayTryOthers(request.caller, request.keyIds.length) || this.isDoneWith(search, pool)) return
+    }
+  }
+
+  /** Opens what it can of the IDs with the keys of one pool. @returns whether no other pool needs to be tried. */
+  private isDoneWith (search: Search, pool: KeyPool): boolean {
+    const { request, places } = search, { fields } = this
+    const granted = this.granted(request, pool, places)
+    if (granted === 'unauthorized') return search.isUnauthorized = true
+    search.left -= granted
+    const { epochs, handles } = pool.epochs.openers()
+    if (epochs.length === 0 || this.deps.vault.openKeyIds(handles, search.ids, places.length, fields) === 0) return search.left === 0
+    for (let i = 0; i < places.length; i++) {
+      const at = i * KEY_ID_FIELDS
+      if (places[i] !== undefined || fields[at] === 0) continue
+      search.left--
+      const found = this.locate(request, pool, epochs[fields[at]! - 1]!, at)
+      if (found === 'unauthorized') return search.isUnauthorized = true
+      if (found === 'missing') search.isMissing = true
+      else if (found === 'asked') search.isAsked = true
+      else places[i] = found
+    }
+    return search.left === 0
   }
 
   /**
@@ -100,18 +142,6 @@ export class DecKeys {
       found++
     }
     return found
-  }
-
-  /** The pool that the master's KME shares with us, then the others within a budget: they tell 401 from 400. */
-  private * candidates (request: DecKeysRequest): Iterable<KeyPool> {
-    const kme = this.deps.policy.whereIs(request.master)
-    const first = kme === undefined ? [] : this.deps.poolsWith(kme)
-    yield* first
-    for (const pool of this.deps.pools()) {
-      if (first.includes(pool)) continue
-      if (!this.mayTryOthers(request.caller, request.keyIds.length)) return
-      yield pool
-    }
   }
 
   private mayTryOthers (sae: SaeId, count: number): boolean {

@@ -14,6 +14,9 @@ export const EPOCHS_MAX = 4
 const ANNOUNCE_MS = 2_000
 const sourceOf = (link: number, deviceBlock: string): string => `${link}/${deviceBlock}`
 
+/** Live epochs, oldest first, and the handles of their keys: what `openKeyIds` tries. */
+export interface Openers { readonly epochs: readonly number[], readonly handles: Uint32Array }
+
 /**
  * ID epochs (design 4): the keys that make and open key IDs, from 64 bytes of a block of purpose 'id' which both sides
  * then discard. A block belongs to the epoch that its proposal names; an epoch's keys go with its last block.
@@ -23,6 +26,7 @@ export class Epochs {
   private wanted = 0
   private announcedMs = -Infinity
   private readonly handles = new Map<number, KeyHandle>()
+  private kept: Openers | undefined
 
   constructor (private readonly core: PoolCore, private readonly erasure: Erasure) {
     for (const { value } of core.deps.kv.range(tableOf('epoch', core.pool))) {
@@ -43,8 +47,15 @@ export class Epochs {
   get (epoch: number): EpochRow | undefined { return this.rows.get(epoch) }
   has (epoch: number): boolean { return this.rows.has(epoch) }
   key (epoch: number): KeyHandle | 0 { return this.handles.get(epoch) ?? 0 }
-  /** Live epochs, oldest first: what `openKeyIds` tries. */
+  /** Live epochs, oldest first. */
   live (): EpochRow[] { return [...this.rows.values()].sort((a, b) => a.epoch - b.epoch) }
+
+  /** Asked by each `dec_keys`, so kept until an epoch comes or goes. */
+  openers (): Openers {
+    if (this.kept !== undefined) return this.kept
+    const epochs = this.live().map((row) => row.epoch)
+    return this.kept = { epochs, handles: Uint32Array.from(epochs, (epoch) => this.key(epoch)) }
+  }
 
   /** Proposer: whether the next block must found an epoch. */
   due (): boolean {
@@ -189,6 +200,7 @@ export class Epochs {
     })
     this.rows.set(row.epoch, row)
     this.handles.set(row.epoch, key)
+    this.kept = undefined
   }
 
   /** Live epochs whose keys were made of a device's block. */
@@ -219,6 +231,7 @@ export class Epochs {
     if (handle !== undefined) this.core.deps.vault.dropKey(handle)
     this.handles.delete(epoch)
     this.rows.delete(epoch)
+    this.kept = undefined
   }
 
   /** The pool is void. Inside a commit. */

@@ -101,7 +101,8 @@ export const metaKey = (pool: string): KvKey => ['pool', pool]
 export const accountKey = (pool: string): KvKey => ['account', pool]
 export const outboxKey = (pool: string, seq: number): KvKey => ['outbox', pool, seq]
 export const epochKey = (pool: string, epoch: number): KvKey => ['epoch', pool, epoch]
-export const claimKey = (pool: string, block: number, place: number): KvKey => ['claim', pool, block, place]
+/** Claims of a segment of a block. Its number counts down from -1: what schema 1 wrote stands at the claim's place, from 0 up (claim-rows.ts). */
+export const claimsKey = (pool: string, block: number, segment: number): KvKey => ['claim', pool, block, -1 - segment]
 /** A stretch of a lane (0: ours, 1: the other KME's) whose keys are void, by where it begins. */
 export const voidKey = (pool: string, lane: number, index: number, offset: number): KvKey => ['void', pool, lane, index, offset]
 /** A question about issued keys that the other KME has not answered. */

@@ -10,12 +10,18 @@ interface View { readonly handle: BlockHandle, readonly frames: FrameRef[], read
  * stays for reuse until `idleMax` others came after it; the addon may evict its frames at any time (they are reopened).
  */
 export class BlockViews {
+  /** The most recent is the last. */
   private readonly views = new Map<number, View>()
+  private newest = -1
   constructor (private readonly core: PoolCore, private readonly epochKey: (epoch: number) => KeyHandle | 0, private readonly idleMax = 64) {}
 
   /** A handle that stays valid until the matching `leave`. `known`: its frames, if the caller has them. */
   enter (block: BlockRow, known?: FrameRef[]): BlockHandle {
     let view = this.views.get(block.number)
+    if (view !== undefined && block.number === this.newest) { // Nearly always: its place in the map is right.
+      view.users++
+      return view.handle
+    }
     if (view === undefined) {
       const frames = known ?? this.core.framesOf(block.number)
       const starts = new Uint32Array(frames.length + 1)
@@ -23,7 +29,8 @@ export class BlockViews {
       const epoch = block.purpose === 'app' ? this.epochKey(block.epoch) : 0
       view = { handle: this.core.deps.vault.createBlock(block.number, epoch, Uint32Array.from(frames, (f) => f.length)), frames, starts, users: 0 }
     } else this.views.delete(block.number)
-    this.views.set(block.number, view) // Last in the map is the most recent.
+    this.views.set(block.number, view)
+    this.newest = block.number
     view.users++
     this.trim()
     return view.handle

@@ -20,9 +20,26 @@ export interface Batch {
   /** Set when it is sent. */
   to: number
   readonly seq: number
-  /** Encoded keys that it writes, for the overlay. */
-  readonly keys: string[]
+  /** What its transactions wrote, by encoded key, for the overlay. */
+  readonly writes: ReadonlyMap<string, Written>[]
   durable?: { readonly promise: Promise<void>, readonly resolve: () => void, readonly reject: (error: unknown) => void }
+}
+
+/**
+ * What a transaction wrote under one key. Bytes are made of it only when somebody asks: most rows are in the data file before
+ * anybody does, and a view of shared memory for each was a tenth of what a claim costs.
+ */
+export class Written {
+  /** `length` -1: the key is removed. */
+  constructor (private readonly chunk: Chunk, private readonly at: number, private readonly length: number) {}
+
+  get isRemoved (): boolean { return this.length < 0 }
+
+  /** A copy that the caller owns; of a removed key undefined. */
+  read (): Uint8Array | undefined { return this.isRemoved ? undefined : this.chunk.bytes.slice(this.at, this.at + this.length) }
+
+  /** The same in another chunk, where everything lies `back` bytes before its old place. */
+  movedTo (chunk: Chunk, back: number): Written { return new Written(chunk, this.at - back, this.length) }
 }
 
 export class Chunk {
@@ -39,8 +56,8 @@ export class Chunk {
 
   left (): number { return this.bytes.length - this.used }
 
-  /** Appends one operation; returns the value's place in the chunk. The caller has checked that it fits. */
-  write (key: string, value: Uint8Array | undefined): Uint8Array {
+  /** Appends one operation. The caller has checked that it fits. */
+  write (key: string, value: Uint8Array | undefined): Written {
     const { bytes } = this
     for (let pads = padsBefore(this.used + OP_HEADER_BYTES + key.length, value); pads > 0; pads--) bytes[this.used++] = OP_PAD
     const at = this.used, keyAt = at + OP_HEADER_BYTES, valueAt = keyAt + key.length, length = value?.length ?? 0
@@ -54,10 +71,8 @@ export class Chunk {
     for (let i = 0; i < key.length; i++) bytes[keyAt + i] = key.charCodeAt(i)
     if (value !== undefined) bytes.set(value, valueAt)
     this.used = valueAt + length
-    return this.place(valueAt, length)
+    return new Written(this, valueAt, value === undefined ? -1 : length)
   }
-
-  place (at: number, length: number): Uint8Array { return new Uint8Array(this.memory, at, length) }
 }
 
 /** Hands out chunks and takes them back; counts the bytes that are out. */

@@ -1,9 +1,10 @@
 /** One page of a walk over the data file and what lies above it in memory. */
 import { keyBytes } from './key-codec.js'
 import type { Lmdb } from './lmdb-batch.js'
+import type { Written } from './lmdb-chunks.js'
 
-/** Encoded keys with their values; undefined hides what is below. */
-export type Layer = Iterable<readonly [string, Uint8Array | undefined]>
+/** Encoded keys with what was written there; a removal hides what is below. */
+export type Layer = Iterable<readonly [string, Written]>
 
 /** Encoded keys: `start` included, `end` excluded. Without `values` they come empty. */
 export interface PageBounds { readonly start: string, readonly end: string, readonly reverse: boolean, readonly values: boolean, readonly limit: number }
@@ -35,7 +36,7 @@ export const mergePage = (db: Lmdb, layers: readonly Layer[], bounds: PageBounds
   // A full page tells about keys up to its last only: the layers must not run ahead of it.
   const edge = below.length >= limit ? below.at(-1)?.[0] : undefined
   const covered = (key: string): boolean => key >= start && key < end && (edge === undefined || (reverse ? key >= edge : key <= edge))
-  for (const layer of layers) for (const [key, value] of layer) if (covered(key)) merged.set(key, value === undefined ? undefined : values ? new Uint8Array(value) : NOTHING)
+  for (const layer of layers) for (const [key, written] of layer) if (covered(key)) merged.set(key, values || written.isRemoved ? written.read() : NOTHING)
   const entries = [...merged].filter((entry): entry is [string, Uint8Array] => entry[1] !== undefined).sort(([a], [b]) => a < b ? -1 : 1)
   if (reverse) entries.reverse()
   const rest = entries.length > limit ? (entries[limit - 1] as [string, Uint8Array])[0] : edge

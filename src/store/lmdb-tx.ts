@@ -2,7 +2,7 @@
 import { invariant } from '../kernel/errors.js'
 import { decodeKey, encodeKey } from './key-codec.js'
 import type { AtEnd, KvEntry, KvKey, KvRange, KvWriter } from './kv.js'
-import { CHUNK_BYTES, opBytes, type Chunk, type ChunkPool } from './lmdb-chunks.js'
+import { CHUNK_BYTES, opBytes, type Chunk, type ChunkPool, type Written } from './lmdb-chunks.js'
 import type { Layer } from './lmdb-range.js'
 
 /** What a transaction reads through: the store as it was when the transaction began. */
@@ -15,7 +15,7 @@ export interface TxBase {
 
 /** One transaction's writes, laid down in the chunk as they come and taken back if it fails. */
 export class TxWriter implements KvWriter {
-  readonly writes = new Map<string, Uint8Array | undefined>()
+  readonly writes = new Map<string, Written>()
   live = true
   removes = false
   from: number
@@ -25,15 +25,13 @@ export class TxWriter implements KvWriter {
   constructor (private readonly base: TxBase, public chunk: Chunk, private readonly pool: ChunkPool) { this.from = chunk.used }
 
   get (key: KvKey): Uint8Array | undefined {
-    const encoded = this.encode(key)
-    if (!this.writes.has(encoded)) return this.base.read(encoded)
-    const value = this.writes.get(encoded)
-    return value === undefined ? undefined : new Uint8Array(value)
+    const encoded = this.encode(key), written = this.writes.get(encoded)
+    return written === undefined ? this.base.read(encoded) : written.read()
   }
 
   has (key: KvKey): boolean {
-    const encoded = this.encode(key)
-    return this.writes.has(encoded) ? this.writes.get(encoded) !== undefined : this.base.has(key)
+    const written = this.writes.get(this.encode(key))
+    return written === undefined ? this.base.has(key) : !written.isRemoved
   }
 
   * range (range: KvRange): Generator<KvEntry> {
@@ -85,8 +83,7 @@ export class TxWriter implements KvWriter {
   private write (key: string, value: Uint8Array | undefined): void {
     const bytes = opBytes(key, value)
     if (bytes > this.chunk.left()) this.move(bytes)
-    const place = this.chunk.write(key, value)
-    this.writes.set(key, value === undefined ? undefined : place)
+    this.writes.set(key, this.chunk.write(key, value))
   }
 
   /** Goes on in a larger chunk with what it has written so far. */
@@ -94,9 +91,7 @@ export class TxWriter implements KvWriter {
     const length = this.chunk.used - this.from
     const next = this.pool.take(length + bytes > CHUNK_BYTES ? 2 * (length + bytes) : 0)
     next.bytes.set(this.chunk.bytes.subarray(this.from, this.chunk.used))
-    for (const [key, place] of this.writes) {
-      if (place !== undefined) this.writes.set(key, next.place(place.byteOffset - this.from, place.length))
-    }
+    for (const [key, written] of this.writes) this.writes.set(key, written.movedTo(next, this.from))
     next.used = length
     this.undo()
     this.chunk = next

@@ -84,7 +84,7 @@ class LmdbKv implements Kv {
   has (key: KvKey): boolean {
     const encoded = encodeKey(key)
     const pending = this.overlay.get(encoded)
-    return pending === undefined ? this.db.doesExist(keyBytes(encoded)) : pending.value !== undefined
+    return pending === undefined ? this.db.doesExist(keyBytes(encoded)) : !pending.isRemoved
   }
 
   * range (range: KvRange): Generator<KvEntry> {
@@ -146,7 +146,7 @@ class LmdbKv implements Kv {
   /** The value of an encoded key outside any transaction. */
   read (encoded: string): Uint8Array | undefined {
     const pending = this.overlay.get(encoded)
-    if (pending !== undefined) return pending.value === undefined ? undefined : new Uint8Array(pending.value)
+    if (pending !== undefined) return pending.read()
     const bytes = this.db.get(keyBytes(encoded))
     // A private copy already: only its type is too much.
     return bytes === undefined ? undefined : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
@@ -177,12 +177,10 @@ class LmdbKv implements Kv {
       this.chunk = writer.chunk
     }
     this.waitingBytes += bytes
-    const batch = this.open ??= { chunk: this.chunk, from: writer.from, to: writer.from, seq: this.nextSeq++, keys: [] }
-    if (batch.keys.length === 0) this.chunk.waiting++
-    for (const [key, value] of writer.writes) {
-      this.overlay.set(key, value, batch.seq)
-      batch.keys.push(key)
-    }
+    const batch = this.open ??= { chunk: this.chunk, from: writer.from, to: writer.from, seq: this.nextSeq++, writes: [] }
+    if (batch.writes.length === 0) this.chunk.waiting++
+    batch.writes.push(writer.writes)
+    for (const [key, written] of writer.writes) this.overlay.set(key, written)
     if (!this.turnScheduled) {
       this.turnScheduled = true
       setImmediate(() => { this.turnScheduled = false; this.send(false) })
@@ -237,7 +235,7 @@ class LmdbKv implements Kv {
     for (const batch of this.sent) {
       if (batch.seq > seq) break
       count++
-      for (const key of batch.keys) this.overlay.forget(key, seq)
+      for (const writes of batch.writes) for (const [key, written] of writes) this.overlay.forget(key, written)
       batch.chunk.waiting--
       this.waitingBytes -= batch.to - batch.from
       if (batch.chunk !== this.chunk) this.retire(batch.chunk)

@@ -7,7 +7,7 @@ import type { PoolCore } from '../../src/pool/core.js'
 import { Fairness } from '../../src/pool/fairness.js'
 import { PendingFrames } from '../../src/pool/pending.js'
 import { Rate } from '../../src/pool/rate.js'
-import { encodeRow, framesKey, newAccount, usableBytes, type BlockRow, type FrameRef } from '../../src/pool/rows.js'
+import { encodeRow, framesKey, newAccount, tableOf, usableBytes, type BlockRow, type FrameRef } from '../../src/pool/rows.js'
 import { makeRecordHeader, RECORD_KIND, RECORD_OVERHEAD_BYTES } from '../../src/store/record.js'
 
 const runs = { numRuns: 150 }
@@ -30,14 +30,14 @@ const decode = (row: Uint8Array): FrameRef[] => frames.get(Buffer.from(row).toSt
 const frames = new Map<string, FrameRef[]>()
 
 const claimOf = fc.record({
-  block: fc.integer({ min: 1, max: 3 }), place: fc.integer({ min: 0, max: 60 }), length: fc.integer({ min: 1, max: 120 }),
+  block: fc.integer({ min: 1, max: 3 }), place: fc.oneof(fc.integer({ min: 0, max: 60 }), fc.integer({ min: 120, max: 136 }), fc.integer({ min: 250, max: 299 })), length: fc.integer({ min: 1, max: 120 }),
   association: fc.integer({ min: 1, max: 3 }), slave: fc.integer({ min: 0, max: 3 }), written: fc.boolean(), reread: fc.boolean(),
 })
 
 t.test('claims: no byte belongs to two claims, no slave has a key twice, and the store says what memory says', async (t) => {
   fc.assert(fc.property(fc.array(claimOf, { maxLength: 60 }), fc.integer({ min: 1, max: 3 }), (steps, kept) => {
     const kv = new SimDisk().open()
-    const blocks = [1, 2, 3].map((n) => blockRow(n, 560))
+    const blocks = [1, 2, 3].map((n) => blockRow(n, 2_448))
     const core = coreOf(kv, blocks)
     const slaves = 4
     let claims = new Claims(core, kept)
@@ -68,6 +68,40 @@ t.test('claims: no byte belongs to two claims, no slave has a key twice, and the
     return core.account.delivered === delivered && (core.account.burned['padding'] ?? 0) === whole - delivered
   }), runs)
   t.ok(SLAVES_MAX === 32, 'the mask of a claim has a bit for each slave')
+})
+
+t.test('claims: those of a segment share a row, which leaves out what is only set', async (t) => {
+  const kv = new SimDisk().open(), block = blockRow(1, 4_096), core = coreOf(kv, [block])
+  const claims = new Claims(core)
+  for (const place of [0, 4, 8, 124, 128, 300]) claims.take(block, place, 32, 1, 0, 2)
+  kv.transact((tx) => { for (const place of [0, 4, 124, 128]) claims.write(tx, 1, place) })
+  t.equal([...kv.keys(tableOf('claim', 'B', 1))].length, 2, 'two segments')
+  const again = new Claims(core), answer = (place: number, slave: number): string => again.check(block, place, 32, 1, slave)
+  t.same([0, 4, 124, 128].map((place) => answer(place, 0)), ['taken', 'taken', 'taken', 'taken'])
+  t.same([8, 300].map((place) => answer(place, 0)), ['fresh', 'fresh'], 'their own transaction has not come')
+  t.equal(answer(4, 1), 'fresh', 'the other slave')
+  t.equal(again.claimedBytes(1), 128)
+  kv.transact((tx) => { claims.write(tx, 1, 8); claims.write(tx, 1, 300) })
+  t.equal(new Claims(core).claimedBytes(1), 192)
+})
+
+t.test('claims: rows of schema 1 hold beside those of today', async (t) => {
+  const kv = new SimDisk().open(), block = blockRow(1, 4_096), core = coreOf(kv, [block])
+  kv.transact((tx) => {
+    tx.put(['claim', 'B', 1, 0], Uint8Array.of(32, 0, 7, 0, 1, 0, 0, 0, 2, 0)) // At place 0: 32 bytes, association 7, the first of two slaves has it.
+    tx.put(['claim', 'B', 1, 5], Uint8Array.of(16, 0, 7, 0, 1, 0, 0, 0, 1, 0))
+  })
+  const claims = new Claims(core)
+  t.same([claims.check(block, 0, 32, 7, 0), claims.check(block, 0, 32, 7, 1), claims.check(block, 5, 16, 7, 0), claims.check(block, 6, 8, 7, 0)], ['taken', 'fresh', 'taken', 'overlap'])
+  claims.take(block, 0, 32, 7, 1, 2)
+  claims.take(block, 8, 32, 7, 0, 1)
+  kv.transact((tx) => { for (const place of [0, 8]) claims.write(tx, 1, place) })
+  const again = new Claims(core)
+  t.same([again.check(block, 0, 32, 7, 1), again.check(block, 5, 16, 7, 0), again.check(block, 8, 32, 7, 0)], ['taken', 'taken', 'taken'])
+  t.equal(again.claimedBytes(1), 80)
+  t.notOk(again.isHeld(1), 'both slaves have the first one')
+  kv.transact((tx) => { tx.put(['claim', 'B', 1, -1], new Uint8Array(12)) })
+  t.throws(() => new Claims(core).check(block, 0, 32, 7, 0), { code: 'STORE_CORRUPT' })
 })
 
 t.test('claims: what is in memory is bounded, and unanswered claims never leave it', async () => {

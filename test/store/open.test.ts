@@ -48,7 +48,7 @@ t.test('a wrong master key is refused, and the right one still opens', async (t)
 
 t.test('a newer schema is refused and left alone; an older one is migrated step by step', async (t) => {
   const b = bench(t as Test)
-  const store = await b.open()
+  const store = await b.open({ schema: { target: 1, steps: [] } })
   store.kv.transact((tx) => { tx.put(['old', 'a'], u32(1)) })
   await store.close()
   const steps = [
