@@ -14,6 +14,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   InitVault(env, exports);
   InitRing(env, exports);
   InitPci(env, exports);
+  InitSerial(env, exports);
   return exports;
 }
 

@@ -9,3 +9,5 @@ void InitVault(Napi::Env env, Napi::Object exports);
 void InitRing(Napi::Env env, Napi::Object exports);
 /// Adds `openDevicePort` and `openDeviceStream` (pci_binding.cc).
 void InitPci(Napi::Env env, Napi::Object exports);
+/// Adds `openSerialLine` (serial_binding.cc).
+void InitSerial(Napi::Env env, Napi::Object exports);

@@ -57,8 +57,9 @@ const devices = {
     chunkBytes: integer('With deviceUrl: size of the chunks to ask for.', { minimum: 16, maximum: 3_968, default: 32, unit: 'bytes' }),
   }),
   qix: optionalGroup('The device sends frames of the QIX serial format (key ID, 32 bytes of key, status, CRC32C) over a byte stream.', {
-    connect: Type.Optional(text('Where its stream server is: host:port of a TCP server, or the path of a Unix socket or a serial device that is set up (raw, speed).', { pattern: '^(/.+|[^/\\s]+:[0-9]{1,5})$', patternWords: 'host:port or an absolute path' })),
+    connect: Type.Optional(text('Where its stream server is: host:port of a TCP server, or the path of a Unix socket or a serial device, which is made raw.', { pattern: '^(/.+|[^/\\s]+:[0-9]{1,5})$', patternWords: 'host:port or an absolute path' })),
     listen: Type.Optional(text('Address to wait for its connection on: host:port or the path of a Unix socket. One of the two.', { pattern: '^(/.+|[^/\\s]+:[0-9]{1,5})$', patternWords: 'host:port or an absolute path' })),
+    baud: integer('Speed of a serial device in bits per second; 0 leaves it as it is.', { minimum: 0, maximum: 4_000_000, default: 0, unit: 'per second' }),
     silentMs: ms('A connected device that sends nothing for this time counts as stalled; 0 never.', 0, 0, 3_600_000),
   }),
 }

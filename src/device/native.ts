@@ -342,6 +342,13 @@ export interface NativeAddon {
   /** Throws errors with code `RING_INVALID`: what, which device, what to do. */
   openDevicePort (options: DevicePortOptions): NativeDevicePort
   openDeviceStream (options: DeviceStreamOptions): NativeDeviceStream
+  /**
+   * Opens a terminal device for reading as a raw line (termios): nothing in the stream is changed, echoed or taken as a sign.
+   *
+   * @param baud 0 leaves the speed as it is.
+   * @returns a descriptor that the caller closes. Throws an Error that says what is wrong with the line.
+   */
+  openSerialLine (path: string, baud: number): number
 }
 
 let loaded: NativeAddon | undefined

@@ -95,9 +95,17 @@ class Push004Feed implements Feed {
   // --- life -----------------------------------------------------------------------------------------------------------
 
   private heard (): void {
-    this.stopSilence()
     this.out.state('running')
-    this.stopSilence = this.deps.clock.after(this.settings.silentMs, () => { this.out.state('away', 'the device has not called for a while'); if (this.caller !== undefined) this.open(this.caller) })
+    this.watchSilence()
+  }
+
+  private watchSilence (): void {
+    this.stopSilence()
+    if (this.stopped) return
+    this.stopSilence = this.deps.clock.after(this.settings.silentMs, () => {
+      this.out.state('away', 'the device has not called for a while')
+      if (this.caller !== undefined) this.open(this.caller)
+    })
   }
 
   /** Asks the device to open the stream and to push. */
@@ -109,9 +117,11 @@ class Push004Feed implements Feed {
       const opened = await caller.call('POST', '/open-connect', JSON.stringify({ source: `kme-link-${this.deps.linkId}`, destination: `kme-link-${this.deps.linkId}`, key_stream_id: streamId, qos }))
       const { status } = readOpened(opened.body)
       if (status > 1 && status !== STATUS.inUse) throw new Error(`the device answers status ${status} to open-connect`)
+      this.streams.set(hexOf(uuidBytes(streamId!)!), { next: undefined }) // Its first chunk may come before its answer.
       const asked = await caller.call('POST', '/get-key', JSON.stringify({ key_stream_id: streamId, index: 0, metadata: { size: 0, buffer: null } }))
+      asked.body.fill(0)
       if (asked.status >= 400) throw new Error(`the device answers ${asked.status} to get-key`)
-      this.streams.set(hexOf(uuidBytes(streamId!)!), { next: undefined })
+      this.watchSilence() // A device that opens and then never pushes is asked again.
     }
     start().catch((error: unknown) => {
       if (this.stopped) return

@@ -1,14 +1,14 @@
-import { createReadStream } from 'node:fs'
 import { connect, createServer, type NetConnectOpts, type Server } from 'node:net'
 import { stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
+import { ReadStream } from 'node:tty'
 import type { Cancel } from '../kernel/time.js'
 import type { AdapterDeps, OpenAdapter } from './adapter.js'
 import { causeOf } from './feed-loop.js'
 import { FeedSource, FRAME_FLAG, type Feed, type FeedOutlet } from './feed.js'
 import { QixReader } from './formats/qix-frames.js'
 
-export interface QixSettings { readonly connect?: string | undefined, readonly listen?: string | undefined, readonly silentMs: number }
+export interface QixSettings { readonly connect?: string | undefined, readonly listen?: string | undefined, readonly baud: number, readonly silentMs: number }
 
 const RETRY_MS = 1_000
 /** Frames' payloads are small: a high mark of one ring keeps little key in Node's buffers. */
@@ -116,9 +116,9 @@ class QixFeed implements Feed {
     }, (error: unknown) => { this.lost(causeOf(error)) })
   }
 
-  /** A path may be a Unix socket or a serial device. */
+  /** A path may be a Unix socket or a serial device; that one is made raw. */
   private async openLine (where: string): Promise<Readable> {
-    if (where.startsWith('/') && !(await stat(where)).isSocket()) return createReadStream(where, { highWaterMark: CHUNK_BYTES })
+    if (where.startsWith('/') && !(await stat(where)).isSocket()) return new ReadStream(this.deps.addon.openSerialLine(where, this.settings.baud))
     return await new Promise((resolve, reject) => {
       const socket = connect(addressOf(where))
       socket.once('error', reject)

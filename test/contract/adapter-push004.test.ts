@@ -1,4 +1,5 @@
-import { Agent, request } from 'node:https'
+import { Agent, createServer, request } from 'node:https'
+import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import type { DeviceSource } from '../../src/device/adapter.js'
 import { openPush004 } from '../../src/device/push004.js'
@@ -137,4 +138,55 @@ t.test('the index of a stream may go round', async (t) => {
   await device.give(0)
   await until(() => store.frames.size === 2, 'both')
   t.same([store.kinds(), store.source!.view().quarantine], [[], ''])
+})
+
+/** A device that waits to be asked: it takes open-connect, get-key and close, and pushes from get-key on, before it has answered that. */
+const askedDevice = async (t: Parameters<typeof folder>[0]) => {
+  const { kme, device: tls } = await deviceCertificates()
+  const pushing = new PushDevice(tls), asked: { path: string, body: { key_stream_id?: string, qos?: { key_chunk_size: number } } }[] = []
+  const state = { openStatus: 0, pushes: 2 }, pushed: number[] = []
+  const server = createServer({ ...readDeviceTls(tls), requestCert: true, rejectUnauthorized: true }, (incoming, response) => {
+    let text = ''
+    incoming.setEncoding('utf8').on('data', (part: string) => { text += part })
+    incoming.on('end', () => {
+      asked.push({ path: incoming.url ?? '', body: JSON.parse(text) as object })
+      const answer = (): void => { response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ status: state.openStatus, key_stream_id: STREAM })) }
+      if (incoming.url !== '/qkd/get-key') { answer(); return }
+      void (async () => {
+        for (let n = state.pushes; n > 0; n--) pushed.push((await pushing.post('key-material', pushing.chunk(pushed.length, pushing.bytes(pushed.length)))).status)
+        answer()
+      })().catch(() => {}) // The KME may go while it is pushed to.
+    })
+  })
+  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
+  const deviceUrl = `https://127.0.0.1:${(server.address() as AddressInfo).port}/qkd`
+  const store = new Store({ open: (deps) => pushing.source = openPush004({ ...settings(kme), deviceUrl, streamId: STREAM, chunkBytes: 64 }, deps), device: pushing }, folder(t), bench())
+  t.teardown(() => { store.close(); pushing.close(); server.closeAllConnections(); server.close() })
+  return { asked, pushed, state, store }
+}
+
+t.test('deviceUrl: the KME opens the stream, asks for key, and takes what is pushed even before the answer; it closes at its end', async (t) => {
+  const { asked, pushed, store } = await askedDevice(t)
+  store.open()
+  await until(() => store.frames.size === 2, 'both chunks')
+  await until(() => pushed.length === 2, 'both answers')
+  t.same(pushed, [200, 200], 'no chunk was refused')
+  t.match(asked, [{ path: '/qkd/open-connect', body: { key_stream_id: STREAM, qos: { key_chunk_size: 64 } } }, { path: '/qkd/get-key', body: { key_stream_id: STREAM } }])
+  store.close()
+  await until(() => asked.some(({ path, body }) => path === '/qkd/close' && body.key_stream_id === STREAM), 'it says that it goes')
+})
+
+t.test('deviceUrl: a device that refuses, or that falls silent, is asked again', async (t) => {
+  const { asked, state, store } = await askedDevice(t)
+  const opens = (): number => asked.filter(({ path }) => path === '/qkd/open-connect').length
+  state.openStatus = 4
+  state.pushes = 0
+  store.open()
+  await until(() => store.reports.some((r) => r.type === 'device.absent' && /status 4 to open-connect/.test(r.reason)), 'the refusal is told')
+  state.openStatus = 0
+  await until(() => asked.some(({ path }) => path === '/qkd/get-key'), 'it is asked again')
+  const before = opens()
+  await until(() => opens() > before, 'it pushed nothing: asked again after silentMs')
+  state.pushes = 1
+  await until(() => store.frames.size === 1, 'key at last')
 })
