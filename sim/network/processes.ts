@@ -106,11 +106,12 @@ export class ProcessNetwork implements LiveNetwork {
     const endMs = systemClock.monoMs() + READY_MS
     for (const { name, admin, child } of this.nodes.values()) {
       for (;;) {
-        if (child?.exit !== undefined) throw new KmeError('INTERNAL', `${kmeId(name)} ended\n${child.lastLines(12).join('\n')}`)
+        for (const other of this.nodes.values()) if (other.child?.exit !== undefined) throw new KmeError('INTERNAL', `${kmeId(other.name)} ended\n${other.child.lastLines(12).join('\n')}`)
         const pools = await admin.get('/v1/pools').then((v) => v as PoolView[], () => undefined)
         const empty = pools?.filter((pool) => !pool.local && pool.stockBits < 64 * 256).map((pool) => pool.id)
+        const hasAll = this.scenario.automatic?.open !== 'all' || (pools?.filter((pool) => !pool.local).length ?? 0) >= this.scenario.kmes.length - 1
         const health = await admin.get('/v1/health').then((v) => v as HealthView, () => undefined)
-        if (health?.ready === true && empty?.length === 0) break
+        if (health?.ready === true && empty?.length === 0 && hasAll) break
         if (systemClock.monoMs() > endMs) throw new KmeError('INTERNAL', `${kmeId(name)} is not ready within ${READY_MS / 1_000} s: ${empty?.join(', ') ?? 'no answer'} is empty\n${child?.lastLines(12).join('\n') ?? ''}`)
         await pause(100)
       }
@@ -119,16 +120,19 @@ export class ProcessNetwork implements LiveNetwork {
 
   // --- SAEs ---------------------------------------------------------------------------------------------------------
 
-  async exchange (from: string, to: string, keys: number): Promise<Outcome> {
+  async exchange (from: string, to: string, keys: number, demand: Readonly<Record<string, unknown>> = {}): Promise<Outcome> {
     const startMs = systemClock.monoMs()
     const outcome = (why: string): Outcome => ({ why, keys, wholeMs: systemClock.monoMs() - startMs })
-    const master = await this.nodes.get(from)!.sae.enc(saeId(to), keys)
+    const master = await this.nodes.get(from)!.sae.enc(saeId(to), keys, demand)
     if (master.status !== 200) return outcome(`enc ${master.status} ${master.body.message ?? ''}`)
     const slave = await this.nodes.get(to)!.sae.dec(saeId(from), master.body.keys!.map((k) => k.key_ID))
     if (slave.status !== 200) return outcome(`dec ${slave.status} ${slave.body.message ?? ''}`)
     const same = master.body.keys!.every((k, i) => slave.body.keys![i]?.key_ID === k.key_ID && slave.body.keys![i]?.key === k.key)
     return outcome(same ? '' : 'the keys differ')
   }
+
+  /** What an operator asks of a KME: a route of the admin API. */
+  ask (name: string, path: string): Promise<unknown> { return this.nodes.get(name)!.admin.get(path) }
 
   async sample (): Promise<Sample[]> {
     return Promise.all([...this.nodes.values()].map(async ({ name, admin, child }) => {

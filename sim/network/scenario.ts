@@ -32,6 +32,11 @@ const scenario = Type.Object({
   links: Type.Array(Type.Object({ between: pair, rate: Type.Optional(rate), qber: Type.Optional(Type.Number({ minimum: 0, maximum: 0.11 })) }, closed), { minItems: 1, maxItems: 2_000 }),
   /** Pools over other KMEs: all pairs without a link, or these. */
   relayed: Type.Union([Type.Literal('all'), Type.Array(Type.Object({ between: pair, paths: Type.Optional(Type.Integer({ minimum: 1, maximum: 8 })), hybrid: Type.Optional(Type.Boolean()), stockBytes: Type.Optional(Type.Integer({ minimum: 65_536 })) }, closed), { maxItems: 2_000 })]),
+  /** Pools come by themselves at every KME: with all others ahead of demand, or when a request wants one. */
+  automatic: Type.Optional(Type.Object({
+    open: Type.Union([Type.Literal('onDemand'), Type.Literal('all')]), paths: Type.Optional(Type.Integer({ minimum: 1, maximum: 8 })), hybrid: Type.Optional(Type.Boolean()),
+    stockBytes: Type.Optional(Type.Integer({ minimum: 65_536 })), idleMs: Type.Optional(Type.Integer({ minimum: 10_000 })),
+  }, closed)),
   /** Each KME has one SAE. Requests go between the SAEs of these pairs, in both directions; all pairs that share a pool when left out. */
   load: Type.Object({ perSecond: Type.Number({ minimum: 0, maximum: 1_000 }), keys: Type.Integer({ minimum: 1, maximum: 128 }), between: Type.Optional(Type.Array(pair, { minItems: 1, maxItems: 2_000 })) }, closed),
   faults: Type.Optional(Type.Array(fault, { maxItems: 1_000 })),
@@ -45,6 +50,7 @@ export interface Scenario {
   readonly kmes: readonly string[]
   readonly links: readonly { readonly between: readonly [string, string], readonly rateBps: number, readonly qber: number }[]
   readonly relayed: readonly RelayedPair[]
+  readonly automatic: Written['automatic']
   readonly load: { readonly perSecond: number, readonly keys: number, readonly between: readonly (readonly [string, string])[] }
   readonly faults: readonly Fault[]
 }
@@ -80,9 +86,10 @@ const complete = (file: string, written: Written): Scenario => {
     ? all.filter((p) => !linked.has(key(p))).map((between) => ({ between, paths: 1, hybrid: false, stockBytes: STOCK_BYTES }))
     : written.relayed.map(({ between, paths = 1, hybrid = false, stockBytes = STOCK_BYTES }) => ({ between, paths, hybrid, stockBytes }))
   const pooled = new Set([...linked, ...relayed.map((r) => key(r.between))])
-  const between = written.load.between ?? all.filter((p) => pooled.has(key(p)))
+  const mayAll = written.automatic !== undefined
+  const between = written.load.between ?? all.filter((p) => mayAll || pooled.has(key(p)))
   known([...relayed.flatMap((r) => r.between), ...between.flat()])
-  for (const p of between) if (!pooled.has(key(p))) wrong(file, `load between ${p.join(' and ')}, which share no pool`)
+  for (const p of between) if (!mayAll && !pooled.has(key(p))) wrong(file, `load between ${p.join(' and ')}, which share no pool`)
   const faults = [...written.faults ?? []].sort((a, b) => a.at - b.at)
   for (const f of faults) {
     const on = Object.values(f).find((v) => Array.isArray(v)) as [string, string] | undefined
@@ -90,7 +97,7 @@ const complete = (file: string, written: Written): Scenario => {
     known(Object.entries(f).flatMap(([name, v]) => typeof v === 'string' && name !== 'rate' ? [v] : []))
   }
   return {
-    name: written.name, about: written.about ?? '', mode: written.mode, seconds: written.seconds, seed: written.seed ?? 1, kmes, relayed, faults,
+    name: written.name, about: written.about ?? '', mode: written.mode, seconds: written.seconds, seed: written.seed ?? 1, kmes, relayed, automatic: written.automatic, faults,
     links: written.links.map((l) => ({ between: l.between, rateBps: bitsPerS(l.rate ?? '1M'), qber: l.qber ?? 0.02 })),
     load: { perSecond: written.load.perSecond, keys: written.load.keys, between },
   }

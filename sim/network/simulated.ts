@@ -17,8 +17,11 @@ export class SimulatedNetwork implements LiveNetwork {
 
   private constructor (private readonly scenario: Scenario) {
     const hybrid = scenario.relayed.find((r) => r.hybrid)
+    if (scenario.automatic?.hybrid === true) throw new KmeError('CONFIG_INVALID', 'hybrid pools need mode: processes')
     if (hybrid !== undefined) throw new KmeError('CONFIG_INVALID', `hybrid pools (${hybrid.between.join(' - ')}) need mode: processes`)
+    const { automatic } = scenario
     this.world = new MeshWorld({
+      ...automatic === undefined ? {} : { automatic: () => ({ accept: true, ...automatic, hybrid: false }) },
       seed: scenario.seed, links: scenario.links.map((l) => l.between), relayed: scenario.relayed, limits: { maxStockBytes: 2 << 20 }, relayLimits: { reserveBytes: 32_768 },
     })
     this.flows = scenario.links.map(({ between, rateBps }) => ({ between, rateBps, isUp: true, due: 0 }))

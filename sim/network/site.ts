@@ -22,7 +22,7 @@ export const siteConfig = (folder: string, scenario: Scenario, name: string, por
     peering: { host: '127.0.0.1', port: ports.peering, tls: tls('peer', 'kme'), keepAliveMs: 500, retry: { minMs: 50, maxMs: 1_000 } },
     peers: links.map((l) => ({ kme: kmeId(other(l.between)), url: `wss://localhost:${lines.get(other(l.between))!}` })),
     links: links.map((l) => ({ id: linkNumber(l.index), peer: kmeId(other(l.between)), ring: { path: ringPath(folder, name, linkNumber(l.index)) } })),
-    network: { relay: { reserveBytes: 32_768, pools: scenario.relayed.filter((r) => r.between.includes(name)).map((r) => ({ kme: kmeId(other(r.between)), paths: r.paths, hybrid: r.hybrid, stockBytes: r.stockBytes })) } },
+    network: { relay: { reserveBytes: 32_768, ...scenario.automatic === undefined ? {} : { automatic: { accept: true, ...scenario.automatic } }, pools: scenario.relayed.filter((r) => r.between.includes(name)).map((r) => ({ kme: kmeId(other(r.between)), paths: r.paths, hybrid: r.hybrid, stockBytes: r.stockBytes })) } },
     pools: { lowKeys: 100, criticalKeys: 10, maxKeyCount: Math.max(100_000, ...scenario.relayed.map((r) => r.stockBytes / 32)), runwayMs: 5_000 },
     policy: { default: 'allow' }, saes: [{ id: saeId(name) }],
     store: { masterKey: { file: `${id}-master.key` }, mapSizeBytes: 16 * 2 ** 30, reserveBytes: 1 << 20, copies: 'void' },

@@ -8,6 +8,9 @@ import type { NeighbourLane, RelayedPool } from './ports.js'
 /** Use is covered for so long, in both directions. */
 const AHEAD_S = 120
 
+/** What an empty lane asks for beside the target: a block. */
+const DRY_BYTES = 63_488
+
 /** A pool of the engine, as the relay fills it. */
 export class RelayedEnd implements RelayedPool {
   readonly remote: KmeId
@@ -33,7 +36,9 @@ export class RelayedEnd implements RelayedPool {
     const { pool } = this
     if (!pool.hungry) return 0
     const { maxStockBytes } = pool.core.deps.limits
-    return Math.floor(Math.min(maxStockBytes, Math.max(this.stockBytes, 2 * AHEAD_S * pool.lane.used.perSecond())) - pool.stockBytes())
+    // All of a small stock may be the other side's: what we own nothing of is not enough.
+    const dryBytes = pool.pending.bytes === 0 && pool.lane.freeBytes(true) === 0 ? DRY_BYTES : 0
+    return Math.max(dryBytes, Math.floor(Math.min(maxStockBytes, Math.max(this.stockBytes, 2 * AHEAD_S * pool.lane.used.perSecond())) - pool.stockBytes()))
   }
 
   ingest (records: Uint8Array, meta: ArrayLike<number>, count: number, then: () => void): void {

@@ -19,6 +19,12 @@ export const registerNetworkMetrics = (sink: MetricSink, network: () => NetworkP
   sink.register('qkme_relay_lying_paths_total', 'Shares that were changed on their way.', 'counter', one((n) => n.relay.counters.lyingPaths))
   sink.register('qkme_relay_refusals_total', 'Blocks of others that were refused here, by cause.', 'counter', () =>
     Object.entries(network()?.relay.counters.refused ?? {}).map(([cause, value]) => ({ labels: { cause }, value })))
+  sink.register('qkme_relayed_pools', 'Relayed pools, by whether the configuration names them or they came by themselves.', 'gauge', () => {
+    const now = network()
+    return now === undefined ? [] : [{ labels: { origin: 'configuration' }, value: now.poolCount - now.automatic.count }, { labels: { origin: 'automatic' }, value: now.automatic.count }]
+  })
+  sink.register('qkme_relayed_pools_automatic_total', 'Pools that opened here, were accepted or declined for others, and ended, by themselves.', 'counter', () =>
+    Object.entries(network()?.automatic.counters ?? {}).map(([outcome, value]) => ({ labels: { outcome }, value })))
   sink.register('qkme_tunnel_sessions', 'Control channels that end here.', 'gauge', one((n) => n.control.hub.sessions))
   sink.register('qkme_tunnel_forwarded_bytes_total', 'Bytes of tunnels of others.', 'counter', one((n) => n.control.hub.counters.forwardedBytes))
   sink.register('qkme_tunnel_dropped_total', 'Pieces of tunnels that were dropped, by cause.', 'counter', () => {

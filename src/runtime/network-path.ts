@@ -124,6 +124,9 @@ export class NetworkPath {
   /** Sealed shares are in memory. */
   get isBusy (): boolean { return this.relay.isBusy }
 
+  /** Relayed pools, however they came. */
+  get poolCount (): number { return this.d.keyspace.now.relayed.list().length }
+
   /** Takes a renewed certificate into use. @throws KmeError `CERTIFICATE_INVALID`; the old one stays in use. */
   reload (): void {
     this.routing.reload()

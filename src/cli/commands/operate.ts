@@ -53,7 +53,14 @@ const statusText = (status: StatusView, health: HealthView, pools: PoolView[], l
     link.id, link.remote, link.quarantineCause === null ? link.state : `${link.state} (${link.quarantineCause})`, link.qber === null ? '-' : `${(link.qber * 100).toFixed(2)} %`, grouped(Math.round(link.keyBitsPerS)),
   ]), 'lllr'), links.length),
   ...section(table(['PEER', 'STATE', 'OUTBOX', 'RESERVE', 'URL'], peers.map((peer) => [peer.id, peer.held === '' ? peer.state : `${peer.state} (held: ${peer.held})`, grouped(peer.outbox), `${grouped(peer.reserveBytes)} B`, peer.url ?? 'dials us']), 'llrr'), peers.length),
+  ...channelSection(status),
 ].join('\n')
+
+/** Channels to the far KMEs of relayed pools are parts, one each. */
+const channelSection = ({ parts }: StatusView): string[] => {
+  const channels = parts.filter((part) => part.id.startsWith('control/'))
+  return section(table(['FAR KME', 'CHANNEL', 'RESTARTS'], channels.map((part) => [part.id.slice('control/'.length), part.state, grouped(part.restarts)]), 'llr'), channels.length)
+}
 
 const section = (text: string, count: number): string[] => count === 0 ? [] : ['', text]
 

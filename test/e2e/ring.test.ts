@@ -1,0 +1,44 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { ProcessNetwork } from '../../sim/network/processes.js'
+import { runScenario } from '../../sim/network/run.js'
+import { readScenario } from '../../sim/network/scenario.js'
+import type { PoolView, StatusView } from '../../src/admin/port.js'
+
+t.setTimeout(230_000)
+
+t.test('a ring of six as processes: pools come by themselves, classes stand side by side, nodes between die and lines break', async t => {
+  const file = join(t.testdir(), 'ring.yaml')
+  writeFileSync(file, `
+name: ring of six
+mode: processes
+seconds: 12
+links: [{ between: [a, b], rate: 4M }, { between: [b, c], rate: 4M }, { between: [c, d], rate: 4M }, { between: [d, e], rate: 4M }, { between: [e, f], rate: 4M }, { between: [f, a], rate: 4M }]
+automatic: { open: all, stockBytes: 131072 }
+relayed: [{ between: [a, d], paths: 2, hybrid: true, stockBytes: 131072 }]
+load: { perSecond: 12, keys: 2 }
+faults: [{ at: 1, kill: b }, { at: 2.5, start: b }, { at: 4, partition: [d, e] }, { at: 6, heal: [d, e] }, { at: 7, kill: e }, { at: 8, start: e }]
+`)
+  const scenario = readScenario(file)
+  const network = await ProcessNetwork.start(scenario)
+  t.teardown(() => network.stop())
+  await network.ready()
+  for (const [a, b] of scenario.load.between) {
+    t.equal((await network.exchange(a, b, 2)).why, '', `${a} to ${b}`)
+    t.equal((await network.exchange(b, a, 2)).why, '', `${b} to ${a}`)
+  }
+  const strong = { qkme_min_disjoint_paths: 2, qkme_hybrid: true }
+  for (const [a, b] of [['a', 'd'], ['d', 'a']] as const) t.equal((await network.exchange(a, b, 2, strong)).why, '', `${a} to ${b}: two paths and hybrid`)
+  t.match((await network.exchange('b', 'e', 1, { qkme_hybrid: true })).why, /^enc 503/, 'a class that opens by itself is on its way')
+  const result = await runScenario(scenario, network, () => {})
+  t.equal(result.unequal, 0, 'no two SAEs have different keys')
+  t.equal(result.differenceBits, 0, 'every account adds up')
+  t.ok(result.pairs.every((p) => p.keys > 0), `every pair had keys while nodes died (${JSON.stringify(result.pairs.filter((p) => p.keys === 0))})`)
+  t.equal((await network.exchange('b', 'e', 1, { qkme_hybrid: true })).why, '', 'the class that opened by itself has key now')
+  const pools = await network.ask('b', '/v1/pools') as PoolView[]
+  t.same(pools.filter((pool) => pool.remote === 'kme-e').map((pool) => [pool.id, pool.route]).sort(), [['pool/relay1h:kme-e', 'relayed over one path, hybrid'], ['pool/relay:kme-e', 'relayed over one path']])
+  const { parts } = await network.ask('b', '/v1/status') as StatusView
+  t.same(parts.filter((part) => part.id.startsWith('control/')).map((part) => part.id).sort(), ['d', 'e', 'f'].map((n) => `control/kme-${n}`))
+  if (process.env['QKME_SHOW'] !== undefined) t.comment(JSON.stringify(result.pairs.map((p) => [p.from, p.to, p.keys, p.failed, p.why])))
+})
