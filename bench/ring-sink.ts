@@ -35,25 +35,26 @@ const cpuUs: { ours: number[], plain: number[] } = { ours: [], plain: [] }
 const usedUs = (since?: NodeJS.CpuUsage): number => { const { user, system } = process.cpuUsage(since); return user + system }
 
 /** The block id of a stamped frame begins with the monotonic time of its publication. */
-const ageMs = (batch: RingBatch, i: number): number =>
-  Number(process.hrtime.bigint() - Buffer.from(batch.records.buffer, batch.records.byteOffset + i * RECORD_STRIDE, 64).readBigUInt64LE(8)) / 1e6
+const madeAtNs = (batch: RingBatch, i: number): bigint => Buffer.from(batch.records.buffer, batch.records.byteOffset + i * RECORD_STRIDE, 64).readBigUInt64LE(8)
+const sinceMs = (ns: bigint): number => Number(process.hrtime.bigint() - ns) / 1e6
 
 const store = (batch: RingBatch): void => {
   kv.transact((tx) => {
     for (let i = 0; i < batch.count; i++) tx.put(['bench', name++ % NAMES], batch.records.subarray(i * RECORD_STRIDE, i * RECORD_STRIDE + batch.meta[i * META_NUMBERS]!))
   })
+  const bytes = Array.from({ length: batch.count }, (_, i) => batch.meta[i * META_NUMBERS + 1]!)
+  const madeNs = what === 'latency' ? bytes.map((_, i) => madeAtNs(batch, i)) : []
+  batch.release()
   void kv.flushed().then(() => {
-    for (let i = 0; i < batch.count; i++) {
-      durableBytes += batch.meta[i * META_NUMBERS + 1]!
-      if (latenciesMs.length < 200_000) latenciesMs.push(ageMs(batch, i))
-    }
+    durableBytes += bytes.reduce((sum, n) => sum + n, 0)
+    for (const ns of madeNs) if (latenciesMs.length < 200_000) latenciesMs.push(sinceMs(ns))
     batch.acknowledge()
   })
 }
 
 const onBatch = (batch: RingBatch): void => {
   if (what === 'bell') {
-    for (let i = 0; i < batch.count; i++) latenciesMs.push(ageMs(batch, i))
+    for (let i = 0; i < batch.count; i++) latenciesMs.push(sinceMs(madeAtNs(batch, i)))
     batch.acknowledge()
   } else if (holding) held.push(batch)
   else store(batch)

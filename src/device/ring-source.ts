@@ -17,7 +17,7 @@ export interface RingSourceOptions {
   readonly clock: Clock
   /** Asked before each drain. */
   readonly sealing: () => Sealing
-  /** Batches that may wait for the store; then frames stay in the ring. Default 4 (1 MiB each). */
+  /** Batches that may wait for somebody to copy them; then frames stay in the ring. Default 2 (1 MiB each). */
   readonly batchesMax?: number
   /** Frames of a busy link are taken together: at most one drain in this time. The first after a rest is taken at once. Default 2. */
   readonly gatherMs?: number
@@ -81,7 +81,7 @@ export class RingSource {
   /** @throws errors with code `RING_INVALID` (what, where, what to do). */
   constructor (private readonly options: RingSourceOptions) {
     this.consumer = options.addon.openRingConsumer(options.vault, options.ring)
-    this.batches = new RingBatches(options.batchesMax ?? 4, (ticket) => { this.acknowledge(ticket) }, () => { this.plan() })
+    this.batches = new RingBatches(options.batchesMax ?? 2, (ticket) => { this.acknowledge(ticket) }, () => { this.plan() })
   }
 
   private acknowledge (ticket: number): void {

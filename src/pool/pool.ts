@@ -29,7 +29,7 @@ import { Startup } from './startup.js'
 import { directTraits, type KeyTraits } from './traits.js'
 import { BlockViews } from './views.js'
 import { VoidPool } from './void.js'
-import { Voids } from './voids.js'
+import { nameOf, Voids } from './voids.js'
 
 /** Of the blocks opened by either side, per tick: half is forgotten in about 17 s. */
 const USE_DECAY = 0.99
@@ -91,7 +91,7 @@ export class Pool implements PeerHandler, KeyPool {
     this.holds = new Holds(core)
     this.renewal = new Renewal(core, this.lane, this.epochs, this.views, () => this.voids)
     this.voids = new Voids(core, false, {
-      claims: this.claims, associations: this.associations, position: () => this.lane.position, claimed: (number) => { this.claimed(number) },
+      named: () => this.named, nameOf: (key) => nameOf(core, this.epochs, key), claims: this.claims, associations: this.associations, position: () => this.lane.position, claimed: (number) => { this.claimed(number) },
       overlap: (what) => { core.security('integrity.overlap', what); this.suspend(what) },
       epochs: (epochs, reason) => { this.renewal.replace(epochs, { id: '', reason: `told by ${core.deps.remote}: ${reason}` }, false) },
     })
@@ -99,7 +99,7 @@ export class Pool implements PeerHandler, KeyPool {
     this.burns = new Burns(core, this.erasure, this.pending, this.agreement, this.lane, this.pads)
     const pads = (use: PadUse): RelayAccess => new RelayAccess(core, this.lane, this.claims, this.views, (number) => { this.claimed(number) }, use)
     this.relay = pads('relay')
-    this.named = new NamedGrants(core, pads('grant'))
+    this.named = new NamedGrants(core, pads('grant'), (tx, keys) => this.voids.burn(tx, keys))
     const damaged = this.pending.restore()
     if (damaged.length > 0) core.commit((tx) => { this.agreement.burnPending(tx, damaged, 'damaged') })
     if (deps.disowned !== '') { // Before anything can be asked of it.
@@ -113,9 +113,10 @@ export class Pool implements PeerHandler, KeyPool {
 
   /**
    * Stores sealed records as the addon wrote them: one transaction, not yet durable. `meta[i * META_NUMBERS]` is the
-   * length of the record at `i * RECORD_STRIDE`. After `kv.flushed()` the device may be told.
+   * length of the record at `i * RECORD_STRIDE`. `also` writes in the same transaction. Records are copied. After `kv.flushed()`
+   * the device may be told.
    */
-  ingest (records: Uint8Array, meta: ArrayLike<number>, count: number): void {
+  ingest (records: Uint8Array, meta: ArrayLike<number>, count: number, also?: (tx: KvWriter) => void): void {
     const { core, pending } = this
     const slot = recordSlot(records)
     core.commit((tx) => {
@@ -126,6 +127,7 @@ export class Pool implements PeerHandler, KeyPool {
         pending.add(frame)
       }
       if (count > 0) core.deps.keys.added(tx, slot, count)
+      also?.(tx)
       this.agreement.compose(tx)
     })
     core.deps.soon(() => { this.agreement.launchComposed() })
@@ -267,7 +269,7 @@ export class Pool implements PeerHandler, KeyPool {
       }
       case 'voidKeys': return this.voids.onVoidKeys(tx, body as Body<'voidKeys'>)
       case 'voidAsk': return this.voids.onVoidAsk(tx, body as Body<'voidAsk'>)
-      case 'namedGrantEnd': this.named.onEnd(tx, body as Body<'namedGrantEnd'>); return
+      case 'namedGrantEnd': return this.named.onEnd(tx, body as Body<'namedGrantEnd'>)
       case 'saes': return this.sharing.onSaes(body as Body<'saes'>)
       default: throw this.core.protocol(`unexpected ${name}`)
     }

@@ -8,7 +8,7 @@ import { META_NUMBERS } from '../device/native.js'
 import type { Log } from '../kernel/log.js'
 import type { Cancel, Clock } from '../kernel/time.js'
 import { framesOfLink, getRow, putRow, tableOf, type FrameRef } from '../pool/rows.js'
-import type { KvKey } from '../store/kv.js'
+import type { KvKey, KvWriter } from '../store/kv.js'
 import { ConfirmedNews } from './confirmed-news.js'
 import type { Keyspace } from './keyspace.js'
 import { openDevice } from './link-adapters.js'
@@ -153,15 +153,17 @@ export class LinkPath implements LinkPort {
 
   private store (batch: RingBatch): void {
     if (batch.count > 0) this.tellQber(batch)
-    if (this.cause !== '') this.droppedFrames += batch.count
-    else if (batch.count > 0) {
-      for (let i = 0; i < batch.count; i++) this.bytesTaken += batch.meta[i * META_NUMBERS + 1]!
-      this.pool.ingest(batch.records, batch.meta, batch.count)
-    }
-    const { kv } = this.keyspace.now.store
     // On disk before the device hears of it: a device that knows more than the store shows that the store is an old copy.
+    const mark = (tx: KvWriter): void => { putRow(tx, durableKey(this.link.id), batch.mark) }
+    const { kv } = this.keyspace.now.store
+    if (this.cause !== '') this.droppedFrames += batch.count
+    if (this.cause !== '' || batch.count === 0) kv.transact(mark)
+    else {
+      for (let i = 0; i < batch.count; i++) this.bytesTaken += batch.meta[i * META_NUMBERS + 1]!
+      this.pool.ingest(batch.records, batch.meta, batch.count, mark)
+    }
     this.durable = { ...batch.mark }
-    kv.transact((tx) => { putRow(tx, durableKey(this.link.id), batch.mark) })
+    batch.release()
     kv.flushed().then(() => { batch.acknowledge() }, (error: unknown) => { this.keyspace.fail(error) })
   }
 

@@ -27,6 +27,24 @@ t.test('batches are acknowledged to the device in order, whatever the order of t
   t.throws(() => { one.acknowledge() }, /once/)
 })
 
+t.test('the memory of a batch that was copied serves the next drain; what is not durable stays bounded', async (t) => {
+  const told: number[] = [], mark = { epoch: 1, sequence: 7 }
+  let freed = 0
+  const batches = new RingBatches(1, (ticket) => { told.push(ticket) }, () => { freed += 1 })
+  const issued = []
+  for (let buffers = batches.borrow(); buffers !== undefined; buffers = batches.borrow()) {
+    const batch = batches.issue(buffers, 1, issued.length, mark)
+    issued.push(batch)
+    batch.release()
+  }
+  t.equal(new Set(issued.map(({ records }) => records)).size, 1, 'one memory')
+  t.same([issued.length, batches.inFlight, freed], [9, 9, 9], 'eight in the store, one on its way')
+  issued[0]!.acknowledge()
+  t.same([told, batches.inFlight, freed], [[0], 8, 10])
+  t.ok(batches.borrow(), 'there is room again')
+  t.throws(() => { issued[1]!.release() }, /once/)
+})
+
 t.test('while the store is behind, frames stay in the ring: never more batches than allowed', async (t) => {
   const path = join(folder(t), 's'), listener = new Listener(t, bench(), { path, slots: 1_024 }, { batchesMax: 2, gatherMs: 0 })
   listener.hold = true

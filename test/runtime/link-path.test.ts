@@ -6,6 +6,7 @@ import { quietLog } from '../../src/kernel/log.js'
 import type { BlockRow, FrameRef } from '../../src/pool/rows.js'
 import { tombKey } from '../../src/pool/rows.js'
 import { LinkPath } from '../../src/runtime/link-path.js'
+import type { KvWriter } from '../../src/store/kv.js'
 import { SimClock } from '../../sim/clock.js'
 import { SimDisk } from '../../sim/store.js'
 
@@ -18,7 +19,7 @@ const world = (options: { hungry?: boolean, disk?: SimDisk } = {}) => {
   const state = { hungry: options.hungry ?? true }
   const pool = {
     get hungry () { return state.hungry },
-    ingest: (_records: Uint8Array, _meta: Uint32Array, count: number) => { acts.push(`ingest ${count}`) },
+    ingest: (_records: Uint8Array, _meta: Uint32Array, count: number, also: (tx: KvWriter) => void) => { acts.push(`ingest ${count}`); kv.transact(also) },
     revoke: (_link: number, block: string) => { acts.push(`revoke ${block.slice(0, 4)}`); return 1 },
     rolledBack: (reason: string) => { acts.push(`rolledBack ${reason.slice(0, 24)}`) },
     core: { blocks, framesOf, channel: { close: () => { acts.push('close channel') } } },
@@ -29,7 +30,7 @@ const world = (options: { hungry?: boolean, disk?: SimDisk } = {}) => {
   path.listen((report) => { reports.push(report) })
   const batch = (count: number, epoch: number, sequence: number): { batch: RingBatch, acknowledged: () => boolean } => {
     let done = false
-    return { batch: { count, mark: { epoch, sequence }, records: new Uint8Array(4_096), meta: Uint32Array.of(100, 32, 0, 0xffff_ffff), acknowledge: () => { done = true } }, acknowledged: () => done }
+    return { batch: { count, mark: { epoch, sequence }, records: new Uint8Array(4_096), meta: Uint32Array.of(100, 32, 0, 0xffff_ffff), release: () => {}, acknowledge: () => { done = true } }, acknowledged: () => done }
   }
   return { disk, kv, acts, reports, clock, blocks, state, path, batch }
 }
