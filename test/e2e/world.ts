@@ -24,6 +24,8 @@ export interface WorldOptions {
   /** Added to the section `pools` of both KMEs. */
   readonly pools?: Settings
   readonly rate?: string
+  /** The device process simulates a link of this preset, in blocks of so many sifted bits, instead of giving random bits at a rate. */
+  readonly physics?: { readonly preset: string, readonly blockBits: number }
   /** The device process makes the same bits again after a restart. */
   readonly seed?: string
   readonly qberAbort?: number
@@ -101,10 +103,11 @@ export class World {
     const { node = [], saes = { a: ['sae-a-1', 'sae-a-2'], b: ['sae-b-1', 'sae-b-2'] } } = options
     this.saeIds = saes
     this.kmes = { a: new Kme('kme-a', this.folder, ports[0]!, ports[1]!, node), b: new Kme('kme-b', this.folder, ports[2]!, ports[3]!, node) }
-    const { rate = '4M', seed } = options
+    const { rate = '4M', seed, physics } = options
+    const supply = physics === undefined ? ['--rate', rate] : ['--physics', physics.preset, '--physics-block', String(physics.blockBits)]
     this.device = new Child(() => [
-      deviceMain, '--ring-a', this.ring('a'), '--ring-b', this.ring('b'), '--link', '1', '--rate', rate, '--control', this.control,
-      '--state', join(this.folder, 'device.json'), ...seed === undefined ? [] : ['--seed', seed],
+      deviceMain, '--ring-a', this.ring('a'), '--ring-b', this.ring('b'), '--link', '1', ...supply, '--control', this.control,
+      ...seed === undefined || physics === undefined ? ['--state', join(this.folder, 'device.json')] : [], ...seed === undefined ? [] : ['--seed', seed],
     ], join(this.folder, 'device.log'), this.folder)
   }
 
