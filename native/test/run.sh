@@ -14,7 +14,7 @@ crypto=-l:libcrypto.so.3
 echo 'int main(){}' | "$cxx" -x c++ - -o /dev/null $crypto 2>/dev/null || crypto=-lcrypto
 
 flags="-std=c++20 -O1 -g1 -Wall -Wextra -Inative -isystem $include -fno-omit-frame-pointer"
-sources=$(find native -name '*.cc' -not -path 'native/test/*' -not -path '*/binding/*' -not -path 'native/glibc/*' -not -path 'native/post/test/*' -not -path 'native/bench/*' | sort)
+sources=$(find native -name '*.cc' -not -path 'native/test/*' -not -path '*/binding/*' -not -path 'native/glibc/*' -not -path 'native/post/test/*' -not -path 'native/bench/*' -not -path 'native/fuzz/*' | sort)
 newest_header=$(find native -name '*.h' -printf '%T@ %p\n' | sort -rn | head -1 | cut -d' ' -f2-)
 passed=0 failed=0
 
