@@ -72,6 +72,11 @@ const lanePlace = Type.Object({ index: count, offset: u32 }, { additionalPropert
 /** A stretch of the sender's lane that serves as one-time pad, or is the bits themselves. */
 const padPlace = Type.Object({ block: u32, offset: u32, length: Type.Integer({ minimum: 8, maximum: 65_536, multipleOf: 8 }) }, { additionalProperties: false })
 
+/** 0 and 0xffff mark pads of the relay and of grants (src/pool/claims.ts). */
+const associationNumber = Type.Integer({ minimum: 1, maximum: 0xfffe })
+/** A key as its ID names it. */
+const keyPlace = Type.Object({ epoch: u32, block: u32, place: Type.Integer({ minimum: 0, maximum: 8_191 }), length: Type.Integer({ minimum: 1, maximum: 1_024 }), association: associationNumber }, { additionalProperties: false })
+
 /** Outbox number. `first`: everything with a lower number is acknowledged or void, so that a gap before it is none. */
 const sequenced = { seq: count, first: Type.Boolean() }
 
@@ -121,9 +126,9 @@ export const messages = {
   grant: { code: 11, tagged: true, vital: false, schema: Type.Object({ ...sequenced, grant: count, lane, blocks: Type.Array(u32, { minItems: 1, maxItems: 1024 }) }, { additionalProperties: false }) },
   association: {
     code: 12, tagged: true, vital: false,
-    schema: Type.Object({ ...sequenced, number: Type.Integer({ minimum: 1, maximum: 0xffff }), epoch: u32, master: entity, slaves: Type.Array(entity, { minItems: 1, maxItems: 64 }), removed: Type.Boolean() }, { additionalProperties: false }),
+    schema: Type.Object({ ...sequenced, number: associationNumber, epoch: u32, master: entity, slaves: Type.Array(entity, { minItems: 1, maxItems: 64 }), removed: Type.Boolean() }, { additionalProperties: false }),
   },
-  associationAck: { code: 13, tagged: true, vital: false, schema: Type.Object({ number: Type.Integer({ minimum: 1, maximum: 0xffff }), epoch: u32, accepted: Type.Boolean(), reason }, { additionalProperties: false }) },
+  associationAck: { code: 13, tagged: true, vital: false, schema: Type.Object({ number: associationNumber, epoch: u32, accepted: Type.Boolean(), reason }, { additionalProperties: false }) },
   /** The owner: nothing more is cut from these blocks; `spent` says how much of each may have been named. */
   close: { code: 14, tagged: true, vital: false, schema: Type.Object({ ...sequenced, blocks: Type.Array(Type.Object({ number: u32, spent: u32 }), { minItems: 1, maxItems: 256 }) }, { additionalProperties: false }) },
   /** Either side: certainly never named in an answer, erased on both sides. */
@@ -146,11 +151,13 @@ export const messages = {
     code: 26, tagged: true, vital: false,
     schema: Type.Object({
       ...sequenced, incident: bytes(16), reason, answers: Type.Boolean(),
-      keys: Type.Array(Type.Object({ epoch: u32, block: u32, place: Type.Integer({ minimum: 0, maximum: 8_191 }), length: Type.Integer({ minimum: 1, maximum: 1_024 }), association: Type.Integer({ minimum: 1, maximum: 0xffff }) }, { additionalProperties: false }), { maxItems: 256 }),
+      keys: Type.Array(keyPlace, { maxItems: 256 }),
       /** `own`: the number is of the sender's space: the master is there. */
       associations: Type.Array(Type.Object({ own: Type.Boolean(), epoch: u32, number: Type.Integer({ minimum: 1, maximum: 0xffff }) }, { additionalProperties: false }), { maxItems: 256 }),
       stretches: Type.Array(Type.Object({ from: lanePlace, to: lanePlace }, { additionalProperties: false }), { maxItems: 256 }),
       epochs: Type.Array(u32, { maxItems: 8 }),
+      /** Keys of named grants over this pool, either way, by their key IDs. */
+      ids: Type.Array(bytes(16), { maxItems: 256 }),
     }, { additionalProperties: false }),
   },
   /** Which keys of your lane did you give out between these moments of your clock (milliseconds since 1970)? They are void; until `voidKeys` answers, none of your keys opened by now is served here. */
@@ -173,8 +180,8 @@ export const messages = {
   },
   /** It is on disk there, or why not: its SAEs are refused; there is no room; void: its number is over. */
   namedGrantAck: { code: 41, tagged: true, vital: false, schema: Type.Object({ number: count, fault: Type.Union([Type.Literal(''), Type.Literal('refused'), Type.Literal('full'), Type.Literal('void')]) }, { additionalProperties: false }) },
-  /** These grants are over, whether they came or not: everything of them is erased, and nothing of them is taken any more. */
-  namedGrantEnd: { code: 42, tagged: true, vital: false, schema: Type.Object({ ...sequenced, numbers: Type.Array(count, { minItems: 1, maxItems: 256 }) }, { additionalProperties: false }) },
+  /** These grants are over, whether they came or not: everything of them is erased, and nothing of them is taken any more. `cut` are keys of the sender's lane that were cut for grants that failed: no slave gets them. */
+  namedGrantEnd: { code: 42, tagged: true, vital: false, schema: Type.Object({ ...sequenced, numbers: Type.Array(count, { maxItems: 256 }), cut: Type.Array(keyPlace, { maxItems: 256 }) }, { additionalProperties: false }) },
   saes: { code: 18, tagged: true, vital: false, schema: Type.Object({ ...sequenced, generation: count, part: u32, parts: u32, saes: Type.Array(entity, { maxItems: 512 }) }, { additionalProperties: false }) },
   chainHead: { code: 19, tagged: true, vital: false, schema: Type.Object({ records: count, head: bytes(32) }, { additionalProperties: false }) },
   /** Everything up to this outbox number is processed and flushed. */

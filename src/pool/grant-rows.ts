@@ -3,8 +3,12 @@
  * (`granted`, with a sealed record for each key). Numbers rise once and for all within a store and pool.
  */
 import type { KvKey, KvReader, KvWriter } from '../store/kv.js'
+import type { Body } from '../peer/messages.js'
 import { getRow, putRow } from './rows.js'
 import type { KeyTraits } from './traits.js'
+
+/** A key in a lane, as its ID names it. */
+export type CutKey = Body<'namedGrantEnd'>['cut'][number]
 
 /** offered: sent, and not decided. given: every KME has it and the master is answered. */
 export interface OfferedRow {
@@ -14,7 +18,10 @@ export interface OfferedRow {
   readonly master: string, readonly slaves: readonly string[]
   /** 16 bytes for each key. */
   readonly ids: Uint8Array
-  readonly bornMs: number
+  /** In one of the grants of a request, while it is not decided: where the keys lie in the lane of `source`. */
+  readonly cut: readonly CutKey[]
+  /** Age clock of this store; and this KME's wall clock, for a void by time. */
+  readonly bornMs: number, readonly bornWallMs: number
 }
 
 export interface GrantedRow {

@@ -93,6 +93,19 @@ export class GrantedKeys {
     tx.remove(grantedMasksKey(this.core.pool, number))
   }
 
+  /** An operator voids keys: no slave that has not fetched one gets it. Inside a commit. @returns which keys were not fetched by all. */
+  void (tx: KvWriter, which: (k: GrantedKey) => boolean): GrantedKey[] {
+    const done = [...this.byId.values()].filter((k) => !this.isFetched(k) && which(k))
+    for (const k of done) {
+      k.grant.masks[k.index] = (2 ** k.grant.slaves.length - 1) >>> 0
+      this.write(tx, k)
+      this.eraseRecord(tx, k)
+    }
+    return done
+  }
+
+  unfetched (which: (k: GrantedKey) => boolean): number { return [...this.byId.values()].filter((k) => !this.isFetched(k) && which(k)).length }
+
   private recordKey ({ grant, index }: GrantedKey): ReturnType<typeof grantedRecordKey> { return grantedRecordKey(this.core.pool, grant.number, index) }
 
   private eraseRecord (tx: KvWriter, k: GrantedKey): void {

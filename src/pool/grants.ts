@@ -1,6 +1,7 @@
 import type { Body } from '../peer/messages.js'
 import type { KvWriter } from '../store/kv.js'
 import type { PoolCore } from './core.js'
+import type { Erasure } from './erasure.js'
 import type { OwnerLane } from './owner-lane.js'
 import type { BlockRow } from './rows.js'
 
@@ -13,7 +14,7 @@ const BLOCKS_PER_GRANT = 64
  */
 export class Grants {
   private askedMs = -Infinity
-  constructor (private readonly core: PoolCore, private readonly lane: OwnerLane, private readonly onTaken: (block: BlockRow) => void) {}
+  constructor (private readonly core: PoolCore, private readonly lane: OwnerLane, private readonly erasure: Erasure, private readonly onTaken: (block: BlockRow) => void) {}
 
   /** Asks when nothing is left to open. At most once a second: the answer may be that there is nothing. */
   askIfDry (): void {
@@ -47,6 +48,11 @@ export class Grants {
     for (const number of body.blocks) {
       const block = core.blocks.get(number)
       if (block === undefined || block.owner !== 'theirs' || block.index !== 0 || block.purpose !== 'app') continue
+      // Whoever gives it away has stored our confirmation: its word of that may have been lost. Else nobody would own the block.
+      if (block.state === 'accepted') {
+        block.state = 'usable'
+        this.erasure.bookConfirmed(block)
+      }
       if (block.state !== 'usable') continue
       block.owner = 'mine'
       core.putBlock(tx, block)

@@ -48,7 +48,7 @@ export class LocalPool implements KeyPool {
     this.associations = new Associations(core, true, () => { this.newEpoch() })
     this.lane = new OwnerLane(core, this.views, this.erasure, true, (block) => block.spent > 0)
     this.voids = new Voids(core, true, {
-      claims: this.claims, associations: this.associations, position: () => this.lane.position, claimed: (number) => { this.claimed(number) },
+      named: () => undefined, nameOf: () => undefined, claims: this.claims, associations: this.associations, position: () => this.lane.position, claimed: (number) => { this.claimed(number) },
       overlap: (what) => { core.security('integrity.overlap', what); this.suspend(what) }, epochs: () => {},
     })
     if (deps.disowned !== '') this.disown(deps.disowned)

@@ -6,13 +6,16 @@ import { makeRecordHeader, RECORD_KIND } from '../store/record.js'
 import { SLAVES_MAX } from './claims.js'
 import type { PoolCore } from './core.js'
 import { GrantedKeys } from './granted-keys.js'
-import { readCount, writeCount, type GrantedRow } from './grant-rows.js'
+import { readCount, writeCount, type CutKey, type GrantedRow } from './grant-rows.js'
 import { NamedOffers, type GrantFault } from './named-offers.js'
 import { cutsOver, sumOf, withCuts } from './pad-places.js'
 import type { RelayAccess } from './relay-access.js'
 
 /** What the addon and the store throw has a code; a grant that meets these is refused and the process goes on. */
 const PASSING: readonly unknown[] = ['ARENA_FULL', 'STORE_CORRUPT', 'STORE_FULL']
+
+/** In one message, as its schema has it. */
+const CUT_MAX = 256
 
 interface Sealed { readonly records: readonly Uint8Array[], readonly slot: number }
 
@@ -29,7 +32,8 @@ export class NamedGrants {
   private taken: number
   private readonly scratch = new Uint8Array(RECORD_STRIDE)
 
-  constructor (private readonly core: PoolCore, readonly pads: RelayAccess) {
+  /** @param burn No slave here gets these keys of a lane any more. */
+  constructor (private readonly core: PoolCore, readonly pads: RelayAccess, private readonly burn: (tx: KvWriter, keys: readonly CutKey[]) => () => void) {
     this.offers = new NamedOffers(core)
     this.keys = new GrantedKeys(core)
     this.taken = readCount(core.deps.kv, core.pool, 'taken')
@@ -103,11 +107,22 @@ export class NamedGrants {
   }
 
   /** They are over, whether they have come or not. In the transaction of the message's number. */
-  onEnd (tx: KvWriter, { numbers }: Body<'namedGrantEnd'>): void {
+  onEnd (tx: KvWriter, { numbers, cut }: Body<'namedGrantEnd'>): () => void {
     for (const number of numbers) {
       this.count(tx, number)
       this.keys.erase(tx, number)
     }
+    return this.burn(tx, cut)
+  }
+
+  /** Keys that were cut from our lane of this pool, and that no master is ever told of: nobody gets them, here or there. */
+  burnCut (keys: readonly CutKey[]): void {
+    const { core } = this
+    core.commit((tx) => {
+      const then = this.burn(tx, keys)
+      for (let at = 0; at < keys.length; at += CUT_MAX) core.enqueue(tx, 'namedGrantEnd', { numbers: [], cut: keys.slice(at, at + CUT_MAX) })
+      core.durable(then)
+    })
   }
 
   closed (): void { this.offers.closed() }

@@ -1,7 +1,7 @@
 import type { Body } from '../peer/messages.js'
 import type { KvWriter } from '../store/kv.js'
 import type { PoolCore } from './core.js'
-import { offeredKey, readCount, writeCount, type OfferedRow } from './grant-rows.js'
+import { offeredKey, readCount, writeCount, type CutKey, type OfferedRow } from './grant-rows.js'
 import type { PadPlace } from './relay-access.js'
 import { decodeRow, putRow, tableOf } from './rows.js'
 import type { KeyTraits } from './traits.js'
@@ -18,6 +18,8 @@ export interface Offer {
   readonly sizeBytes: number
   /** 16 bytes for each key; copied. */
   readonly ids: Uint8Array
+  /** Where the keys lie in the lane of `source`; in one grant of a request. */
+  readonly cut: readonly CutKey[]
   /** Where the pads of `data` lie in our lane of this pool: spent on disk. */
   readonly pads: readonly PadPlace[]
   /** The keys under their pads, each in whole units of 8 bytes. */
@@ -42,14 +44,15 @@ const audienceOf = (master: string, slaves: readonly string[]): string => [maste
  */
 export class NamedOffers {
   private last: number
+  /** The last number of earlier starts. */
+  private readonly before: number
   private readonly rows = new Map<number, OfferedRow>()
   private readonly waiting = new Map<number, (fault: OfferFault | '') => void>()
   private readonly refusedMs = new Map<string, number>()
 
   constructor (private readonly core: PoolCore) {
-    this.last = readCount(core.deps.kv, core.pool, 'given')
+    this.last = this.before = readCount(core.deps.kv, core.pool, 'given')
     for (const { key, value } of core.deps.kv.range(tableOf('offered', core.pool))) this.rows.set(key[2] as number, decodeRow<OfferedRow>(value))
-    this.withdraw([...this.rows].filter(([, row]) => row.state === 'offered').map(([number]) => number)) // Their master was never answered.
   }
 
   get hasRoom (): boolean { return this.waiting.size < OFFERS_MAX }
@@ -65,9 +68,9 @@ export class NamedOffers {
    */
   offer (offer: Offer, then: (fault: OfferFault | '') => void): number {
     const { core } = this
-    const { source, master, slaves, traits, sizeBytes, pads, data } = offer, ids = offer.ids.slice()
+    const { source, master, slaves, traits, sizeBytes, cut, pads, data } = offer, ids = offer.ids.slice()
     const number = ++this.last
-    const row: OfferedRow = { state: 'offered', source, master, slaves, ids, bornMs: core.deps.ageMs() }
+    const row: OfferedRow = { state: 'offered', source, master, slaves, ids, cut, bornMs: core.deps.ageMs(), bornWallMs: core.deps.clock.wallMs() }
     core.commit((tx) => {
       writeCount(tx, core.pool, 'given', number)
       this.put(tx, number, row)
@@ -98,12 +101,15 @@ export class NamedOffers {
     then?.(fault)
   }
 
+  /** Grants that an earlier start left undecided: their master was never answered. The keys are burned where they were cut, then these are withdrawn. */
+  undecided (): [number, OfferedRow][] { return [...this.rows].filter(([number, row]) => row.state === 'offered' && number <= this.before) }
+
   has (number: number): boolean { return this.rows.has(number) }
 
   /** Every KME has its grant: from this transaction on the keys are the slaves'. */
   given (tx: KvWriter, number: number): void {
     const row = this.rows.get(number)
-    if (row !== undefined) this.put(tx, number, { ...row, state: 'given' })
+    if (row !== undefined) this.put(tx, number, { ...row, state: 'given', cut: [] })
   }
 
   /** Takes grants back: the other KME erases what it has of them, now or when it hears of it, and takes nothing of them that comes later. */
@@ -111,20 +117,48 @@ export class NamedOffers {
     const { core } = this
     const mine = numbers.filter((n) => this.rows.has(n))
     for (const n of numbers) this.waiting.delete(n)
-    if (mine.length === 0) return
-    core.commit((tx) => {
-      for (const n of mine) this.remove(tx, n)
-      for (let at = 0; at < mine.length; at += 256) core.enqueue(tx, 'namedGrantEnd', { numbers: mine.slice(at, at + 256) })
-    })
+    if (mine.length > 0) core.commit((tx) => { this.takeBack(tx, mine) })
+  }
+
+  private takeBack (tx: KvWriter, numbers: readonly number[]): void {
+    for (const n of numbers) this.remove(tx, n)
+    for (let at = 0; at < numbers.length; at += 256) this.core.enqueue(tx, 'namedGrantEnd', { numbers: numbers.slice(at, at + 256), cut: [] })
   }
 
   /** Takes back what `which` says: an operator's void by SAE or key, or keys of a pool that is void. @returns how many grants. */
   void (which: (row: OfferedRow) => boolean): number {
-    const numbers = [...this.rows].filter(([, row]) => which(row)).map(([number]) => number)
-    const told = numbers.map((n) => this.waiting.get(n)).filter((then) => then !== undefined)
-    this.withdraw(numbers)
-    for (const then of told) then('void')
+    const numbers = this.numbersOf(which)
+    if (numbers.length > 0) this.core.commit((tx) => { this.endAll(tx, numbers) })
     return numbers.length
+  }
+
+  /** The same inside a commit. @returns how many keys. */
+  voidIn (tx: KvWriter, which: (row: OfferedRow) => boolean): number {
+    const numbers = this.numbersOf(which)
+    const keys = numbers.reduce((sum, n) => sum + this.rows.get(n)!.ids.length / 16, 0)
+    if (numbers.length > 0) this.endAll(tx, numbers)
+    return keys
+  }
+
+  /** Those of the key IDs (16 bytes, hex) that were granted over this pool. */
+  granted (ids: ReadonlySet<string>): string[] {
+    const out: string[] = []
+    for (const { ids: some } of this.rows.values()) {
+      const hex = Buffer.from(some.buffer, some.byteOffset, some.length).toString('hex')
+      for (let at = 0; at < hex.length; at += 32) if (ids.has(hex.slice(at, at + 32))) out.push(hex.slice(at, at + 32))
+    }
+    return out
+  }
+
+  keysOf (which: (row: OfferedRow) => boolean): number { return this.numbersOf(which).reduce((sum, n) => sum + this.rows.get(n)!.ids.length / 16, 0) }
+
+  private numbersOf (which: (row: OfferedRow) => boolean): number[] { return [...this.rows].filter(([, row]) => which(row)).map(([number]) => number) }
+
+  private endAll (tx: KvWriter, numbers: readonly number[]): void {
+    const told = numbers.flatMap((n) => this.waiting.get(n) ?? [])
+    for (const n of numbers) this.waiting.delete(n)
+    this.takeBack(tx, numbers)
+    if (told.length > 0) this.core.durable(() => { for (const then of told) then('void') })
   }
 
   /** The channel is lost: what is not acknowledged will not be. */
@@ -135,6 +169,7 @@ export class NamedOffers {
     const { core } = this
     const before = core.deps.ageMs() - core.deps.limits.fetchTtlMs - MARGIN_MS
     const old: number[] = []
+    this.withdraw(this.undecided().map(([number]) => number)) // Of a pool that came back after the key service was made.
     for (const [number, row] of this.rows) {
       if (row.bornMs >= before) break // In order of their numbers.
       if (row.state === 'given') old.push(number)

@@ -1,6 +1,7 @@
 import type { Body, MessageName } from '../peer/messages.js'
 import type { PeerChannel, PeerHandler } from '../peer/ports.js'
 import { META_NUMBERS, RECORD_STRIDE } from '../device/native.js'
+import type { KvWriter } from '../store/kv.js'
 import { recordName, recordPayload, recordSlot } from '../store/record.js'
 import { Agreement } from './agreement.js'
 import { Associations } from './associations.js'
@@ -29,7 +30,7 @@ import { Startup } from './startup.js'
 import { directTraits, type KeyTraits } from './traits.js'
 import { BlockViews } from './views.js'
 import { VoidPool } from './void.js'
-import { nameOf, Voids } from './voids.js'
+import { voidsOf, type Voids } from './voids.js'
 
 /** Of the blocks opened by either side, per tick: half is forgotten in about 17 s. */
 const USE_DECAY = 0.99
@@ -82,7 +83,7 @@ export class Pool implements PeerHandler, KeyPool {
     this.associations = new Associations(core, false, () => { this.renewal.numbers() })
     this.lane = new OwnerLane(core, this.views, this.erasure, false, (block) => this.keepForLocal(block))
     this.looker = new LookerLane(core, this.erasure, (number) => this.claims.claimedBytes(number), (number) => this.claims.isHeld(number))
-    this.grants = new Grants(core, this.lane, (block) => { this.lane.add(block) })
+    this.grants = new Grants(core, this.lane, this.erasure, (block) => { this.lane.add(block) })
     this.greeting = new Greeting(core, this.epochs)
     this.sharing = new Sharing(core)
     this.agreement = new Agreement(core, this.pending, this.views, this.erasure, () => nextBlock({ core, epochs: this.epochs, pads: this.pads, padded: this.kind !== 'relayed', use: () => ({ mine: this.lane.openedLately, theirs: this.theirUse }) }), (e) => this.epochs.has(e), (b) => { this.usable(b) })
@@ -90,11 +91,7 @@ export class Pool implements PeerHandler, KeyPool {
     this.voiding = new VoidPool(core, this)
     this.holds = new Holds(core)
     this.renewal = new Renewal(core, this.lane, this.epochs, this.views, () => this.voids)
-    this.voids = new Voids(core, false, {
-      named: () => this.named, nameOf: (key) => nameOf(core, this.epochs, key), claims: this.claims, associations: this.associations, position: () => this.lane.position, claimed: (number) => { this.claimed(number) },
-      overlap: (what) => { core.security('integrity.overlap', what); this.suspend(what) },
-      epochs: (epochs, reason) => { this.renewal.replace(epochs, { id: '', reason: `told by ${core.deps.remote}: ${reason}` }, false) },
-    })
+    this.voids = voidsOf(this, (epochs, reason) => { this.renewal.replace(epochs, { id: '', reason: `told by ${core.deps.remote}: ${reason}` }, false) })
     this.inventory = new Inventory(core, this.erasure)
     this.burns = new Burns(core, this.erasure, this.pending, this.agreement, this.lane, this.pads)
     const pads = (use: PadUse): RelayAccess => new RelayAccess(core, this.lane, this.claims, this.views, (number) => { this.claimed(number) }, use)
@@ -146,7 +143,7 @@ export class Pool implements PeerHandler, KeyPool {
 
   // --- the peer ------------------------------------------------------------------------------------------------
 
-  hello (): Body<'hello'> { return this.greeting.make(this.core.deps.ownSaes().generation) }
+  hello (): Body<'hello'> { return this.greeting.make(this.core.deps.ownSaes().generation, this.pads.position) }
 
   onHello (body: unknown): void {
     const { core } = this
@@ -165,6 +162,7 @@ export class Pool implements PeerHandler, KeyPool {
       this.greeting.merge(hello, verdict.kind === 'void')
       core.dropOutbox(tx, verdict.kind === 'void' ? core.meta.lastSent : hello.yours?.lastSent ?? 0)
     })
+    this.pads.peerSays({ block: hello.mine.padBlock, offset: hello.mine.padOffset })
     this.pads.restart({ block: hello.yours?.padBlock ?? 0, offset: hello.yours?.padOffset ?? 0 })
     this.startup.met(hello, verdict.kind === 'void')
   }

@@ -41,7 +41,7 @@ export type PoolEvent =
   /** The other KME's operator holds a link, or has released it. */
   | { readonly type: 'link.heldThere', readonly link: number, readonly held: boolean }
   /** The other KME's operator voided keys; `incident` names the act there and here. */
-  | { readonly type: 'keys.voided', readonly incident: string, readonly reason: string, readonly keys: number, readonly associations: number, readonly stretches: number }
+  | { readonly type: 'keys.voided', readonly incident: string, readonly reason: string, readonly keys: number, readonly associations: number, readonly stretches: number, readonly spread: VoidSpread }
   | { readonly type: 'link.mismatch', readonly link: number, readonly inARow: number }
   | { readonly type: 'link.confirmed', readonly link: number }
   /** The other KME proposed frames of this link that we lack: a device that gives key by its name can be asked for them. */
@@ -49,6 +49,16 @@ export type PoolEvent =
   /** The peer says that this store is a copy or was rolled back. The pool is void and has another identity; an operator must look. */
   | { readonly type: 'store.rolledBack', readonly reason: string }
   | { readonly type: 'security', readonly event: string, readonly detail: string }
+
+/** What of a void that the other KME told may concern named grants over other pools (src/pool/void-desk.ts). */
+export interface VoidSpread {
+  /** Key IDs (UUIDs) that were granted by this KME: void wherever they are. */
+  readonly mine: readonly string[]
+  /** Key IDs of this pool's own lane that may have been granted further. */
+  readonly cut: readonly string[]
+  /** Everything cut of this pool within a time. */
+  readonly window: { readonly fromMs: number, readonly toMs: number } | undefined
+}
 
 export interface PoolLimits {
   readonly keyTtlMs: number, readonly fetchTtlMs: number, readonly runwayMs: number, readonly leaseMs: number

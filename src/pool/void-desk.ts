@@ -1,6 +1,7 @@
 import { KEY_ID_FIELDS, type NativeVault } from '../device/native.js'
 import type { KmeId, SaeId } from '../kernel/ids.js'
 import type { KeyPool } from './key-pool.js'
+import type { VoidSpread } from './ports.js'
 import type { KeyPlace, VoidAct, VoidCount } from './voids.js'
 
 /** Key IDs opened in one call of the addon. */
@@ -16,8 +17,7 @@ export type VoidOrder =
   | { readonly peer: KmeId | undefined, readonly fromMs: number, readonly toMs: number }
 
 /**
- * Whatever holds keys that a slave could fetch: each pool is one. Another holder (grants to KMEs beyond the first slave's) joins by being
- * one more in the list. Each act is durable here when the store is flushed, and told to whoever else could serve the key.
+ * Whatever holds keys that a slave could fetch: each pool is one, with its lanes and the named grants over it. Each act is durable here when the store is flushed, and told to whoever else could serve the key.
  */
 export interface VoidPart {
   readonly name: string
@@ -27,6 +27,10 @@ export interface VoidPart {
   keys (act: VoidAct, ids: readonly string[], dryRun: boolean): { readonly known: readonly string[], readonly count: VoidCount }
   sae (act: VoidAct, sae: SaeId, dryRun: boolean): VoidCount
   issued (act: VoidAct, fromMs: number, toMs: number, dryRun: boolean): VoidCount
+  /** Named grants over this part of keys that were cut of others. */
+  grantsOf (sources: ReadonlySet<string>, fromMs: number, toMs: number, dryRun: boolean): VoidCount
+  /** Only what of the IDs was granted over this part. */
+  granted (act: VoidAct, ids: readonly string[]): VoidCount | undefined
   /** Whether everybody else who could serve has it on disk. `told` is that of the count. */
   isDone (act: string, told: number): boolean
 }
@@ -35,29 +39,54 @@ export interface VoidResult { readonly counts: readonly VoidCount[], readonly un
 
 /** Carries an order out over all parts. @throws KmeError `BUSY`: then some parts may have done it; the order can be given again. */
 export const runVoid = (parts: Iterable<VoidPart>, act: VoidAct, order: VoidOrder, dryRun: boolean): VoidResult => {
-  const counts: VoidCount[] = []
-  let unknown: readonly string[] = 'ids' in order ? [...new Set(order.ids)] : []
-  for (const part of parts) {
-    if ('ids' in order) {
-      const { known, count } = part.keys(act, unknown, dryRun)
-      if (known.length === 0) continue
-      unknown = unknown.filter((id) => !known.includes(id))
-      counts.push(count)
-    } else if ('sae' in order) counts.push(part.sae(act, order.sae, dryRun))
-    else if (order.peer === undefined || order.peer === part.remote) counts.push(part.issued(act, order.fromMs, order.toMs, dryRun))
+  const all = [...parts], counts: VoidCount[] = []
+  if ('sae' in order) for (const part of all) counts.push(part.sae(act, order.sae, dryRun))
+  else if (!('ids' in order)) {
+    const { peer, fromMs, toMs } = order, meant = all.filter((part) => peer === undefined || part.remote === peer)
+    for (const part of meant) counts.push(part.issued(act, fromMs, toMs, dryRun))
+    const sources = new Set(meant.map((part) => part.name))
+    for (const part of all) if (!meant.includes(part)) counts.push(part.grantsOf(sources, fromMs, toMs, dryRun))
   }
-  return { counts: counts.filter((c) => 'ids' in order || c.associations + c.stretches > 0 || c.asked), unknown }
+  if (!('ids' in order)) return { counts: counts.filter((c) => c.associations + c.stretches + c.keys > 0 || c.asked), unknown: [] }
+  const ids = [...new Set(order.ids)], seen = new Set<string>()
+  for (const part of all) {
+    const { known, count } = part.keys(act, ids, dryRun)
+    for (const id of known) seen.add(id)
+    if (known.length > 0) counts.push(count)
+  }
+  return { counts, unknown: ids.filter((id) => !seen.has(id)) }
+}
+
+/** What a void that another KME told over one part means for keys that this KME granted over others. @returns what was done. */
+export const spreadVoid = (parts: Iterable<VoidPart>, from: string, act: VoidAct, { mine, cut, window }: VoidSpread): VoidCount[] => {
+  const counts: VoidCount[] = []
+  for (const part of parts) {
+    if (part.name === from) continue
+    const whole = mine.length === 0 ? undefined : part.keys(act, mine, false)
+    if (whole !== undefined && whole.known.length > 0) counts.push(whole.count)
+    const granted = cut.length === 0 ? undefined : part.granted(act, cut)
+    if (granted !== undefined) counts.push(granted)
+    const born = window === undefined ? undefined : part.grantsOf(new Set([from]), window.fromMs, window.toMs, false)
+    if (born !== undefined && born.keys > 0) counts.push(born)
+  }
+  return counts
 }
 
 /** A pool as a part. */
 export const voidPartOf = (pool: KeyPool, vault: NativeVault): VoidPart => ({
   name: pool.core.pool, remote: pool.core.deps.remote,
   keys: (act, ids, dryRun) => {
-    const places = openIds(pool, vault, ids)
-    return { known: [...places.keys()], count: pool.voids.keys(act, places.size === 0 ? [] : [...places.values()], dryRun || places.size === 0) }
+    const places = openIds(pool, vault, ids), granted = pool.voids.granted(ids)
+    const known = [...new Set([...places.keys(), ...granted])]
+    return { known, count: pool.voids.keys(act, [...places.values()], granted, dryRun || known.length === 0) }
   },
   sae: (act, sae, dryRun) => pool.voids.sae(act, sae, dryRun),
   issued: (act, fromMs, toMs, dryRun) => pool.voids.issued(act, fromMs, toMs, dryRun),
+  grantsOf: (sources, fromMs, toMs, dryRun) => pool.voids.grantsOf(sources, fromMs, toMs, dryRun),
+  granted: (act, ids) => {
+    const granted = pool.voids.granted(ids)
+    return granted.length === 0 ? undefined : pool.voids.keys(act, [], granted, false)
+  },
   isDone: (act, told) => pool.voids.isDone(act, told),
 })
 

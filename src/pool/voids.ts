@@ -1,3 +1,4 @@
+import { uuidBytes, uuidText } from '../device/formats/uuid.js'
 import { KmeError } from '../kernel/errors.js'
 import type { SaeId } from '../kernel/ids.js'
 import type { Body } from '../peer/messages.js'
@@ -6,7 +7,10 @@ import type { Associations } from './associations.js'
 import type { Claims } from './claims.js'
 import type { PoolCore } from './core.js'
 import { IssueTimes } from './issue-times.js'
+import type { NamedGrants } from './named-grants.js'
+import type { Pool } from './pool.js'
 import { comparePlaces, VoidRules, type LanePlace, type LaneStretch } from './void-rules.js'
+import type { OfferedRow } from './grant-rows.js'
 import { decodeRow, encodeRow, tableOf, usableBytes, voidAskKey, type BlockRow } from './rows.js'
 
 /** Questions to the other KME that wait for their answer. */
@@ -17,7 +21,7 @@ const PER_MESSAGE = 256
 
 /** A key by its place, as its key ID names it. */
 export type KeyPlace = Body<'voidKeys'>['keys'][number]
-type Told = Pick<Body<'voidKeys'>, 'keys' | 'associations' | 'stretches' | 'epochs'>
+type Told = Pick<Body<'voidKeys'>, 'keys' | 'associations' | 'stretches' | 'epochs' | 'ids'>
 
 /** An operator's act: `id` names it at every KME (16 bytes, hex), `reason` is for people. */
 export interface VoidAct { readonly id: string, readonly reason: string }
@@ -32,6 +36,10 @@ export interface VoidCount {
 export interface VoidParts {
   readonly claims: Claims
   readonly associations: Associations
+  /** Grants over this pool; a pool with ourselves has none. */
+  readonly named: () => NamedGrants | undefined
+  /** Name of a key, if keys of its ID epoch are still here. */
+  readonly nameOf: (key: KeyPlace) => string | undefined
   /** The owner's cursor. */
   readonly position: () => LanePlace
   /** All of a closed block may be claimed now. */
@@ -42,7 +50,9 @@ export interface VoidParts {
   readonly overlap: (what: string) => void
 }
 
-const nothing: Told = { keys: [], associations: [], stretches: [], epochs: [] }
+const nothing: Told = { keys: [], associations: [], stretches: [], epochs: [], ids: [] }
+
+const bornWithin = (fromMs: number, toMs: number) => (row: OfferedRow): boolean => row.bornWallMs >= fromMs && row.bornWallMs <= toMs
 
 /**
  * Keys that were given to a master and not fetched by a slave, made void by an operator. There is no row per key, so a void is a
@@ -62,6 +72,7 @@ export class Voids {
     for (const { key, value } of core.deps.kv.range(tableOf('voidAsk', core.pool))) this.asks.set(key[2] as string, decodeRow<{ upTo: number }>(value).upTo)
   }
 
+  private get named (): NamedGrants | undefined { return this.parts.named() }
   get stretches (): number { return this.rules.size }
   get asksOpen (): number { return this.asks.size }
 
@@ -77,48 +88,77 @@ export class Voids {
 
   // --- said here ----------------------------------------------------------------------------------------------------
 
-  /** @throws KmeError `BUSY` if too much waits for the other KME. Durable when the store is flushed. */
-  keys (act: VoidAct, keys: readonly KeyPlace[], dryRun: boolean): VoidCount {
-    if (dryRun) return this.count({ keys: keys.filter((k) => this.place(k)?.isOpen === true).length, fetched: keys.filter((k) => this.place(k)?.isOpen === false).length })
+  /** @param ids Of named grants over this pool, either way (UUIDs). Durable when the store is flushed. */
+  keys (act: VoidAct, keys: readonly KeyPlace[], ids: readonly string[], dryRun: boolean): VoidCount {
+    const { named } = this, isMeant = new Set(ids)
+    if (dryRun) {
+      const granted = named?.keys.unfetched((k) => isMeant.has(k.id)) ?? 0
+      return this.count({ keys: granted + keys.filter((k) => this.place(k)?.isOpen === true).length, fetched: keys.filter((k) => this.place(k)?.isOpen === false).length })
+    }
     const done = this.core.commit((tx) => {
-      const done = this.voidKeys(tx, keys)
-      return { ...done, told: this.tell(tx, act, { ...nothing, keys: [...keys] }) }
+      const done = this.voidKeys(tx, keys), granted = named?.keys.void(tx, (k) => isMeant.has(k.id)).length ?? 0
+      return { keys: done.keys + granted, fetched: done.fetched, told: this.tell(tx, act, { ...nothing, keys: [...keys], ids: ids.flatMap((id) => uuidBytes(id) ?? []) }) }
     })
     this.settle(keys)
     return this.count(done)
   }
 
-  sae (act: VoidAct, sae: SaeId, dryRun: boolean): VoidCount {
-    const found = this.parts.associations.ofSae(sae)
-    if (dryRun || found.length === 0) return this.count({ associations: found.length })
-    return this.count({
-      associations: found.length,
-      told: this.core.commit((tx) => {
-        for (const { direction, row } of found) this.parts.associations.void(tx, direction, row.generation, row.number)
-        const remote = found.filter(({ row }) => row.slaves.length > 0 && !this.alone)
-        return this.tell(tx, act, { ...nothing, associations: remote.map(({ direction, row }) => ({ own: direction === 'out', epoch: row.generation, number: row.number })) })
-      }),
-    })
+  /** Of the key IDs those of named grants over this pool, either way. */
+  granted (ids: readonly string[]): string[] {
+    const { named } = this
+    if (named === undefined || ids.length === 0) return []
+    const offered = new Set(named.offers.granted(new Set(ids.map((id) => id.replaceAll('-', '')))))
+    return ids.filter((id) => named.keys.has(id) || offered.has(id.replaceAll('-', '')))
   }
 
-  /** Everything given out between two moments: of our lane at once; of the other lane its owner says what it is, and nothing of it is served until then. */
+  sae (act: VoidAct, sae: SaeId, dryRun: boolean): VoidCount {
+    const { named } = this, found = this.parts.associations.ofSae(sae)
+    const isOf = (row: { readonly master: string, readonly slaves: readonly string[] }): boolean => row.master === sae || row.slaves.includes(sae)
+    const keys = (named?.offers.keysOf(isOf) ?? 0) + (named?.keys.unfetched((k) => isOf(k.grant)) ?? 0)
+    if (dryRun || found.length + keys === 0) return this.count({ associations: found.length, keys })
+    const told = this.core.commit((tx) => {
+      for (const { direction, row } of found) this.parts.associations.void(tx, direction, row.generation, row.number)
+      const remote = found.filter(({ row }) => row.slaves.length > 0 && !this.alone)
+      named?.offers.voidIn(tx, isOf)
+      const granted = named?.keys.void(tx, (k) => isOf(k.grant)) ?? []
+      const ids = granted.filter((k) => k.grant.master === sae).flatMap((k) => uuidBytes(k.id) ?? []) // Its KME granted them to others, too.
+      this.tell(tx, act, { ...nothing, ids, associations: remote.map(({ direction, row }) => ({ own: direction === 'out', epoch: row.generation, number: row.number })) })
+      return this.alone ? 0 : this.core.meta.lastSent
+    })
+    return this.count({ associations: found.length, keys, told })
+  }
+
+  /**
+   * Everything given out between two moments: of our lane at once; of the other lane its owner says what it is, and nothing of it is served until then.
+   * @throws KmeError `BUSY` if too much waits for the other KME.
+   */
   issued (act: VoidAct, fromMs: number, toMs: number, dryRun: boolean): VoidCount {
     const { core } = this
     if (this.asks.size >= ASKS_MAX) throw new KmeError('BUSY', `${this.asks.size} questions to ${core.deps.remote} about issued keys wait for their answer`)
     if (dryRun) {
       core.commit((tx) => { this.times.note(tx, this.parts.position()) })
-      return this.count({ stretches: this.times.within(fromMs, toMs).length, asked: !this.alone })
+      return this.count({ stretches: this.times.within(fromMs, toMs).length, keys: this.named?.offers.keysOf(bornWithin(fromMs, toMs)) ?? 0, asked: !this.alone })
     }
     return this.count(core.commit((tx) => {
-      const stretches = this.voidIssued(tx, fromMs, toMs)
+      const { stretches, keys } = this.voidIssued(tx, fromMs, toMs)
       let told = this.tell(tx, act, { ...nothing, stretches })
       if (!this.alone) {
         this.asks.set(act.id, core.meta.horizonTheirs)
         tx.put(voidAskKey(core.pool, act.id), encodeRow({ upTo: core.meta.horizonTheirs }))
         told = core.enqueue(tx, 'voidAsk', { incident: Buffer.from(act.id, 'hex'), reason: act.reason, fromMs, toMs })
       }
-      return { stretches: stretches.length, told, asked: !this.alone }
+      return { stretches: stretches.length, keys, told, asked: !this.alone }
     }))
+  }
+
+  /** Takes back what was granted over this pool of keys that were cut of others. */
+  grantsOf (sources: ReadonlySet<string>, fromMs: number, toMs: number, dryRun: boolean): VoidCount {
+    const { named } = this, isBorn = bornWithin(fromMs, toMs)
+    const isMeant = (row: OfferedRow): boolean => sources.has(row.source) && isBorn(row)
+    const keys = named?.offers.keysOf(isMeant) ?? 0
+    if (dryRun || keys === 0 || named === undefined) return this.count({ keys })
+    this.core.commit((tx) => { named.offers.voidIn(tx, isMeant) })
+    return this.count({ keys, told: this.core.meta.lastSent })
   }
 
   /** ID epochs whose keys are known to others, in the transaction that drops them here. */
@@ -131,13 +171,13 @@ export class Voids {
   /** @returns number of the last message; 0 if there is nothing to tell, or nobody. */
   private tell (tx: KvWriter, act: VoidAct, what: Told, answers = false): number {
     if (this.alone) return 0
-    const most = Math.max(what.keys.length, what.associations.length, what.stretches.length, what.epochs.length)
+    const most = Math.max(what.keys.length, what.associations.length, what.stretches.length, what.epochs.length, what.ids.length)
     let told = 0
     for (let i = 0; i < most || (answers && i === 0); i += PER_MESSAGE) {
       const part = <T>(list: readonly T[]): T[] => list.slice(i, i + PER_MESSAGE)
       told = this.core.enqueue(tx, 'voidKeys', {
         incident: Buffer.from(act.id, 'hex'), reason: act.reason, answers: answers && i + PER_MESSAGE >= most,
-        keys: part(what.keys), associations: part(what.associations), stretches: part(what.stretches), epochs: part(what.epochs),
+        keys: part(what.keys), associations: part(what.associations), stretches: part(what.stretches), epochs: part(what.epochs), ids: part(what.ids),
       })
     }
     return told
@@ -148,7 +188,10 @@ export class Voids {
   /** In the transaction of the message. @returns what follows when it is durable. */
   onVoidKeys (tx: KvWriter, body: Body<'voidKeys'>): () => void {
     const { core } = this, incident = Buffer.from(body.incident).toString('hex')
-    const done = this.voidKeys(tx, body.keys)
+    const { named } = this, ids = body.ids.map(uuidText), isMeant = new Set(ids)
+    const done = this.voidKeys(tx, body.keys), granted = named?.keys.void(tx, (k) => isMeant.has(k.id)).length ?? 0
+    const mine = named?.offers.granted(new Set(ids.map((id) => id.replaceAll('-', '')))) ?? []
+    const cut = body.keys.filter((k) => core.blocks.get(k.block)?.owner !== 'theirs').flatMap((k) => this.parts.nameOf(k) ?? [])
     let associations = 0
     for (const { own, epoch, number } of body.associations) if (this.parts.associations.void(tx, own ? 'in' : 'out', epoch, number)) associations++
     // Only what this KME has stored as opened can have been given out.
@@ -158,16 +201,18 @@ export class Voids {
     return () => {
       this.settle(body.keys)
       if (body.epochs.length > 0) this.parts.epochs(body.epochs, body.reason)
-      core.deps.emit({ type: 'keys.voided', incident, reason: body.reason, keys: done.keys, associations, stretches: body.stretches.length })
+      core.deps.emit({ type: 'keys.voided', incident, reason: body.reason, keys: done.keys + granted, associations, stretches: body.stretches.length, spread: { mine: mine.map((hex) => uuidText(Buffer.from(hex, 'hex'))), cut, window: undefined } })
     }
   }
 
   /** In the transaction of the message. */
   onVoidAsk (tx: KvWriter, body: Body<'voidAsk'>): () => void {
     const act = { id: Buffer.from(body.incident).toString('hex'), reason: body.reason }
-    const stretches = this.voidIssued(tx, body.fromMs, body.toMs)
+    const { stretches, keys } = this.voidIssued(tx, body.fromMs, body.toMs)
     this.tell(tx, act, { ...nothing, stretches }, true)
-    return () => { this.core.deps.emit({ type: 'keys.voided', incident: act.id, reason: act.reason, keys: 0, associations: 0, stretches: stretches.length }) }
+    return () => {
+      this.core.deps.emit({ type: 'keys.voided', incident: act.id, reason: act.reason, keys, associations: 0, stretches: stretches.length, spread: { mine: [], cut: [], window: { fromMs: body.fromMs, toMs: body.toMs } } })
+    }
   }
 
   private forgetAsk (tx: KvWriter, incident: string): void {
@@ -177,11 +222,12 @@ export class Voids {
 
   // --- both -----------------------------------------------------------------------------------------------------------
 
-  private voidIssued (tx: KvWriter, fromMs: number, toMs: number): LaneStretch[] {
+  /** What is granted is taken back before the other KME hears that it has the whole answer: the outbox is in order. */
+  private voidIssued (tx: KvWriter, fromMs: number, toMs: number): { stretches: LaneStretch[], keys: number } {
     this.times.note(tx, this.parts.position())
     const stretches = this.times.within(fromMs, toMs)
     for (const s of stretches) this.rules.add(tx, 'mine', s) // For slaves at this KME.
-    return stretches
+    return { stretches, keys: this.named?.offers.voidIn(tx, bornWithin(fromMs, toMs)) ?? 0 }
   }
 
   private voidKeys (tx: KvWriter, keys: readonly KeyPlace[]): { keys: number, fetched: number } {
@@ -209,6 +255,12 @@ export class Voids {
     return { block, slaves, isOpen: (parts.claims.mask(block, key.place) & 2 ** slaves - 1) >>> 0 !== 2 ** slaves - 1 }
   }
 
+  /** Keys that were cut and given to nobody, because a grant of them failed: no slave gets them here. Inside a commit. @returns what follows when it is durable. */
+  burn (tx: KvWriter, keys: readonly KeyPlace[]): () => void {
+    this.voidKeys(tx, keys)
+    return () => { this.settle(keys) }
+  }
+
   private settle (keys: readonly KeyPlace[]): void {
     for (const number of new Set(keys.map((k) => k.block))) if (this.core.blocks.get(number)?.state === 'closed') this.parts.claimed(number)
   }
@@ -229,4 +281,17 @@ export class Voids {
     this.times.clear(tx)
     for (const incident of [...this.asks.keys()]) this.forgetAsk(tx, incident)
   }
+}
+
+/** Those of a pool that is shared with another KME. `replace` begins another ID epoch. */
+export const voidsOf = (pool: Pool, replace: VoidParts['epochs']): Voids => {
+  const { core, epochs } = pool
+  return new Voids(core, false, {
+    claims: pool.claims, associations: pool.associations, named: () => pool.named, position: () => pool.lane.position, claimed: (number) => { pool.claimed(number) },
+    overlap: (what) => { core.security('integrity.overlap', what); pool.suspend(what) }, epochs: replace,
+    nameOf: ({ epoch, block, place, length, association }) => {
+      const key = epochs.key(epoch)
+      return key === 0 ? undefined : core.deps.vault.makeKeyId(key, block, place, length, association)
+    },
+  })
 }

@@ -7,7 +7,7 @@ import type { MetricSink } from '../kernel/metrics.js'
 import type { Random } from '../kernel/random.js'
 import type { Cancel, Clock } from '../kernel/time.js'
 import type { PoolEvent } from '../pool/ports.js'
-import { runVoid, voidPartOf, type VoidOrder, type VoidPart } from '../pool/void-desk.js'
+import { runVoid, spreadVoid, voidPartOf, type VoidOrder, type VoidPart } from '../pool/void-desk.js'
 import { listIncidents, putIncident, type IncidentPool, type IncidentRow } from '../store/incidents.js'
 import type { Keyspace } from './keyspace.js'
 
@@ -89,9 +89,10 @@ export class Incidents {
   told (pool: string, event: Voided): void {
     const counts = { pool, keys: event.keys, fetched: 0, associations: event.associations, stretches: event.stretches, told: 0, asked: false }
     const known = listIncidents(this.kv).find(({ id }) => id === event.incident)
-    if (known?.origin === this.d.self) return // The answer to what was said here.
-    const origin = this.d.keyspace.now.all.get(pool)?.core.deps.remote ?? pool
-    this.record({ id: event.incident, atMs: known?.atMs ?? this.d.clock.wallMs(), kind: 'void', origin, what: `keys voided by ${origin}`, reason: event.reason, pools: [counts] })
+    const spread = spreadVoid(this.parts(), pool, { id: event.incident, reason: event.reason }, event.spread)
+    if (known?.origin === this.d.self && spread.length === 0) return // The answer to what was said here.
+    const origin = known?.origin ?? this.d.keyspace.now.all.get(pool)?.core.deps.remote ?? pool
+    this.record({ id: event.incident, atMs: known?.atMs ?? this.d.clock.wallMs(), kind: 'void', origin, what: `keys voided by ${origin}`, reason: event.reason, pools: [counts, ...spread] })
   }
 
   private record (row: IncidentRow): IncidentRow {

@@ -146,3 +146,24 @@ t.test('only the side that proposes announces ID epochs', async (t) => {
   t.throws(() => { a.pool.onMessage('idEpoch', { epoch: 9, block: 1, check: new Uint8Array(16) }) }, /ID epoch/)
   t.notOk(a.pool.epochs.has(9))
 })
+
+t.test('a block is granted before the word that it is stored: one KME owns it, not none', async (t) => {
+  const world = await liveWorld(t), [a, b] = world.nodes
+  const { core } = a.pool, send = core.send.bind(core)
+  let lost = 0
+  inside(core).send = (name: 'hello', body: never) => { // A full queue, say.
+    if ((name as string) !== 'stored') return send(name, body)
+    lost++
+    return false
+  }
+  world.frames(80)
+  await world.wait(1_000)
+  t.ok(lost > 0)
+  core.send = send
+  b.pool.core.send('grantAsk', { lane: 0, blocks: 64 })
+  await world.wait(500)
+  const owners = [...a.pool.core.blocks.values()].filter((x) => x.purpose === 'app').map((x) => [x.owner, b.pool.core.blocks.get(x.number)?.owner].sort().join())
+  t.ok(owners.length > 4)
+  t.same(owners.filter((pair) => pair !== 'mine,theirs'), [])
+  await staysRight(t, world)
+})
