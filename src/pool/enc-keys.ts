@@ -26,7 +26,7 @@ export class EncKeys {
   private readonly fairness: Fairness
   private readonly out: Uint8Array
   private readonly taken = new Uint32Array(3)
-  private readonly members = new Map<KeyPool, string>()
+  private readonly members = new WeakMap<KeyPool, string>()
   private waiting = 0
   private readonly recent = new Deliveries()
   private readonly multicast: Multicast

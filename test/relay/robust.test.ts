@@ -40,3 +40,18 @@ t.test('a node that says nothing is passed by', async t => {
   sameKeys(t, await world.exchange('A', 'D'), 'round the silent node')
   balanced(t, world)
 })
+
+t.test('a node that announces key which it has not: nothing is spent on it, and blocks go another way', async t => {
+  const links = [['A', 'B'], ['B', 'D'], ['A', 'E'], ['E', 'D']] as const
+  const world = await network(t, { seed: 44, links, relayed: [{ between: ['A', 'D'] }], limits: { maxStockBytes: 1 << 19 } })
+  // Every way is told to be good; the link B - D has hardly more than the tags of its messages need.
+  world.deliver('B', 'D', 14)
+  for (let i = 0; i < 56; i++) {
+    for (const [a, b] of links) if (b !== 'D' || a !== 'B') world.deliver(a, b, 15)
+    await world.wait(250)
+  }
+  t.ok(world.at('B').running.relay.counters.refused.stock + world.at('B').running.relay.counters.refused.unroutable > 0, 'B says that it has nothing')
+  t.equal(world.at('A').running.relay.counters.lostBytes, 0, 'no bit was spent in vain')
+  sameKeys(t, await world.exchange('A', 'D'), 'over E')
+  balanced(t, world)
+})
