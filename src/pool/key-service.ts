@@ -13,6 +13,17 @@ export class PoolKeyService implements KeyService {
   constructor (private readonly deps: ServiceDeps) {
     this.enc = new EncKeys(deps)
     this.dec = new DecKeys(deps)
+    this.recover()
+  }
+
+  /** Grants that were under way when the process before this ended. Burned where the keys were cut first: a crash here finds the grants again. */
+  private recover (): void {
+    const pools = [...this.deps.pools()]
+    const left = pools.flatMap(({ named }) => named === undefined ? [] : [{ offers: named.offers, undecided: named.offers.undecided() }])
+    for (const { undecided } of left) {
+      for (const [, row] of undecided) if (row.cut.length > 0) pools.find((p) => p.core.pool === row.source)?.named?.burnCut(row.cut)
+    }
+    for (const { offers, undecided } of left) offers.withdraw(undecided.map(([number]) => number))
   }
 
   status (caller: SaeId, slave: SaeId): PoolStatus | Refusal {

@@ -1,8 +1,9 @@
 import { uuidText } from '../device/formats/uuid.js'
-import { CUT_INSUFFICIENT, type BlockHandle } from '../device/native.js'
+import { CUT_INSUFFICIENT, KEY_ID_FIELDS, type BlockHandle } from '../device/native.js'
 import type { SaeId } from '../kernel/ids.js'
 import type { Cancel } from '../kernel/time.js'
 import type { KeyPool } from './key-pool.js'
+import type { CutKey } from './grant-rows.js'
 import { unitOf, type NamedGrants } from './named-grants.js'
 import type { OfferFault } from './named-offers.js'
 import { append, PADS_MAX } from './pad-places.js'
@@ -129,8 +130,8 @@ export class Multicast {
     for (const { f, data, pads } of padded) this.pad(f, held, data, pads)
     if (padded.some(({ pads }) => pads.length > PADS_MAX)) { this.fail(cast, refusals.noKeys); return } // A lane in crumbs.
     for (const { f } of padded) cast.open.add(f)
-    for (const { f, data, pads } of padded) {
-      const number = f.named.offers.offer({ source: pool.core.pool, master: request.caller, slaves: f.slaves, traits, sizeBytes, ids, pads, data }, (fault) => { this.answered(cast, f, fault) })
+    for (const [i, { f, data, pads }] of padded.entries()) {
+      const number = f.named.offers.offer({ source: pool.core.pool, master: request.caller, slaves: f.slaves, traits, sizeBytes, ids, cut: i === 0 ? this.placesOf(cast) : [], pads, data }, (fault) => { this.answered(cast, f, fault) })
       cast.grants.set(f, number)
     }
   }
@@ -172,30 +173,43 @@ export class Multicast {
   private answer (cast: Cast): void {
     if (cast.isOver) return
     if (!this.isGood(cast) || cast.held === undefined) { this.fail(cast, refusals.noKeys); return }
-    const { request, reply, pool, further, sizeBytes, held, ids, grants } = cast
+    const { request, reply, pool, further, sizeBytes, held, ids } = cast
     const count = request.number, unit = unitOf(sizeBytes)
-    const text = Array.from({ length: count }, (_, i) => uuidText(ids.subarray(i * 16, i * 16 + 16))).join('')
     const members = traitMembers(weakest([pool.traits, ...further.map((f) => f.pool.traits)]), this.deps.localSource)
-    const length = this.deps.vault.serve(count, text, new Uint32Array(count).fill(held), Uint32Array.from({ length: count }, (_, i) => i * unit), new Uint32Array(count).fill(sizeBytes), members, '', this.out)
+    const length = this.deps.vault.serve(count, textOf(ids), new Uint32Array(count).fill(held), Uint32Array.from({ length: count }, (_, i) => i * unit), new Uint32Array(count).fill(sizeBytes), members, '', this.out)
     if (length < 0) throw new Error('invariant violated: the answer buffer holds the largest answer')
     this.end(cast)
-    const delivery = this.sent(cast, { block: cast.taken[0]!, place: cast.taken[1]!, takeBack: () => { takeBack(grants) } })
+    const delivery = this.sent(cast, { block: cast.taken[0]!, place: cast.taken[1]!, takeBack: () => { this.takeBack(cast) } })
     const json = this.out.subarray(0, length)
     try { reply.keys(json, delivery) } finally { this.deps.vault.wipe(json) }
   }
 
   private fail (cast: Cast, refusal: Refusal): void {
     if (cast.isOver) return
-    const { request, pool, association, held, sizeBytes, taken, grants, reply } = cast
+    const { request, pool, association, held, sizeBytes, taken, reply } = cast
     this.end(cast)
-    takeBack(grants)
     if (held !== undefined) {
+      this.takeBack(cast)
       pool.core.rebook('aborted', request.number * sizeBytes)
       this.deps.audit.record({
         kind: 'aborted', caller: request.caller, other: request.slave, association: association.number, block: taken[0]!, place: taken[1]!, sizeBytes, number: request.number,
       })
     }
     reply.refuse(refusal)
+  }
+
+  /** Nobody gets these keys at any KME. */
+  private takeBack (cast: Cast): void {
+    for (const [{ named }, number] of cast.grants) named.offers.withdraw([number])
+    cast.pool.named?.burnCut(this.placesOf(cast))
+  }
+
+  /** Where the keys lie in the lane: their IDs say it. None if their ID keys are gone, as after a void: then nobody can name them. */
+  private placesOf ({ request, pool, ids }: Cast): CutKey[] {
+    const epochs = pool.epochs.live(), fields = new Uint32Array(request.number * KEY_ID_FIELDS)
+    this.deps.vault.openKeyIds(Uint32Array.from(epochs, (e) => pool.epochs.key(e.epoch)), textOf(ids), request.number, fields)
+    return Array.from({ length: request.number }, (_, i) => fields.subarray(i * KEY_ID_FIELDS)).filter(([epoch]) => epoch !== 0)
+      .map(([epoch, block, place, length, association]) => ({ epoch: epochs[epoch! - 1]!.epoch, block: block!, place: place!, length: length!, association: association! }))
   }
 
   private end (cast: Cast): void {
@@ -210,7 +224,8 @@ export class Multicast {
   stop (): void { for (const cast of [...this.casts]) this.fail(cast, refusals.stopping) }
 }
 
-const takeBack = (grants: ReadonlyMap<Further, number>): void => { for (const [{ named }, number] of grants) named.offers.withdraw([number]) }
+/** Key IDs in one text, as the vault takes them. */
+const textOf = (ids: Uint8Array): string => Array.from({ length: ids.length / 16 }, (_, i) => uuidText(ids.subarray(i * 16, i * 16 + 16))).join('')
 
 const refusalFor = (fault: OfferFault): Refusal =>
   fault === 'refused' ? refusals.unauthorized : fault === 'away' ? refusals.blocked('PEER_DOWN') : fault === 'full' ? refusals.busy : refusals.noKeys

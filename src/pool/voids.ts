@@ -201,7 +201,7 @@ export class Voids {
     return () => {
       this.settle(body.keys)
       if (body.epochs.length > 0) this.parts.epochs(body.epochs, body.reason)
-      core.deps.emit({ type: 'keys.voided', incident, reason: body.reason, keys: done.keys + granted, associations, stretches: body.stretches.length, spread: { mine: mine.map((hex) => uuidText(Buffer.from(hex, 'hex'))), cut, window: undefined } })
+      core.deps.emit({ type: 'keys.voided', pool: core.pool, incident, reason: body.reason, keys: done.keys + granted, associations, stretches: body.stretches.length, spread: { mine: mine.map((hex) => uuidText(Buffer.from(hex, 'hex'))), cut, window: undefined } })
     }
   }
 
@@ -211,7 +211,7 @@ export class Voids {
     const { stretches, keys } = this.voidIssued(tx, body.fromMs, body.toMs)
     this.tell(tx, act, { ...nothing, stretches }, true)
     return () => {
-      this.core.deps.emit({ type: 'keys.voided', incident: act.id, reason: act.reason, keys, associations: 0, stretches: stretches.length, spread: { mine: [], cut: [], window: { fromMs: body.fromMs, toMs: body.toMs } } })
+      this.core.deps.emit({ type: 'keys.voided', pool: this.core.pool, incident: act.id, reason: act.reason, keys, associations: 0, stretches: stretches.length, spread: { mine: [], cut: [], window: { fromMs: body.fromMs, toMs: body.toMs } } })
     }
   }
 

@@ -13,7 +13,7 @@ import { grouped, table } from '../output.js'
 import { withStore } from '../store-session.js'
 
 /** Tables of the store whose values are sealed records. */
-const sealedTables = ['frame'] as const
+const sealedTables = ['frame', 'grantedKey'] as const
 const arenaBytes = 1_048_576
 
 interface ConfigOption { readonly config?: string }
