@@ -8,7 +8,7 @@ import { addPublishedCommand } from './link/cli/published.js'
 import { addRateCommand } from './link/cli/rate.js'
 import { addSweepCommand } from './link/cli/sweep.js'
 import { addNetworkCommand } from './network/cli.js'
-import { addCheckCommand } from './pool/check.js'
+import { addCheckCommand } from './check/cli.js'
 
 /** Every subcommand of `npm run sim --` adds itself; this file only lists them and turns errors into exit codes. */
 const commands = [addRateCommand, addLinkCommand, addEveCommand, addSweepCommand, addPublishedCommand, addCheckCommand, addFloodCommand, addNetworkCommand]

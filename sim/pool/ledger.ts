@@ -32,23 +32,27 @@ export class Ledger {
   private readonly given = new Map<string, Given>()
   /** Every 8-byte unit handed to a master, with its key. */
   private readonly units = new Map<string, string>()
+  /** Units that travelled as the bits of a relayed share, with the homes between which they may become key. */
+  private readonly carried = new Map<string, readonly [number, number]>()
   private ids: string[] = []
-  private isDoubtful = false
+  /** Homes whose store may be another one. */
+  private readonly doubtful = new Set<number>()
 
   constructor (private readonly nowMs: () => number, private readonly fetchTtlMs: () => number) {}
 
   fault (what: string): void { this.violations.push(what) }
 
-  /** Stock may be void from here on (a restored store, a new one, an operator): what was issued is not owed any more, nor what is issued until `sure`. */
-  doubt (): void {
-    this.isDoubtful = true
-    for (const g of this.given.values()) g.isOwed = false
+  /** Stock of these homes may be void from here on (a restored store, a new one, an operator): what was issued is not owed any more, nor what is issued until `sure`. */
+  doubt (homes: readonly number[] = [0, 1]): void {
+    for (const home of homes) this.doubtful.add(home)
+    for (const g of this.given.values()) if ([g.master, ...g.slaves].some((party) => this.doubtful.has(party.home))) g.isOwed = false
   }
 
   /** Both KMEs have met since the last doubt. */
-  sure (): void {
-    if (this.isDoubtful) this.doubt()
-    this.isDoubtful = false
+  sure (homes: readonly number[] = [0, 1]): void {
+    if (homes.every((home) => !this.doubtful.has(home))) return
+    this.doubt(homes)
+    for (const home of homes) this.doubtful.delete(home)
   }
 
   /** The store of a node became an older one: what was claimed there since may be claimed again, by the same slave. */
@@ -70,13 +74,34 @@ export class Ledger {
     if (bytes.length * 8 !== sizeBits) this.fault(`key ${id} has ${bytes.length * 8} bits, not ${sizeBits}`)
     if (this.given.has(id)) this.fault(`key_ID ${id} was given before`)
     for (let at = 0; at + 8 <= bytes.length; at += 8) {
-      const unit = bytes.toString('hex', at, at + 8)
+      const unit = bytes.toString('latin1', at, at + 8)
       const before = this.units.get(unit)
+      const ends = this.carried.get(unit)
+      if (ends !== undefined && !slaves.every((s) => ends.includes(s.home) && ends.includes(master.home))) this.fault(`bytes of ${id} (${master.sae} to ${slaves.map((s) => s.sae).join()}) were sent as a share between others`)
       if (before !== undefined) { this.fault(`bytes of ${id} (${master.sae} to ${slaves.map((s) => s.sae).join()}) were given before as ${before}`); return }
       this.units.set(unit, id)
     }
-    this.given.set(id, { key, master, slaves, atMs: this.nowMs(), isOwed: !this.isDoubtful, fetched: new Set(), unanswered: new Set(), mayComeAgain: false })
+    this.given.set(id, { key, master, slaves, atMs: this.nowMs(), isOwed: ![master, ...slaves].some((party) => this.doubtful.has(party.home)), fetched: new Set(), unanswered: new Set(), mayComeAgain: false })
     this.ids.push(id)
+  }
+
+  // --- to the relay -------------------------------------------------------------------------------------------------
+
+  /** Bytes of a lane that hid others on a line: they may be nothing else, ever. @param use For people. */
+  spent (bytes: Uint8Array, use: string): void { this.eachUnit(bytes, (unit) => { if (this.isFresh(unit, use)) this.units.set(unit, use) }) }
+
+  /** Bytes of a lane that a job carries on: they may become key of these two homes, once, and nothing else. */
+  carries (bytes: Uint8Array, between: readonly [number, number], use: string): void { this.eachUnit(bytes, (unit) => { if (this.isFresh(unit, use)) this.carried.set(unit, between) }) }
+
+  private isFresh (unit: string, use: string): boolean {
+    const before = this.units.get(unit) ?? (this.carried.has(unit) ? 'a share' : undefined)
+    if (before !== undefined) this.fault(`bytes of ${use} were used before for ${before}`)
+    return before === undefined
+  }
+
+  private eachUnit (bytes: Uint8Array, then: (unit: string) => void): void {
+    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    for (let at = 0; at + 8 <= buffer.length; at += 8) then(buffer.toString('latin1', at, at + 8))
   }
 
   // --- to slaves ----------------------------------------------------------------------------------------------------

@@ -47,9 +47,9 @@ export const drawMix = (random: SimRandom, restores: boolean): Mix => {
 }
 
 /** One action, by weight. */
-export const pickAction = (random: SimRandom, mix: Mix): Action => {
-  let left = random.integer(mix.actions.reduce((sum, a) => sum + a.weight, 0))
-  for (const { action, weight } of mix.actions) {
+export const pickAction = <A>(random: SimRandom, actions: readonly { readonly action: A, readonly weight: number }[]): A => {
+  let left = random.integer(actions.reduce((sum, a) => sum + a.weight, 0))
+  for (const { action, weight } of actions) {
     left -= weight
     if (left < 0) return action
   }

@@ -62,7 +62,7 @@ class Model {
     this.frames(80)
     await world.wait(6_000)
     for (let i = 0; i < this.o.steps; i++) {
-      const action = pickAction(this.random, this.mix)
+      const action = pickAction(this.random, this.mix.actions)
       await this.actions[action](this.random.integer(2) as Home)
       await this.losses.step()
       await this.revive(false)

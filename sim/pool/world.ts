@@ -4,7 +4,7 @@ import type { PoolEvent, PoolLimits } from '../../src/pool/ports.js'
 import { SimClock } from '../clock.js'
 import { SimNetwork } from '../network.js'
 import { SimRandom } from '../random.js'
-import { checkAgreement, checkBalance, checkMoment, PadWatch } from './invariants.js'
+import { checkAgreement, checkBalance, checkMoment, PadWatch, type PoolEnd } from './invariants.js'
 import { Ledger, type Party } from './ledger.js'
 import type { Mix } from './mix.js'
 import type { Answer } from '../sae-answer.js'
@@ -42,7 +42,7 @@ export class World {
     this.ledger = new Ledger(() => this.clock.now(), () => fetchTtlMs)
     this.network = new SimNetwork({ clock: this.clock, random: this.random.fork(), faults: { delayMs: o.delayMs, jitterMs: o.jitterMs } })
     const pads = this.pads = new PadWatch((what) => { if (this.isWhole) this.ledger.fault(what) })
-    this.network.tap = (from, _to, bytes) => { pads.frame(from, bytes, FRAME_VERSION); return [bytes] }
+    this.network.tap = (from, to, bytes) => { pads.frame(from, to, bytes, FRAME_VERSION); return [bytes] }
     this.nodes = [this.node(0, o.limits), this.node(1, o.limits)]
   }
 
@@ -54,6 +54,8 @@ export class World {
       saes: SAES[home], peerSaes: SAES[1 - home as 0 | 1], arenaBytes: 1 << 20, ...(home === 1 ? { wallMs } : {}),
     })
   }
+
+  private ends (): [PoolEnd, PoolEnd] { return this.nodes.map((node) => ({ id: node.o.id, pool: node.process?.pool })) as [PoolEnd, PoolEnd] }
 
   note (what: string): void { this.log.push(`${Math.round(this.clock.now())} ${what}`) }
   wait (ms: number): Promise<void> { return this.clock.advanceAsync(ms) }
@@ -121,7 +123,7 @@ export class World {
         this.ledger.sure()
       }
     }
-    if (this.isWhole) checkMoment(this.nodes, (what) => { this.ledger.fault(what) })
+    if (this.isWhole) checkMoment(this.ends(), (what) => { this.ledger.fault(what) })
   }
 
   // --- the end -----------------------------------------------------------------------------------------------------------
@@ -141,8 +143,8 @@ export class World {
     }
     if (this.ledger.violations.length > 0) return
     for (const node of this.nodes) if (node.process === undefined) { this.ledger.fault(`${node.o.id} does not stay up`); return }
-    checkAgreement(this.nodes, (what) => { this.ledger.fault(what) })
-    for (const node of this.nodes) checkBalance(node, (what) => { this.ledger.fault(what) })
+    checkAgreement(this.ends(), (what) => { this.ledger.fault(what) })
+    for (const node of this.nodes) checkBalance(node.o.id, node.pool, (what) => { this.ledger.fault(what) })
     for (const [master, slave] of [['a1', 'b1'], ['b1', 'a1']] as const) if (this.ledger.violations.length === 0) await this.exchange(master, slave)
   }
 

@@ -1,4 +1,5 @@
 import type { Body, Column } from '../peer/messages.js'
+import type { PadRef } from '../peer/ports.js'
 import { sameBytes, type PoolCore } from './core.js'
 import type { Epochs } from './epochs.js'
 
@@ -25,7 +26,8 @@ const plausible = (c: Column): boolean => c.highestBlock < 2 ** 31 && c.epochs.e
 export class Greeting {
   constructor (private readonly core: PoolCore, private readonly epochs: Epochs) {}
 
-  make (saesGeneration: number): Body<'hello'> {
+  /** @param pads Where our next pad lies. */
+  make (saesGeneration: number, pads: PadRef): Body<'hello'> {
     const { core } = this
     const { incarnation } = core.deps
     const { meta } = core
@@ -34,7 +36,7 @@ export class Greeting {
       storeId: core.storeId, incarnation: incarnation.number, nonce: incarnation.nonce, bye: meta.bye?.number ?? 0,
       byeCursor: (meta.bye?.cursors ?? []).map((c) => ({ ...c })), horizons: [{ lane: 0, index: meta.horizonMine }], grant: meta.grantGiven,
       highestBlock: meta.highestBlock, highestAssociation: Math.min(0xffff, meta.nextAssociation - 1), epochs: checks,
-      padBlock: meta.padMine.block, padOffset: meta.padMine.offset, lastSent: meta.lastSent, voids: meta.voids,
+      padBlock: pads.block, padOffset: pads.offset, lastSent: meta.lastSent, voids: meta.voids,
     }
     const yours: Column | null = meta.theirStore === null ? null : {
       storeId: meta.theirStore, incarnation: meta.theirIncarnation, nonce: meta.theirNonce ?? zero16, bye: meta.byeTheirs?.number ?? 0,

@@ -7,6 +7,8 @@ const AUTH_FRAMES = 4
 const APP_FRAMES = 16
 const FIRST_PADS_BYTES = 512
 const FIRST_APP_BLOCKS = 4
+/** A pool that holds less has all its blocks open at once: eight of 16 whole frames. */
+const LARGE_BYTES = 8 * APP_FRAMES * 3_968
 
 export interface NextBlockDeps {
   readonly core: PoolCore
@@ -32,10 +34,10 @@ export const nextBlock = ({ core, epochs, pads, padded, use }: NextBlockDeps): N
   for (const owner of padded ? ['mine', 'theirs'] as const : []) {
     if (pads.left(owner) < (isYoung ? Math.min(FIRST_PADS_BYTES, reserve) : reserve)) return { owner, purpose: 'auth', epoch: epoch ?? 0, framesMax: AUTH_FRAMES }
   }
-  return epoch === undefined ? undefined : { owner: poorer(unopened, use(), padded), purpose: 'app', epoch, framesMax: APP_FRAMES }
+  return epoch === undefined ? undefined : { owner: poorer(unopened, use(), padded && core.deps.limits.maxStockBytes >= LARGE_BYTES), purpose: 'app', epoch, framesMax: APP_FRAMES }
 }
 
-/** The side whose unopened stock is the smaller for its use. Small pools, which the relay's are, open all they have at once: then it is whose turn it is. */
+/** The side whose unopened stock is the smaller for its use. Small pools, as the relay's are, open all they have at once: then it is whose turn it is. */
 const poorer = (unopened: { mine: number, theirs: number }, use: { mine: number, theirs: number }, isLarge: boolean): 'mine' | 'theirs' => {
   if (!isLarge && unopened.mine === 0 && unopened.theirs === 0) return use.mine <= use.theirs ? 'mine' : 'theirs'
   const share = Math.min(0.9, Math.max(0.1, (use.mine + 1) / (use.mine + use.theirs + 2)))

@@ -1,11 +1,14 @@
 import type { AuthPads, PadBytes, PadRef } from '../peer/ports.js'
 import type { PoolCore } from './core.js'
 import type { Erasure } from './erasure.js'
+import { Rate } from './rate.js'
 import { usableBytes, type BlockRow } from './rows.js'
 import type { BlockViews } from './views.js'
 
 const PAD_BYTES = 16
 const LEASE_BYTES = 2_048
+/** Where many messages are sent: as many bytes as a second of them takes, up to this. */
+const LEASE_BYTES_MAX = 8_192
 const FIRST_FLOOR_BYTES = 128
 
 const after = (a: PadRef, b: PadRef): boolean => a.block > b.block || (a.block === b.block && a.offset >= b.offset)
@@ -25,8 +28,12 @@ export class Pads implements AuthPads {
   /** Nothing is leased before the first hello. */
   private started = false
   private filled = false
+  private readonly used: Rate
+  private said: PadRef = { block: 0, offset: 0 }
 
-  constructor (private readonly core: PoolCore, private readonly views: BlockViews, private readonly erasure: Erasure) {}
+  constructor (private readonly core: PoolCore, private readonly views: BlockViews, private readonly erasure: Erasure) { this.used = new Rate(core.deps.clock) }
+
+  private get leaseBytes (): number { return Math.max(LEASE_BYTES, Math.min(LEASE_BYTES_MAX, this.used.perSecond())) & ~(PAD_BYTES - 1) }
 
   /** A reserve that was never filled is no reserve yet: a slow link opens its first associations out of its first pads. */
   private get floorBytes (): number {
@@ -47,11 +54,29 @@ export class Pads implements AuthPads {
     let bytes = 0
     for (const b of this.core.tally.pads[owner].values()) {
       if (b.state === 'closed') continue
-      const used = owner === 'mine' ? b.spent : this.core.meta.padTheirs.block === b.number ? this.core.meta.padTheirs.offset : 0
+      const used = owner === 'mine' ? b.spent : this.usedByPeer(b)
       bytes += Math.max(0, usableBytes(b) - used)
     }
     return bytes + (owner === 'mine' ? this.leasedTo - this.cursor : 0)
   }
+
+  /** By what the peer's frames named, and by its own word: what a crash or a lost line took from it was never named. */
+  private usedByPeer (block: BlockRow): number {
+    const seen = this.core.meta.padTheirs, { said } = this
+    if (block.number < said.block) return block.bytes
+    return Math.max(seen.block === block.number ? seen.offset : 0, said.block === block.number ? said.offset : 0)
+  }
+
+  /** Where our next pad lies: for our hello, so that the proposer knows what we have. */
+  get position (): PadRef {
+    const block = this.mine[0], { padMine } = this.core.meta
+    if (block === undefined) return padMine
+    if (this.entered === block.number) return { block: block.number, offset: this.cursor }
+    return { block: block.number, offset: Math.max(block.spent, padMine.block === block.number ? padMine.offset : 0) }
+  }
+
+  /** The peer's own word of its position, from its hello. Only an estimate of what it has left: the hello has no tag. */
+  peerSays (position: PadRef): void { this.said = position }
 
   take (vital: boolean): PadBytes | undefined {
     if (!vital && this.left('mine') < this.floorBytes) return undefined
@@ -64,7 +89,8 @@ export class Pads implements AuthPads {
     const pad = { block: block.number, offset: this.cursor, handle }
     this.cursor += PAD_BYTES
     this.core.meta.padMine = { block: block.number, offset: this.cursor }
-    if (this.leasedTo - this.cursor < LEASE_BYTES / 2) this.leaseSoon()
+    this.used.add(PAD_BYTES)
+    if (this.leasedTo - this.cursor < this.leaseBytes / 2) this.leaseSoon()
     return pad
   }
 
@@ -112,7 +138,7 @@ export class Pads implements AuthPads {
       return
     }
     if (this.leasedTo >= end) return
-    const to = Math.min(end, this.leasedTo + LEASE_BYTES)
+    const to = Math.min(end, this.leasedTo + this.leaseBytes)
     this.leasing = true
     core.commit((tx) => {
       core.account.authentication += to - block.spent
@@ -131,6 +157,8 @@ export class Pads implements AuthPads {
   private retire (block: BlockRow): void {
     const { core } = this
     this.leave(block)
+    const end = { block: block.number, offset: usableBytes(block) }
+    if (after(end, core.meta.padMine)) core.meta.padMine = end // Written with the block's end.
     core.commit((tx) => { this.erasure.block(tx, block, usableBytes(block) - block.spent, 'tail') })
   }
 

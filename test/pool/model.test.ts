@@ -1,10 +1,10 @@
 import t from 'tap'
-import { describeFailure, runCampaign } from '../../sim/pool/campaign.js'
+import { describeFailure, runCampaign } from '../../sim/check/campaign.js'
 
 t.setTimeout(180_000)
 for (const restores of [false, true]) {
   t.test(`two KMEs under random trouble${restores ? ', with restored, new and doubled stores' : ''}: no rule of design 5 breaks`, async (t) => {
-    const run = { steps: 120, restores }
+    const run = { nodes: 2, steps: 120, restores }
     let delivered = 0, fetched = 0
     const failure = await runCampaign({ ...run, from: 1, seeds: 12 }, (r) => { delivered += r.delivered; fetched += r.fetched })
     if (failure !== undefined) t.fail(describeFailure(failure, run))

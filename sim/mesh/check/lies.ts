@@ -1,0 +1,45 @@
+import type { Body, MessageName } from '../../../src/peer/messages.js'
+import type { SimRandom } from '../../random.js'
+
+/** What a node does that has gone over to an enemy: to the bits that it passes, to their names, to the words of others. */
+export const LIES = ['bits', 'frames', 'pads', 'path', 'again', 'blame', 'swallow', 'tunnel'] as const
+export type Lie = typeof LIES[number]
+
+/** @returns what goes out in place of a message: the same, another, or nothing. */
+export type Tamper = (name: MessageName, body: unknown) => unknown
+
+/** A node that lies in these ways, now and then. */
+export const liar = (random: SimRandom, lies: readonly Lie[]): Tamper => {
+  let earlier: Body<'relay'> | undefined
+  const isNow = (lie: Lie): boolean => lies.includes(lie) && random.chance(0.5)
+  return (name, body) => {
+    if (name === 'tunnel' && isNow('tunnel')) return tunnel(random, body as Body<'tunnel'>)
+    if (name === 'relayFailed' && isNow('blame')) return { ...body as Body<'relayFailed'>, at: random.pick((body as Body<'relayFailed'>).path) }
+    if (!['relay', 'relayAsk', 'relayReady'].includes(name)) return body
+    if (isNow('swallow')) return undefined
+    if (name !== 'relay') return isNow('path') ? { ...body as Body<'relayAsk'>, path: [...(body as Body<'relayAsk'>).path].reverse() } : body
+    const job = body as Body<'relay'>
+    if (earlier !== undefined && isNow('again')) return earlier
+    earlier = job
+    return relay(random, job, isNow)
+  }
+}
+
+const relay = (random: SimRandom, job: Body<'relay'>, isNow: (lie: Lie) => boolean): Body<'relay'> => {
+  if (job.data.length > 0 && isNow('bits')) {
+    const data = Uint8Array.from(job.data)
+    data[random.integer(data.length)]! ^= 1 << random.integer(8)
+    return { ...job, data }
+  }
+  if (job.frames.length > 1 && isNow('frames')) return { ...job, frames: [...job.frames].reverse() }
+  if (isNow('pads')) return { ...job, pads: job.pads.map((pad, i) => i === 0 ? { ...pad, offset: pad.offset + 8 } : pad) }
+  if (isNow('path')) return { ...job, path: [...job.path].reverse() }
+  return job
+}
+
+const tunnel = (random: SimRandom, piece: Body<'tunnel'>): Body<'tunnel'> | undefined => {
+  if (piece.bytes.length === 0 || random.chance(0.3)) return undefined
+  const bytes = Uint8Array.from(piece.bytes)
+  bytes[random.integer(bytes.length)]! ^= 1 << random.integer(8)
+  return { ...piece, bytes }
+}

@@ -1,0 +1,242 @@
+import type { KmeId } from '../../../src/kernel/ids.js'
+import { pickAction } from '../../pool/mix.js'
+import { SimRandom } from '../../random.js'
+import type { SimDisk } from '../../store.js'
+import { drawMix, type Action, type MeshMix } from './mix.js'
+import { CheckedNetwork, SAES } from './network.js'
+
+export interface MeshModelOptions {
+  readonly seed: number
+  readonly nodes: number
+  /** Simulated time of trouble. */
+  readonly troubleMs?: number
+}
+
+export interface MeshModelResult {
+  readonly seed: number
+  readonly violations: readonly string[]
+  readonly delivered: number, readonly fetched: number
+  /** Relayed blocks on lines between neighbours. */
+  readonly relayed: number
+  readonly simulatedMs: number
+  readonly refusals: Readonly<Record<string, number>>
+  readonly log: readonly string[]
+}
+
+const TROUBLE_MS = 24_000
+const SIZES = [64, 128, 256, 256, 256, 512, 1_024]
+
+/** One run: a network, a mix of trouble drawn from the seed, the rules after each step; then calm, and what must come back. */
+class MeshModel {
+  readonly mix: MeshMix
+  readonly net: CheckedNetwork
+  private readonly random: SimRandom
+  private readonly downUntilMs = new Map<KmeId, number>()
+  private readonly copies = new Map<KmeId, SimDisk>()
+  /** Links whose devices bring nothing. */
+  private readonly dark = new Set<string>()
+  private readonly actions: Record<Action, (kme: KmeId) => void | Promise<void>>
+
+  constructor (readonly o: MeshModelOptions) {
+    this.random = new SimRandom(o.seed)
+    this.mix = drawMix(this.random, o.nodes)
+    const net = this.net = new CheckedNetwork(this.random.next(), this.mix)
+    const { random } = this
+    this.actions = {
+      ask: () => { this.ask(random.pick([1, 1, 2, 8])) }, askMany: () => { this.ask(random.pick([32, 64])) },
+      fetch: () => { this.fetch() }, refetch: () => { this.refetch() }, steal: () => { this.steal() },
+      frames: () => { this.frames() }, wait: () => net.wait(random.pick([5, 50, 300, 600, 2_000])),
+      kill: (kme) => { this.down(kme, 'kill', () => { net.at(kme).kill(random.integer(2) * random.integer(4)) }) },
+      power: (kme) => { this.down(kme, 'power', () => { net.at(kme).powerCut(random.integer(3)) }) },
+      stop: (kme) => this.stop(kme),
+      failDisk: (kme) => { net.note(`disk of ${kme} fails`); net.at(kme).disk.failNth(1 + random.integer(30)) },
+      slowDisk: (kme) => { net.at(kme).flushMs = random.pick([1, 30, 200, 1_000]) },
+      partition: () => { this.cut(random.pick(this.mix.links), true, true) }, oneWay: () => { this.cut(random.pick(this.mix.links), true, false) },
+      isolate: (kme) => { for (const link of this.mix.links) if (link.includes(kme)) this.cut(link, true, true) },
+      losses: () => { this.fault({ loss: 0.03 }) }, disorder: () => { this.fault({ duplicate: 0.03, reorder: 0.03 }) }, slowLine: () => { this.fault({ delayMs: random.pick([50, 400]) }) },
+      device: () => { this.device() }, noise: () => { this.noise() },
+      lie: (kme) => { this.lie(kme) }, silence: (kme) => { net.note(`${kme} is silent`); net.silence(kme); this.later([500, 6_000], () => { net.honest(kme) }) },
+      copy: (kme) => { net.note(`copy ${kme}`); this.copies.set(kme, net.at(kme).disk.copy()) }, restore: (kme) => { this.restore(kme, random.chance(0.5)) },
+    }
+  }
+
+  async run (): Promise<void> {
+    const { net, random } = this
+    for (const kme of net.kmes) await net.at(kme).start()
+    await net.wait(1_000)
+    net.frames(12)
+    await net.wait(2_000)
+    net.frames(20)
+    await net.wait(3_000)
+    const endMs = net.world.clock.now() + (this.o.troubleMs ?? TROUBLE_MS)
+    while (net.world.clock.now() < endMs) {
+      await this.actions[pickAction(random, this.mix.actions)](random.pick(net.kmes))
+      this.revive(false)
+      net.check()
+      if (net.ledger.violations.length > 0) return
+    }
+    await this.calm()
+  }
+
+  // --- nodes --------------------------------------------------------------------------------------------------------------
+
+  private down (kme: KmeId, what: string, end: () => void): void {
+    const { net } = this
+    if (net.at(kme).process === undefined) return
+    net.note(`${what} ${kme}`)
+    end()
+    this.downUntilMs.set(kme, net.world.clock.now() + this.random.integer(this.mix.downMs))
+  }
+
+  private async stop (kme: KmeId): Promise<void> {
+    const { net } = this
+    if (net.at(kme).process === undefined) return
+    net.note(`stop ${kme}`)
+    await net.at(kme).stop()
+    this.downUntilMs.set(kme, net.world.clock.now() + this.random.integer(this.mix.downMs))
+  }
+
+  private revive (isDue: boolean): void {
+    const { net } = this
+    for (const kme of net.kmes) {
+      const node = net.at(kme)
+      if (node.process !== undefined && node.rolledBack !== '') { net.note(`${kme} was rolled back: ${node.rolledBack}`); net.doubt(kme); node.kill() }
+      if (node.process !== undefined || (!isDue && net.world.clock.now() < (this.downUntilMs.get(kme) ?? 0))) continue
+      net.note(`start ${kme}${node.rolledBack === '' ? '' : ' with a new identity'}`)
+      void node.start()
+    }
+  }
+
+  /** An old copy of a store comes back. The stamp gives it away at the start, or (`isSeen` false) the peers must. One at a time: two that were old at once could not tell on each other. */
+  private restore (kme: KmeId, isSeen: boolean): void {
+    const { net } = this, copy = this.copies.get(kme)
+    if (copy === undefined || net.kmes.some((other) => net.isDoubtful(other))) return
+    net.note(`restore ${kme}${isSeen ? ', seen at the start' : ''}`)
+    net.at(kme).kill()
+    net.at(kme).disk.restore(copy)
+    if (isSeen) net.at(kme).rolledBack = 'the stamp is not its own'
+    net.ledger.forgave(net.homeOf(kme))
+    net.doubt(kme)
+  }
+
+  private lie (kme: KmeId): void {
+    if (this.mix.lies.length === 0) return
+    this.net.note(`${kme} lies: ${this.mix.lies.join(', ')}`)
+    this.net.lie(kme, this.random.fork())
+    this.later([500, 6_000], () => { this.net.honest(kme) })
+  }
+
+  // --- lines and devices ------------------------------------------------------------------------------------------------
+
+  private later (afterMs: readonly number[], fn: () => void): void { this.net.world.clock.after(this.random.pick(afterMs), fn) }
+
+  private cut ([a, b]: readonly [KmeId, KmeId], there: boolean, back: boolean): void {
+    const { network } = this.net.world
+    const [from, to] = this.random.chance(0.5) ? [a, b] : [b, a]
+    this.net.note(`cut ${from} - ${to}${back ? '' : ', one way'}`)
+    if (there) network.cut(from, to)
+    if (back) network.cut(to, from)
+    this.later([100, 3_000, 12_000], () => { network.join(a, b) })
+  }
+
+  private fault (faults: Parameters<CheckedNetwork['world']['network']['setFaults']>[2]): void {
+    const { network } = this.net.world, [a, b] = this.random.pick(this.mix.links)
+    const [from, to] = this.random.chance(0.5) ? [a, b] : [b, a]
+    this.net.note(`faults ${from} - ${to} ${JSON.stringify(faults)}`)
+    network.setFaults(from, to, faults)
+    this.later([500, 4_000], () => { this.heal(from, to) })
+  }
+
+  private heal (from: KmeId, to: KmeId): void { this.net.world.network.setFaults(from, to, { loss: 0, duplicate: 0, reorder: 0, delayMs: this.mix.delayMs }) }
+
+  private device (): void {
+    const link = this.random.pick(this.mix.links).join(' ')
+    this.net.note(`devices of ${link} bring nothing`)
+    this.dark.add(link)
+    this.later([1_000, 8_000], () => { this.dark.delete(link) })
+  }
+
+  private frames (): void {
+    const { net, mix, random } = this
+    for (const [a, b] of mix.links) if (!this.dark.has(`${a} ${b}`) && random.chance(0.7)) net.world.deliver(a, b, 1 + random.integer(3), mix.frameBytes)
+  }
+
+  /** One end of a link gets frames that the other does not, or other ones. */
+  private noise (): void {
+    const { world } = this.net, [a, b] = this.random.pick(this.mix.links)
+    world.differ(a, b, this.random.chance(0.5), this.mix.frameBytes)
+  }
+
+  // --- SAEs ---------------------------------------------------------------------------------------------------------------
+
+  private ask (number: number): void {
+    const { net, random } = this, pair = random.pick(net.pairs)
+    const [a, b] = random.chance(0.5) ? pair : [pair[1], pair[0]]
+    const first = random.integer(SAES), slaves = [net.party(b, first)]
+    if (random.chance(0.1)) slaves.push(net.party(b, (first + 1) % SAES))
+    net.ask(net.party(a, random.integer(SAES)), slaves, number, random.pick(SIZES))
+  }
+
+  private fetch (): void {
+    const found = this.net.ledger.waiting(this.random.pick([1, 1, 2, 8]), this.random.integer(20))
+    if (found !== undefined) this.net.fetch(found.caller, found.master, found.ids)
+  }
+
+  private refetch (): void {
+    const { ledger } = this.net, any = ledger.any(this.random.integer(Math.max(1, ledger.count)))
+    if (any !== undefined) this.net.fetch(this.random.pick(any.slaves), any.master.sae, [any.id])
+  }
+
+  /** Somebody who has no right to an ID, or names the wrong master, perhaps at a KME that relayed it. */
+  private steal (): void {
+    const { ledger, parties } = this.net, any = ledger.any(this.random.integer(Math.max(1, ledger.count)))
+    if (any === undefined) return
+    const caller = this.random.pick(parties), master = this.random.chance(0.5) ? any.master : this.random.pick(parties)
+    if (caller.sae !== master.sae) this.net.fetch(caller, master.sae, [any.id])
+  }
+
+  // --- calm ---------------------------------------------------------------------------------------------------------------
+
+  private async calm (): Promise<void> {
+    const { net, mix } = this
+    net.note('calm')
+    this.dark.clear()
+    for (const [a, b] of mix.links) { net.world.network.join(a, b); this.heal(a, b); this.heal(b, a) }
+    for (const kme of net.kmes) { net.honest(kme); net.at(kme).disk.heal(); net.at(kme).flushMs = mix.flushMs }
+    for (let round = 0; round < 10; round++) { // Links bring key without an end: a pad that is lacking stops what it is needed for.
+      this.revive(true)
+      net.frames(4)
+      await net.wait(2_000)
+      net.check()
+    }
+    await net.wait(3_000)
+    net.check()
+    if (net.ledger.violations.length > 0) return
+    await net.checkBooks()
+    if (net.ledger.violations.length === 0) await net.checkDelivery()
+    net.check()
+  }
+
+  dispose (): void { this.net.dispose() }
+
+  result (): MeshModelResult {
+    const { ledger, log, wire, world } = this.net
+    return {
+      seed: this.o.seed, violations: ledger.violations, delivered: ledger.delivered, fetched: ledger.fetched, relayed: wire.relayed, simulatedMs: world.clock.now(),
+      refusals: Object.fromEntries(ledger.refusals), log,
+    }
+  }
+}
+
+/** One run; the same options give the same run. */
+export const runMeshModel = async (options: MeshModelOptions): Promise<MeshModelResult> => {
+  const model = new MeshModel(options)
+  try {
+    await model.run()
+  } catch (error) {
+    model.net.ledger.fault(`threw: ${error instanceof Error ? error.stack : String(error)}`)
+  } finally {
+    model.dispose()
+  }
+  return model.result()
+}

@@ -1,0 +1,171 @@
+import type { KmeId } from '../../../src/kernel/ids.js'
+import type { Pool } from '../../../src/pool/pool.js'
+import { checkAgreement, checkBalance, checkMoment, type PoolEnd } from '../../pool/invariants.js'
+import { Ledger, type Party } from '../../pool/ledger.js'
+import type { SimRandom } from '../../random.js'
+import type { Answer } from '../../sae-answer.js'
+import { saeOf, MeshWorld } from '../world.js'
+import type { MeshKme } from '../kme.js'
+import { liar } from './lies.js'
+import type { MeshMix } from './mix.js'
+import { Wire } from './wire.js'
+
+export const SAES = 2
+type Pair = readonly [KmeId, KmeId]
+/** A pool by its two ends. */
+interface Shared { readonly between: Pair, readonly of: (kme: MeshKme, other: KmeId) => Pool | undefined }
+
+/** A network under check: the KMEs, the ledger that watches every answer, the wire that watches every frame. */
+export class CheckedNetwork {
+  readonly world: MeshWorld
+  readonly ledger: Ledger
+  readonly wire: Wire
+  readonly log: string[] = []
+  readonly kmes: readonly KmeId[]
+  /** Pairs whose SAEs can share key. */
+  readonly pairs: readonly Pair[]
+  private readonly shared: readonly Shared[]
+  /** KMEs whose store is an older one, until they have met everybody. */
+  private readonly doubtful = new Set<KmeId>()
+  private readonly lying = new Set<KmeId>()
+  private bugsSeen = 0
+
+  constructor (seed: number, readonly mix: MeshMix) {
+    const { links, relayed, limits, relayLimits, flushMs, delayMs, jitterMs, stockBytes } = mix
+    this.world = new MeshWorld({
+      seed, links, relayed, limits, relayLimits, flushMs, delayMs, jitterMs, stockBytes, routing: 'router', saesPerKme: SAES, tickMs: 250, arenaBytes: 1 << 20,
+      keepPayloads: true, wall: (i) => mix.wall[i]!,
+    })
+    this.kmes = [...this.world.kmes.keys()]
+    const fetchTtlMs = limits.fetchTtlMs ?? 60_000
+    this.ledger = new Ledger(() => this.world.clock.now(), () => fetchTtlMs)
+    this.wire = new Wire(this.world, this.ledger, (kme) => this.homeOf(kme), (kme) => !this.doubtful.has(kme) && !this.lying.has(kme))
+    this.shared = [
+      ...links.map((between) => ({ between, of: (kme: MeshKme, other: KmeId) => kme.process?.pools.get(other) })),
+      ...relayed.map(({ between }) => ({ between, of: (kme: MeshKme, other: KmeId) => kme.process?.relayed.get(other) })),
+    ]
+    this.pairs = [...new Map(this.shared.map(({ between }) => [[...between].sort().join(), between] as const)).values()]
+  }
+
+  note (what: string): void { this.log.push(`${Math.round(this.world.clock.now())} ${what}`) }
+  wait (ms: number): Promise<void> { return this.world.wait(ms) }
+  at (kme: KmeId): MeshKme { return this.world.at(kme) }
+  homeOf (kme: KmeId): number { return this.kmes.indexOf(kme) }
+  party (kme: KmeId, index: number): Party { return { sae: saeOf(kme, index), home: this.homeOf(kme) } }
+  get parties (): Party[] { return this.kmes.flatMap((kme) => Array.from({ length: SAES }, (_, i) => this.party(kme, i))) }
+
+  // --- SAEs -------------------------------------------------------------------------------------------------------------
+
+  ask (master: Party, slaves: readonly Party[], number: number, sizeBits: number, then: (answer: Answer) => void = () => {}): void {
+    const kme = this.at(this.kmes[master.home]!)
+    if (kme.process === undefined) return
+    const [slave, ...more] = slaves.map((s) => s.sae)
+    kme.enc({ caller: master.sae, slave: slave!, additionalSlaves: more, number, sizeBits }, (answer) => {
+      this.ledger.gave(master, slaves, number, sizeBits, answer)
+      then(answer)
+    })
+  }
+
+  fetch (caller: Party, master: string, ids: readonly string[], then: (answer: Answer) => void = () => {}): void {
+    const kme = this.at(this.kmes[caller.home]!)
+    if (kme.process === undefined) return
+    const hadUnanswered = this.ledger.hasUnanswered(ids, caller)
+    this.ledger.asked(ids, caller)
+    kme.dec({ caller: caller.sae, master, keyIds: ids }, (answer) => {
+      this.ledger.got(ids, caller, master, hadUnanswered, answer)
+      then(answer)
+    })
+  }
+
+  // --- trust --------------------------------------------------------------------------------------------------------------
+
+  /** What this KME's store says may be old: until it has met everybody again. */
+  doubt (kme: KmeId): void {
+    this.doubtful.add(kme)
+    this.wire.forget(kme)
+    this.ledger.doubt([this.homeOf(kme)])
+  }
+
+  isDoubtful (kme: KmeId): boolean { return this.doubtful.has(kme) }
+
+  lie (kme: KmeId, random: SimRandom): void {
+    this.lying.add(kme)
+    this.at(kme).evil = liar(random, this.mix.lies)
+  }
+
+  silence (kme: KmeId): void { this.at(kme).isSilent = true }
+
+  honest (kme: KmeId): void {
+    this.lying.delete(kme)
+    this.at(kme).evil = undefined
+    this.at(kme).isSilent = false
+  }
+
+  private ends ({ between, of }: Shared): [PoolEnd, PoolEnd] {
+    const [a, b] = between
+    return [{ id: a, pool: of(this.at(a), b) }, { id: b, pool: of(this.at(b), a) }]
+  }
+
+  private readonly fault = (what: string): void => { this.ledger.fault(what) }
+
+  /** What must hold now. */
+  check (): void {
+    const bugs = this.kmes.flatMap((kme) => this.at(kme).bugs.map((bug) => `${kme}: ${bug}`))
+    for (const bug of bugs.slice(this.bugsSeen)) this.fault(bug)
+    this.bugsSeen = bugs.length
+    for (const kme of this.doubtful) if (this.hasMet(kme)) { this.doubtful.delete(kme); this.ledger.sure([this.homeOf(kme)]) }
+    for (const pool of this.shared) if (!pool.between.some((kme) => this.doubtful.has(kme))) checkMoment(this.ends(pool), this.fault)
+  }
+
+  private hasMet (kme: KmeId): boolean {
+    const mine = this.shared.filter(({ between }) => between.includes(kme))
+    return this.at(kme).rolledBack === '' && mine.every((pool) => this.ends(pool).every((end) => end.pool?.core.ready === true))
+  }
+
+  // --- after calm -----------------------------------------------------------------------------------------------------
+
+  /** Both sides of every pool agree, and every byte is in one account (I10). What is just being agreed on gets some time. */
+  async checkBooks (): Promise<void> {
+    let found: string[] = []
+    for (let attempt = 0; attempt < 6; attempt++) {
+      found = []
+      for (const pool of this.shared) this.checkPool(this.ends(pool), (what) => { found.push(what) })
+      if (found.length === 0) return
+      this.frames(2)
+      await this.wait(2_500)
+    }
+    for (const what of found) this.fault(what)
+  }
+
+  private checkPool (ends: [PoolEnd, PoolEnd], fault: (what: string) => void): void {
+    for (const { id, pool } of ends) {
+      if (pool === undefined) { fault(`${id} does not stay up`); return }
+      if (!pool.core.ready) fault(`after calm ${id} is not connected for ${pool.core.pool}`)
+      checkBalance(id, pool, fault)
+    }
+    checkAgreement(ends, fault)
+  }
+
+  /** One key from every KME to every other with which it shares a pool, all at once, with some patience. */
+  async checkDelivery (): Promise<void> {
+    const open = new Map(this.pairs.flatMap(([a, b]) => [[a, b], [b, a]] as const).map(([a, b]) => [`${a} to ${b}`, { master: this.party(a, 0), slave: this.party(b, 0), why: 'nobody answered' }]))
+    for (let attempt = 0; attempt < 8 && open.size > 0; attempt++) {
+      this.frames(4)
+      for (const [name, pair] of open) {
+        this.ask(pair.master, [pair.slave], 1, 256, (first) => {
+          if ('refusal' in first) { pair.why = `enc ${first.refusal.code}: ${first.refusal.message}`; return }
+          this.fetch(pair.slave, pair.master.sae, [first.keys[0]!.id], (second) => {
+            if ('refusal' in second) pair.why = `dec ${second.refusal.code}`
+            else open.delete(name)
+          })
+        })
+      }
+      await this.wait(1_500)
+    }
+    for (const [name, { why }] of open) this.fault(`after calm no key from ${name}: ${why}`)
+  }
+
+  frames (count: number): void { for (const [a, b] of this.mix.links) this.world.deliver(a, b, count, this.mix.frameBytes) }
+
+  dispose (): void { this.world.dispose() }
+}
