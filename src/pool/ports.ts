@@ -41,7 +41,7 @@ export type PoolEvent =
   /** The other KME's operator holds a link, or has released it. */
   | { readonly type: 'link.heldThere', readonly link: number, readonly held: boolean }
   /** The other KME's operator voided keys; `incident` names the act there and here. */
-  | { readonly type: 'keys.voided', readonly incident: string, readonly reason: string, readonly keys: number, readonly associations: number, readonly stretches: number, readonly spread: VoidSpread }
+  | { readonly type: 'keys.voided', readonly pool: string, readonly incident: string, readonly reason: string, readonly keys: number, readonly associations: number, readonly stretches: number, readonly spread: VoidSpread }
   | { readonly type: 'link.mismatch', readonly link: number, readonly inARow: number }
   | { readonly type: 'link.confirmed', readonly link: number }
   /** The other KME proposed frames of this link that we lack: a device that gives key by its name can be asked for them. */

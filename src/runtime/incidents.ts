@@ -86,7 +86,8 @@ export class Incidents {
   }
 
   /** Another KME's operator voided keys of a pool, or it answered our question. */
-  told (pool: string, event: Voided): void {
+  told (event: Voided): void {
+    const { pool } = event
     const counts = { pool, keys: event.keys, fetched: 0, associations: event.associations, stretches: event.stretches, told: 0, asked: false }
     const known = listIncidents(this.kv).find(({ id }) => id === event.incident)
     const spread = spreadVoid(this.parts(), pool, { id: event.incident, reason: event.reason }, event.spread)

@@ -200,7 +200,7 @@ export class Kme {
     else if (event.type === 'link.confirmed') this.links.get(event.link)?.tell({ type: 'link.confirmed' })
     else if (event.type === 'frames.wanted') this.links.get(event.link)?.want(event.frames)
     else if (event.type === 'link.heldThere') this.links.get(event.link)?.tell(event)
-    else if (event.type === 'keys.voided') this.incidents.told(kme, event)
+    else if (event.type === 'keys.voided') this.incidents.told(event)
     else if (event.type === 'store.rolledBack') this.onRolledBack(kme, event.reason)
     else if (event.type === 'security' && event.event === 'peer.copy') this.alert(alertBegins('peer.copy', kme, 'critical', `${event.detail}. Nothing is served with ${kme} until one of them is stopped`))
     else this.pools.get(kme)?.told(event)

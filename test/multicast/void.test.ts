@@ -1,0 +1,86 @@
+import t from 'tap'
+import type { Test } from 'tap'
+import type { MeshWorld } from '../../sim/mesh/world.js'
+import type { Answer } from '../../sim/sae-answer.js'
+import { runVoid, spreadVoid, voidPartOf, type VoidOrder, type VoidPart } from '../../src/pool/void-desk.js'
+import { balanced, keysOf, network, refusalOf } from '../relay/network.js'
+
+t.setTimeout(60_000)
+/** A's keys for `b` come from the pool with B, and are granted to C over a relayed pool and to D. */
+const star = async (t: Test, seed: number): Promise<MeshWorld> => {
+  const world = await network(t, {
+    seed, links: [['A', 'B'], ['B', 'C'], ['A', 'D']], relayed: [{ between: ['A', 'C'] }], saesPerKme: 2, limits: { maxStockBytes: 262_144 }, stockBytes: 131_072,
+  })
+  await world.run(6, 60)
+  return world
+}
+
+const partsOf = (world: MeshWorld, kme: string): VoidPart[] => world.at(kme).running.allPools.map((pool) => voidPartOf(pool, world.at(kme).running.vault))
+
+const settled = new WeakMap<object, number>()
+/** What the runtime does with voids that other KMEs tell: they go on to where this KME granted the keys. */
+const spread = (world: MeshWorld): void => {
+  for (const kme of ['A', 'B', 'C', 'D']) {
+    const { events, process } = world.at(kme), from = settled.get(events) ?? 0
+    settled.set(events, events.length)
+    if (process === undefined) continue
+    for (const event of events.slice(from)) if (event.type === 'keys.voided') spreadVoid(partsOf(world, kme), event.pool, { id: event.incident, reason: event.reason }, event.spread)
+  }
+}
+
+let acts = 0
+const order = async (world: MeshWorld, kme: string, what: VoidOrder): Promise<void> => {
+  runVoid(partsOf(world, kme), { id: (++acts).toString(16).padStart(32, '0'), reason: 'a test' }, what, false)
+  for (let i = 0; i < 8; i++) {
+    await world.wait(250)
+    spread(world)
+  }
+}
+
+const cast = async (world: MeshWorld, number: number): Promise<string[]> => {
+  let answer: Answer | undefined
+  world.at('A').enc({ caller: 'a', slave: 'b', additionalSlaves: ['c', 'd'], number }, (got) => { answer = got })
+  for (let i = 0; i < 200 && answer === undefined; i++) await world.wait(20)
+  return keysOf(answer).map((k) => k.id)
+}
+
+const outcome = async (world: MeshWorld, slave: string, ids: readonly string[]): Promise<string> => {
+  let answer: Answer | undefined
+  world.at(slave[0]!.toUpperCase()).dec({ caller: slave, master: 'a', keyIds: ids }, (got) => { answer = got })
+  for (let i = 0; i < 50 && answer === undefined; i++) await world.wait(20)
+  return answer !== undefined && 'keys' in answer ? 'keys' : refusalOf(answer)
+}
+
+t.test('keys by ID, said at the master, at the first slave, and at a further one: void at every KME, and only they', async (t) => {
+  const world = await star(t, 61)
+  for (const kme of ['A', 'B', 'C']) {
+    const ids = await cast(world, 3)
+    t.equal(ids.length, 3)
+    await order(world, kme, { ids: [ids[1]!] })
+    for (const slave of ['b', 'c', 'd']) {
+      t.equal(await outcome(world, slave, [ids[1]!]), 'KEYS_NOT_FOUND', `said at ${kme}: void for ${slave}`)
+      t.equal(await outcome(world, slave, [ids[0]!, ids[2]!]), 'keys', 'the others are served')
+    }
+  }
+  t.equal(world.at('C').alarms.length + world.at('A').alarms.length, 0)
+  balanced(t, world)
+})
+
+t.test('keys of a master, and all keys of a time: taken back where they were granted, over a restart', async (t) => {
+  const world = await star(t, 62)
+  const first = await cast(world, 2)
+  await order(world, 'A', { sae: 'a' })
+  for (const slave of ['b', 'c', 'd']) t.equal(await outcome(world, slave, first), 'KEYS_NOT_FOUND', `no key of a for ${slave}`)
+  const second = await cast(world, 2)
+  t.equal(await outcome(world, 'd', [second[0]!]), 'keys', 'new keys are served')
+  world.at('C').kill()
+  await world.wait(500)
+  await order(world, 'A', { peer: undefined, fromMs: 0, toMs: Number.MAX_SAFE_INTEGER })
+  await world.at('C').start()
+  for (let i = 0; i < 60; i++) await world.wait(500)
+  for (const slave of ['b', 'c', 'd']) t.equal(await outcome(world, slave, [second[1]!]), 'KEYS_NOT_FOUND', `nothing that was issued is left for ${slave}`)
+  const third = await cast(world, 1)
+  await order(world, 'B', { peer: 'A', fromMs: 0, toMs: Number.MAX_SAFE_INTEGER })
+  for (const slave of ['b', 'c', 'd']) t.equal(await outcome(world, slave, third), 'KEYS_NOT_FOUND', `said at the first slave's KME: ${slave}`)
+  balanced(t, world)
+})
