@@ -224,15 +224,18 @@ export class MeshProcess {
   /** Its start is on disk: the peers may know of it. */
   async connect (): Promise<void> {
     const { o } = this.host
-    const keep = (remote: KmeId, manager: PeerManager): void => {
-      this.timers.push(keepConnected({ self: o.id, remote, hasUrl: true, manager, clock: this.clock, random: o.random, limits: { ...defaultPeerLimits, backoffMinMs: 100, backoffMaxMs: 1_000 }, onWait: () => {} }))
+    const keep = (remote: KmeId, manager: PeerManager): Cancel => {
+      const cancel = keepConnected({ self: o.id, remote, hasUrl: true, manager, clock: this.clock, random: o.random, limits: { ...defaultPeerLimits, backoffMinMs: 100, backoffMaxMs: 1_000 }, onWait: () => {} })
+      this.timers.push(cancel)
+      return cancel
     }
+    const far = new Map<KmeId, Cancel>()
     await this.neighbours.start()
     await this.control.manager.start()
     if (!this.alive) return
     this.routes.start(() => { this.control.topologyChanged() })
     for (const remote of this.pools.keys()) keep(remote, this.neighbours)
-    this.control.watch({ opened: (remote) => { keep(remote, this.control.manager) }, closed: () => {} })
+    this.control.watch({ opened: (remote) => { far.set(remote, keep(remote, this.control.manager)) }, closed: (remote) => { far.get(remote)?.() } })
     for (const { remote } of this.relayedPools.list()) this.control.open(remote)
   }
 

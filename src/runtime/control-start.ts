@@ -1,5 +1,5 @@
 import { createActor, type Actor } from 'xstate'
-import { alertBegins, type AlertEdge, type PartOutput } from '../../machines/part.js'
+import { alertBegins, alertEnds, type AlertEdge, type PartOutput } from '../../machines/part.js'
 import { peerLimits, peerMachine } from '../../machines/peer.js'
 import { supervise } from '../../machines/supervise.js'
 import type { Config } from '../config/schema.js'
@@ -129,6 +129,8 @@ export class ControlPath {
     this.actors.get(kme)?.stop()
     this.actors.delete(kme)
     this.board.forget(`control/${kme}`)
+    for (const alert of ['control.down', 'control.refused']) this.d.alert(alertEnds(alert, kme))
+    this.d.alert(alertEnds('part.lost', `control/${kme}`))
   }
 }
 

@@ -92,7 +92,7 @@ t.test('a pool opens by itself when an SAE asks, is taken at the far end, serves
 })
 
 t.test('what is accepted is bounded by list, class and number; a demand opens its class', async t => {
-  const limitsOf = (kme: string) => kme === 'D' ? ({ accept: true, kmes: ['A'], poolsMax: 1 }) : ({ open: 'onDemand', accept: false, stockBytes: 100_000 }) as const
+  const limitsOf = (kme: string) => kme === 'D' ? ({ accept: true, kmes: ['A', 'F'], poolsMax: 1 }) : ({ open: 'onDemand', accept: false, stockBytes: 100_000 }) as const
   const world = await network(t, { seed: 54, links: [...square, ['D', 'F']], relayed: [], automatic: limitsOf, limits })
   await world.run(8, 60)
   t.equal(refusalOf((await world.exchange('A', 'D', paths(3))).master), 'PEER_DOWN', 'no pool, and no three ways for one')
@@ -101,10 +101,11 @@ t.test('what is accepted is bounded by list, class and number; a demand opens it
   sameKeys(t, await world.exchange('A', 'D', paths(2)), 'two paths')
   t.same(world.at('A').running.relayedPools.list().map((entry) => entry.id), ['relay2:D'])
   await world.exchange('F', 'A') // A accepts nothing.
+  await world.exchange('F', 'D', { extensions: [{ name: 'qkme_route', value: 'relayed', mandatory: true }] }) // D has one pool already, and may have no more.
   await world.exchange('B', 'D', { extensions: [{ name: 'qkme_route', value: 'relayed', mandatory: true }] }) // D has not B in its list.
   await world.run(64, 8)
   t.same(['B', 'D', 'F'].map((id) => world.at(id).running.relayedPools.list().length), [0, 1, 0])
-  t.ok(world.at('B').running.automatic.counters.closed === 1 && world.at('D').running.automatic.counters.declined === 0, 'who may not call is not even heard')
+  t.ok(world.at('B').running.automatic.counters.closed === 1 && world.at('D').running.automatic.counters.declined === 1, 'F is told why; who may not call is not even heard')
   balanced(t, world)
 })
 
