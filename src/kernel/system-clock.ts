@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks' // The global of this name is a getter, and this is read several times a request.
 import type { Clock, LetGo, Soon } from './time.js'
 
 /** The machine's clock. Timers do not keep the process alive by themselves: servers and rings do. */
