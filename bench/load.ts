@@ -39,9 +39,16 @@ interface Generator {
   close (): void
 }
 
-interface Addon { readonly KeyIds: new () => KeyIds, readonly LoadGenerator: new (options: GeneratorOptions) => Generator }
+interface Addon {
+  readonly KeyIds: new () => KeyIds
+  readonly LoadGenerator: new (options: GeneratorOptions) => Generator
+  drainPerSecond (payloadBytes: number, seal: boolean, durationMs: number): number
+}
 
 const addon = createRequire(import.meta.url)('../../build/Release/loadgen.node') as Addon
+
+/** Frames per second that one thread takes from ring slots and checks, and seals if asked (native/bench/drain.h). Blocks for `durationMs` and more. */
+export const drainPerSecond = (payloadBytes: number, seal: boolean, durationMs: number): number => addon.drainPerSecond(payloadBytes, seal, durationMs)
 
 export const createKeyIds = (): KeyIds => new addon.KeyIds()
 

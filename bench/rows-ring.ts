@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { median, ratioFigure, valueFigure, type Figure, type Pair } from './figures.js'
+import { drainPerSecond } from './load.js'
 import { Part } from './process.js'
 import { dist, LOAD_CORE, SERVER_CORE } from './site.js'
 
@@ -54,4 +55,14 @@ export const doorbell = async (ring: Ring): Promise<Figure> => {
   const found: Found[] = []
   for (let i = 0; i < ring.pairs; i++) found.push(await measure(ring, 'bell', '50', `${SERVER_CORE}`))
   return valueFigure('doorbell, idle consumer, p50', 'us', found.map((f) => f.p50Ms * 1_000), { atMost: 50 }, `from publication to the sealed frame in JavaScript, 50 frames/s; p99 ${Math.round(median(found.map((f) => f.p99Ms)) * 1_000)} us`)
+}
+
+/** The reading side alone, in C++: frames of 3968 bytes, CRC, health tests, fingerprint, names; then the same with sealing. */
+export const drain = async ({ pairs, sliceMs }: Ring): Promise<Figure[]> => {
+  const of = (seal: boolean): number[] => Array.from({ length: pairs }, () => drainPerSecond(FRAME_BITS / 8, seal, sliceMs))
+  const note = 'one thread, no JavaScript; only the draining is timed'
+  return [
+    valueFigure('drain and check', 'frames/s', of(false), { atLeast: 500_000 }, note),
+    valueFigure('drain, check and seal', 'frames/s', of(true), { atLeast: 250_000 }, note),
+  ]
 }

@@ -3,7 +3,7 @@ import type { Figure } from './figures.js'
 import { relay, relayPads } from './rows-relay.js'
 import { cascade, chain } from './rows-post.js'
 import { amplification, ldpc } from './rows-post-kernels.js'
-import { doorbell, ringLatency, ringRatio, ringThroughput } from './rows-ring.js'
+import { doorbell, drain, ringLatency, ringRatio, ringThroughput } from './rows-ring.js'
 import { ingestUnderLoad, memory, much, neverReads } from './rows-site.js'
 import { routes } from './rows-routing.js'
 import { decOne128, decOne32, encConnect, encMany, encOne, encOneLocal, halfLoad, status, type BenchContext } from './rows-rest.js'
@@ -25,6 +25,7 @@ export const rows: Readonly<Record<string, RowEntry>> = {
   ring: { needs: 'own', run: ringThroughput },
   'ring-lmdb': { needs: 'own', run: ringRatio },
   'ring-p99': { needs: 'own', run: ringLatency },
+  drain: { needs: 'own', run: drain },
   doorbell: { needs: 'own', run: doorbell },
   'relay-pads': { needs: 'own', run: relayPads },
   relay: { needs: 'own', run: relay },

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "bench/drain.h"
 #include "bench/slice.h"
 
 namespace qkme::bench {
@@ -128,7 +129,18 @@ class LoadGenerator : public Napi::ObjectWrap<LoadGenerator> {
   int core_ = -1;
 };
 
+/// drainPerSecond(payloadBytes, seal, durationMs)
+Napi::Value Drained(const Napi::CallbackInfo& info) {
+  const uint64_t duration_ns = static_cast<uint64_t>(info[2].ToNumber().DoubleValue() * 1e6);
+  try {
+    return Napi::Number::New(info.Env(), DrainPerSecond(info[0].ToNumber().Uint32Value(), info[1].ToBoolean(), duration_ns));
+  } catch (const std::exception& error) {
+    throw Napi::Error::New(info.Env(), error.what());
+  }
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  exports.Set("drainPerSecond", Napi::Function::New<Drained>(env));
   exports.Set("KeyIds", KeyIds::DefineClass(env, "KeyIds", {KeyIds::InstanceMethod("size", &KeyIds::Size)}));
   exports.Set("LoadGenerator", LoadGenerator::DefineClass(env, "LoadGenerator", {
     LoadGenerator::InstanceMethod("run", &LoadGenerator::Run),

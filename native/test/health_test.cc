@@ -84,3 +84,41 @@ TEST("random bytes pass") {
 }
 
 TEST_MAIN()
+
+TEST("runs are found as by counting byte by byte, wherever they lie and however the bytes are cut into frames") {
+  std::mt19937 random(5);
+  for (int round = 0; round < 20'000; ++round) {
+    HealthTests tests;
+    uint32_t run = 0;
+    uint8_t last = 0;
+    for (int frame = 0; frame < 4; ++frame) {
+      std::vector<uint8_t> bytes(1 + random() % 90);
+      const uint32_t letters = 2 + random() % 6;
+      uint32_t longest = 0;
+      for (uint8_t& byte : bytes) {
+        byte = uint8_t(random() % letters);
+        run = run > 0 && byte == last ? run + 1 : 1;
+        last = byte;
+        longest = std::max(longest, run);
+      }
+      // Few letters are often the same, too, so that only what the run decides is compared.
+      const Verdict found = tests.Add(bytes.data(), bytes.size());
+      if (longest >= kRepetitionCertain) CHECK(found == Verdict::kStuck);
+      if (longest >= kRepetitionCutoff) CHECK(found != Verdict::kGood);
+    }
+  }
+}
+
+TEST("frames without runs of six and with values evenly spread are good, whatever short runs they have") {
+  std::mt19937 random(6);
+  HealthTests tests;
+  for (int frame = 0; frame < 2'000; ++frame) {
+    std::vector<uint8_t> bytes(3968);
+    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = uint8_t(random());
+    const size_t at = random() % (bytes.size() - 8);
+    for (size_t i = 0; i < 4; ++i) bytes[at + i] = uint8_t(bytes[at + 5] + 1);  // a run of four, or five with its neighbour
+    if (at > 0) bytes[at - 1] = uint8_t(bytes[at] + 1);
+    bytes[at + 4] = uint8_t(bytes[at] + 2);
+    CHECK(tests.Add(bytes.data(), bytes.size()) == Verdict::kGood);
+  }
+}

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { createActor } from 'xstate'
 import { deviceMachine } from '../../machines/device.js'
-import { RingBatches } from '../../src/device/ring-batches.js'
+import { RingBatches, type RingBatch } from '../../src/device/ring-batches.js'
 import { createRingActor } from '../../src/device/ring-actor.js'
 import type { DeviceSource } from '../../src/device/adapter.js'
 import { addon, bench, folder, frameHeader, LINK, payload, plan, until } from '../native/ring-support.js'
@@ -31,7 +31,7 @@ t.test('the memory of a batch that was copied serves the next drain; what is not
   const told: number[] = [], mark = { epoch: 1, sequence: 7 }
   let freed = 0
   const batches = new RingBatches(1, (ticket) => { told.push(ticket) }, () => { freed += 1 })
-  const issued = []
+  const issued: RingBatch[] = []
   for (let buffers = batches.borrow(); buffers !== undefined; buffers = batches.borrow()) {
     const batch = batches.issue(buffers, 1, issued.length, mark)
     issued.push(batch)
