@@ -66,7 +66,7 @@ t.test('pki: inspect, revoke, renew-crl, and refusals', async t => {
 })
 
 const status = {
-  kme: 'kme-a', version: '0.1.0', startedAt: '', uptimeS: 100_000, incarnation: 3, state: 'running', parts: [], pools: 1, links: 1, peers: 1, saes: 2, alertsActive: 1,
+  kme: 'kme-a', version: '0.1.0', startedAt: '', uptimeS: 100_000, incarnation: 3, state: 'running', parts: [{ id: 'peer/kme-b', state: 'ready', restarts: 0 }, { id: 'control/kme-f', state: 'backingOff', restarts: 2 }], pools: 1, links: 1, peers: 1, saes: 2, alertsActive: 1,
 }
 const pool = { id: 'p', remote: 'kme-b', state: 'ready', local: false, stockBits: 1_234_567, stockMaxBits: 9, supplyBitsPerS: 100.4, consumptionBitsPerS: 3, timeToEmptyS: null, route: 'direct', note: '', lanes: [] }
 const link = { id: '1', remote: 'kme-b', state: 'quarantined', qber: 0.12, keyBitsPerS: 0, mismatchesInARow: 3, quarantineCause: 'mismatch' }
@@ -90,7 +90,7 @@ t.test('commands to a running KME: requests, tables, JSON, refusals', async t =>
     else if (url === '/v1/peers') answer(response, 200, [peer])
     else if (url === '/v1/devices') {
       looks += 1
-      answer(response, 200, [{ id: 'device/1', link: 'link/1', state: 'running', epoch: '1', kind: 'ring', qber: 0.021, waitingFrames: 0, quarantine: '', counters: { acceptedFrames: 5000 + looks, acceptedBytes: 3968 * looks, badCrc: broken * looks }, lastFault: null }])
+      answer(response, 200, [{ id: 'device/1', link: 'link/1', state: 'running', epoch: '1', kind: 'ring', qber: 0.021, waitingFrames: 0, quarantine: '', counters: { acceptedFrames: 5000 + looks, acceptedBytes: 3968 * looks, badCrc: broken * looks }, lastFault: 'no device was connected' }])
     } else if (url === '/v1/devices/device%2F1/headers') answer(response, 200, [{ sequence: 77, epoch: 3, deviceBlock: 'ab'.repeat(16), offset: 124, payloadBytes: 3968, flags: ['last'], qber: 0.021, at: '2026-01-01T00:00:00.000Z' }])
     else if (url === '/v1/account') answer(response, 200, { pools: [{ pool: 'kme-b', bits: { ingested: 1000, stock: 1000 - difference }, differenceBits: difference }], differenceBits: difference })
     else if (url === '/v1/saes' && request.method === 'GET') answer(response, 200, { saes: [sae('sae-1'), sae('sae-2')], next: 'sae-2' })
@@ -111,6 +111,7 @@ t.test('commands to a running KME: requests, tables, JSON, refusals', async t =>
   t.match(text.out, /kme-a {2}qkme 0\.1\.0 {2}running {2}up 28 h\nready\n1 alerts are active/)
   t.match(text.out, /kme-b +direct +ready +1,234,567 +100 +3 +-/)
   t.match(text.out, /quarantined \(mismatch\) +12\.00 %/)
+  t.match(text.out, /FAR KME +CHANNEL +RESTARTS\nkme-f +backingOff +2$/m, 'the channels of relayed pools')
   t.ok(text.out.split('\n').every((line) => line.length <= 80), 'readable in 80 columns')
   t.match((await ask('status', '--json')).json(), { status: { kme: 'kme-a' }, pools: [{ remote: 'kme-b' }] })
   ready = false

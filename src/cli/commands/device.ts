@@ -24,13 +24,16 @@ const rateOf = (device: DeviceView, before: DeviceView | undefined, elapsedMs: n
   return bytes >= 0 && elapsedMs > 0 ? Math.round(bytes * 8_000 / elapsedMs) : undefined
 }
 
+/** Why a device gives nothing. The last fault of one that works again is history. */
+const reasonOf = ({ state, lastFault }: DeviceView): string => lastFault === null || state === 'attached' || state === 'running' ? '' : lastFault
+
 const faultsOf = (device: DeviceView): string => {
   const parts: [string, number][] = [
     ['bad', count(device, 'badForm', 'badCrc', 'badMac', 'badLink', 'badEpoch')], ['gaps', count(device, 'gaps')], ['missing', count(device, 'missingFrames')],
     ['dropped', count(device, 'deviceDrops')], ['repeats', count(device, 'repeats')], ['taken back', count(device, 'abortedFrames')], ['discarded', count(device, 'discardedFrames')],
   ]
   const told = parts.filter(([, n]) => n > 0).map(([name, n]) => `${grouped(n)} ${name}`)
-  return [...device.quarantine === '' ? [] : [`quarantine: ${device.quarantine}`], ...told, ...device.lastFault === null ? [] : [device.lastFault]].join(', ') || '-'
+  return [...device.quarantine === '' ? [] : [`quarantine: ${device.quarantine}`], ...told, ...reasonOf(device) === '' ? [] : [reasonOf(device)]].join(', ') || '-'
 }
 
 const deviceTable = (devices: readonly DeviceView[], rate: (device: DeviceView) => number | undefined): string =>
@@ -107,7 +110,7 @@ export const checkDevice = (before: DeviceView, after: DeviceView, elapsedMs: nu
   const frames = grew('acceptedFrames'), bad = grew('badForm', 'badCrc', 'badMac', 'badLink', 'badEpoch'), lost = grew('missingFrames'), dropped = grew('deviceDrops')
   const rate = rateOf(after, before, elapsedMs)
   return [
-    { check: 'connected', ok: ['attached', 'running'].includes(after.state), found: `${after.state}${after.lastFault === null ? '' : `: ${after.lastFault}`}` },
+    { check: 'connected', ok: ['attached', 'running'].includes(after.state), found: `${after.state}${reasonOf(after) === '' ? '' : `: ${reasonOf(after)}`}` },
     { check: 'not in quarantine', ok: after.quarantine === '', found: after.quarantine === '' ? 'it is not' : after.quarantine },
     { check: 'frames come', ok: frames > 0, found: `${grouped(frames)} in ${(elapsedMs / 1_000).toFixed(1)} s${rate === undefined ? '' : `, ${grouped(rate)} bit/s`}` },
     { check: 'frames are whole', ok: bad === 0, found: `${grouped(bad)} refused` },
