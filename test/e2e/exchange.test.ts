@@ -142,3 +142,27 @@ t.test('the command line against the running KME', async (t) => {
   t.equal(account.code, 0)
   t.match(account.json(), { differenceBits: 0 })
 })
+
+t.test('an operator voids keys and holds peer and link: at both KMEs, with a record at both', async (t) => {
+  const { a, b } = world.kmes, reason = 'a test'
+  const [first, second, third] = idsOf(keysOf(await a1.enc(b1.id, { number: 3 }))) as [string, string, string]
+  const act = await qkme(world.folder, ['void', '--id', first, '--reason', reason, '--config', a.configFile, '--json'])
+  t.equal(act.code, 0, act.err)
+  const { incident } = act.json() as { incident: { id: string } }
+  const show = async (kme: typeof a): Promise<unknown> => await kme.admin.get(`/v1/incidents/${incident.id}`)
+  await eventually('confirmed', async () => (await show(a) as { state: string }).state === 'done' ? true : undefined)
+  notFound(t, await b1.dec(a1.id, [first]))
+  t.equal((await b1.dec(a1.id, [second])).status, 200, 'another key is served')
+  t.match(await show(b), { kind: 'void', origin: 'kme-a', reason, state: 'done', pools: [{ pool: 'kme-a', keys: 1 }] })
+  await b.admin.post('/v1/peers/kme-a/hold', { reason })
+  await eventually('held there', async () => (await a1.enc(b1.id)).status === 503 ? true : undefined)
+  t.equal((await b1.dec(a1.id, [third])).status, 503)
+  t.equal((await a.pool('kme-b'))?.state, 'held')
+  await b.admin.post('/v1/peers/kme-a/release', {})
+  await eventually('released', async () => (await a1.enc(b1.id)).status === 200 ? true : undefined)
+  t.equal((await b1.dec(a1.id, [third])).status, 200)
+  await a.admin.post('/v1/links/1/hold', { reason })
+  await eventually('held at the other end', async () => (await b.link())?.quarantineCause === 'held-there' ? true : undefined)
+  await a.admin.post('/v1/links/1/release', {})
+  for (const kme of [a, b]) await eventually('released at both ends', async () => (await kme.link())?.quarantineCause === null ? true : undefined)
+})
