@@ -36,9 +36,14 @@ export class Erasure {
   }
 
   /** A record whose header is damaged names a wrong slot: its hour's key then stays longer than it must, which is the safe side. */
-  private bookOut (tx: KvWriter, record: Uint8Array): void {
-    const { keys } = this.core.deps
-    try { keys.removed(tx, recordSlot(record), 1) } catch (error) {
+  private bookOut (tx: KvWriter, records: readonly Uint8Array[]): void {
+    const counts = new Map<number, number>()
+    for (const record of records) this.guard(() => { const slot = recordSlot(record); counts.set(slot, (counts.get(slot) ?? 0) + 1) })
+    for (const [slot, count] of counts) this.guard(() => { this.core.deps.keys.removed(tx, slot, count) })
+  }
+
+  private guard (run: () => void): void {
+    try { run() } catch (error) {
       if (error instanceof KmeError && error.code !== 'STORE_CORRUPT') throw error
       this.core.security('integrity.record', `a record of ${this.core.pool} names a key slot that does not count it. Run qkme store check`)
     }
@@ -47,14 +52,15 @@ export class Erasure {
   /** Removes frames' records; their names and fingerprints stay known, so that a resent or replayed frame is not taken again. */
   frames (tx: KvWriter, frames: readonly FrameRef[]): void {
     const { core } = this
-    const headers: Uint8Array[] = []
+    const records: Uint8Array[] = []
     for (const frame of frames) {
       const record = tx.get(frameKey(frame))
       if (record === undefined) continue
-      if (record.length >= HEADER_BYTES) headers.push(record.subarray(0, HEADER_BYTES))
-      this.bookOut(tx, record)
+      records.push(record)
       tx.remove(frameKey(frame))
     }
+    this.bookOut(tx, records)
+    const headers = records.filter((record) => record.length >= HEADER_BYTES).map((record) => record.subarray(0, HEADER_BYTES))
     if (headers.length === 0) return
     const n = ++core.meta.tombstones
     tx.put(tombKey(core.pool, n), Buffer.concat(headers))

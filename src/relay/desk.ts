@@ -8,6 +8,7 @@ import { Allotment } from './allotment.js'
 import { createRelayCounters, type RelayCounters } from './counters.js'
 import { RelayHop } from './hop.js'
 import { removePads } from './pads.js'
+import { Post } from './post.js'
 import type { RelayPorts, RelayedPool } from './ports.js'
 import { isPassing, SHARE_BYTES_MIN, type Share } from './share.js'
 import { RelaySink } from './sink.js'
@@ -25,7 +26,18 @@ export class RelayDesk {
   /** By the pool's name. */
   private readonly ends = new Map<string, Ends>()
 
-  constructor (private readonly p: RelayPorts) {
+  private readonly post: Post
+  private readonly p: RelayPorts
+
+  constructor (ports: RelayPorts) {
+    const post = this.post = new Post(ports.clock)
+    const p = this.p = {
+      ...ports,
+      neighbour: (kme) => {
+        const lane = ports.neighbour(kme)
+        return lane === undefined ? undefined : post.lane(kme, lane)
+      },
+    }
     this.allotment = new Allotment(p)
     this.hop = new RelayHop(p, this.allotment, this.counters)
   }
@@ -46,7 +58,13 @@ export class RelayDesk {
   private with (remote: KmeId): Ends[] { return [...this.ends.values()].filter((e) => e.pool.remote === remote) }
 
   /** Looks for work; call it a few times a second. */
-  tick (): void { for (const { source } of this.ends.values()) source.tick() }
+  tick (): void {
+    this.post.flush()
+    for (const { source } of this.ends.values()) source.tick()
+  }
+
+  /** Bytes of our lane with a neighbour that are set aside for jobs under way. */
+  promisedBytes (next: KmeId): number { return this.allotment.promises.of(next) }
 
   /** Sealed shares are in memory: their key slots must stay. */
   get isBusy (): boolean { return [...this.ends.values()].some((e) => e.source.sealedJobs + e.sink.sealedJobs > 0) }
@@ -71,7 +89,7 @@ export class RelayDesk {
         else if (name === 'relay') this.onRelay(neighbour, body as Body<'relay'>)
         else this.onFailed(neighbour, body as Body<'relayFailed'>)
       },
-      onReady: () => {}, onClosed: () => {},
+      onReady: () => {}, onClosed: () => { this.post.drop(neighbour) }, onWritable: () => { this.post.flush(neighbour) },
     }
   }
 

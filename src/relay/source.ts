@@ -223,6 +223,10 @@ export class RelaySource {
     const i = path.indexOf(at)
     if (i < 0) return
     const next = path[i + 1]
+    if (cause === 'stock' || cause === 'busy') { // The way is good, and full: fewer jobs, and elsewhere if there is an elsewhere.
+      if (next !== undefined) this.avoid.node(at)
+      return
+    }
     if (cause === 'unroutable' && next !== undefined) this.avoid.hop(at, next)
     else if (i > 0 && next === undefined) this.avoid.hop(path[i - 1]!, at)
     else this.avoid.node(at)
