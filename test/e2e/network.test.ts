@@ -12,11 +12,11 @@ t.test('a line of four as processes: every pair gets equal keys, while a node be
   writeFileSync(file, `
 name: line of four
 mode: processes
-seconds: 14
+seconds: 9
 links: [{ between: [a, b], rate: 4M }, { between: [b, c], rate: 4M }, { between: [c, d], rate: 4M }]
 relayed: all
 load: { perSecond: 8, keys: 2 }
-faults: [{ at: 6, kill: b }, { at: 7, start: b }]
+faults: [{ at: 3, kill: b }, { at: 4, start: b }]
 `)
   const scenario = readScenario(file)
   const network = await ProcessNetwork.start(scenario)

@@ -43,5 +43,4 @@ faults: [{ at: 1, kill: b }, { at: 2.5, start: b }, { at: 4, partition: [d, e] }
   t.same(pools.filter((pool) => pool.remote === 'kme-e').map((pool) => [pool.id, pool.route]).sort(), [['pool/relay1h:kme-e', 'relayed over one path, hybrid'], ['pool/relay:kme-e', 'relayed over one path']])
   const { parts } = await network.ask('b', '/v1/status') as StatusView
   t.same(parts.filter((part) => part.id.startsWith('control/')).map((part) => part.id).sort(), ['d', 'e', 'f'].map((n) => `control/kme-${n}`))
-  if (process.env['QKME_SHOW'] !== undefined) t.comment(JSON.stringify(result.pairs.map((p) => [p.from, p.to, p.keys, p.failed, p.why])))
 })

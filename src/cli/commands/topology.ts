@@ -42,6 +42,8 @@ export const asText = ({ self, nodes, links, routes }: TopologyView): string => 
 /** IDs hold no quotation marks or backslashes (RFC 3986), so quoting is enough. */
 const quoted = (text: string): string => `"${text}"`
 
+const countOf = (saes: number): string => `${grouped(saes)} SAE${saes === 1 ? '' : 's'}`
+
 const colours: Readonly<Record<string, string>> = { up: 'black', degraded: 'orange', down: 'red', 'one-sided': 'gray' }
 
 /** A graph for Graphviz; links of the routes in use are bold. */
@@ -49,7 +51,7 @@ export const asDot = (topology: TopologyView): string => {
   const used = hopsInUse(topology)
   return [
     'graph qkme {', '  node [shape=box];',
-    ...topology.nodes.map(({ kme, saes, announced }) => `  ${quoted(kme)} [label="${kme}\\n${saes} SAEs"${kme === topology.self ? ', penwidth=3' : ''}${announced === null ? ', style=dashed' : ''}];`),
+    ...topology.nodes.map(({ kme, saes, announced }) => `  ${quoted(kme)} [label="${kme}\\n${countOf(saes)}"${kme === topology.self ? ', penwidth=3' : ''}${announced === null ? ', style=dashed' : ''}];`),
     ...topology.links.map(({ a, b, state, ab, ba }) => `  ${quoted(a)} -- ${quoted(b)} [label="${amount(ab)}\\n${amount(ba)}", color=${colours[state] ?? 'black'}${used.has(`${a} ${b}`) ? ', penwidth=2' : ''}];`),
     '}',
   ].join('\n')
@@ -62,7 +64,7 @@ export const asMermaid = (topology: TopologyView): string => {
   const escaped = (text: string): string => text.replace(/[#;"&<>]/g, (c) => `#${c.charCodeAt(0)};`)
   return [
     'flowchart LR',
-    ...topology.nodes.map(({ kme, saes }) => `  ${names.get(kme)}["${escaped(kme)}<br/>${saes} SAEs"]`),
+    ...topology.nodes.map(({ kme, saes }) => `  ${names.get(kme)}["${escaped(kme)}<br/>${countOf(saes)}"]`),
     ...topology.links.map(({ a, b, state, ab }) => `  ${names.get(a)} ${state === 'up' || state === 'degraded' ? (used.has(`${a} ${b}`) ? '===' : '---') : '-.-'}|"${escaped(state === 'up' ? amount(ab) : state)}"| ${names.get(b)}`),
   ].join('\n')
 }
