@@ -35,9 +35,6 @@ export class FarEnds {
 
   isConnected (remote: KmeId): boolean { return this.ends.get(remote)?.end.isConnected === true }
 
-  /** KMEs with which there was a channel or a pool in this start. */
-  get remotes (): KmeId[] { return [...this.ends.keys()] }
-
   add (entry: RelayedEntry): void {
     const { desk } = this.o
     desk.add(new RelayedEnd(entry.pool, entry.stockBytes))
@@ -49,6 +46,9 @@ export class FarEnds {
     this.o.desk.remove(entry.id, reason)
     this.ends.get(entry.remote)?.end.remove(entry.cls, reason)
   }
+
+  /** The channel is closed for good; of a KME without pools nothing is kept. */
+  forget (remote: KmeId): void { if (this.ends.get(remote)?.end.size === 0) this.ends.delete(remote) }
 
   /** Asks again for pools that far ends have refused. */
   retry (): void { for (const { end } of this.ends.values()) end.retry() }
