@@ -2,6 +2,7 @@
 # Fuzzes the parsers of what devices and other parties send: frame_fuzz (a hostile device on a ring), stream_fuzz (a character
 # device's stream, a ring's header), post_fuzz (messages of reconciliation), all under AddressSanitizer and
 # UndefinedBehaviorSanitizer. With clang by libFuzzer, guided by coverage; else by native/fuzz/main.cc, seeded mutants.
+# An input that breaks a rule is kept in build/native-fuzz/; give it to build/native-fuzz/TARGET-main to see it again.
 # Formats that TypeScript reads (QIX, 004 and 014 bodies, records, files) are fuzzed by test/device/parsers-fuzz.test.ts.
 #   bash native/fuzz/run.sh [SECONDS [SEED]] [-- TARGET...]      default 10 s each, seed 1, all targets
 set -eu
@@ -44,7 +45,7 @@ for target in $targets; do
   build "$target"
   echo "$target"
   if [ $driver = main ]; then
-    $out/$target-main --seconds "$seconds" --seed "$seed"
+    (cd $out && ./$target-main --seconds "$seconds" --seed "$seed")
   else
     mkdir -p $out/corpus/$target
     $out/$target-main --write-seeds $out/corpus/$target
