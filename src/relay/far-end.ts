@@ -34,7 +34,6 @@ interface Entry {
 
 /** The session of a control channel makes its tags: no pads of a pool are used. */
 const noPads: AuthPads = { take: () => undefined, open: () => undefined }
-const zero16 = new Uint8Array(16)
 /** Messages that stand for themselves on a control channel. */
 const notWithin: ReadonlySet<MessageName> = new Set<MessageName>(['hello', 'poolOpen', 'inPool', 'poolRefused', 'poolLeave'])
 
@@ -94,7 +93,7 @@ export class FarEnd implements PeerHandler {
 
   onHello (body: unknown): void {
     const { mine } = body as Body<'hello'>
-    if (Buffer.compare(mine.storeId, this.o.storeId) === 0 && Buffer.compare(mine.storeId, zero16) !== 0) throw new KmeError('PROTOCOL', `${this.o.remote} runs on a copy of this store`)
+    if (Buffer.compare(mine.storeId, this.o.storeId) === 0) throw new KmeError('PROTOCOL', `${this.o.remote} runs on a copy of this store`)
   }
 
   onReady (channel: PeerChannel): void {
@@ -110,7 +109,7 @@ export class FarEnd implements PeerHandler {
   onWritable (): void {
     for (const entry of [...this.entries.values()]) {
       if (entry.isReady) entry.handler.onWritable?.()
-      else this.advance(entry)
+      else if (!entry.isRefused) this.advance(entry)
     }
   }
 

@@ -109,9 +109,11 @@ export class Operations implements AdminPort {
     }
   }
 
+  /** What a relayed pool waits for, and whether it came by itself. */
   private noteOf (pool: string): string {
     const entry = this.d.keyspace.now.relayed.get(pool), network = this.d.network()
-    return entry === undefined || network === undefined ? '' : `${entry.isKept ? '' : 'by itself'}${entry.isKept || network.note(entry) === '' ? '' : '; '}${network.note(entry)}`
+    if (entry === undefined || network === undefined) return ''
+    return [entry.isKept ? '' : 'by itself', network.note(entry)].filter((text) => text !== '').join('; ')
   }
 
   links (): LinkView[] {
