@@ -5,23 +5,29 @@ import { Greeting } from '../../src/pool/greeting.js'
 import { Grants } from '../../src/pool/grants.js'
 import { OwnerLane } from '../../src/pool/owner-lane.js'
 import { Pool } from '../../src/pool/pool.js'
+import type { BlockRow } from '../../src/pool/rows.js'
 import { Startup } from '../../src/pool/startup.js'
 
 /** Private members are reached by name. */
-type Any = any
-type Method = (...args: Any[]) => Any
+export type Any = any
+export type Method = (...args: Any[]) => Any
 
 /** A rule of the engine, and how to remove it. `seed` is a run of the model that notices; 0: none is known. */
-export interface Mutant { readonly rule: string, readonly restores: boolean, readonly seed: number, readonly remove: () => () => void }
+export interface Mutant {
+  readonly rule: string, readonly restores: boolean, readonly seed: number
+  /** Another rule stands behind: it is removed first, which by itself this run does not notice. */
+  readonly behind?: () => () => void
+  readonly remove: () => () => void
+}
 
 /** Replaces a method of a prototype by one made from it. @returns puts it back. */
-const patch = (prototype: object, name: string, make: (original: Method) => (this: Any, ...args: Any[]) => Any): (() => void) => {
+export const patch = (prototype: object, name: string, make: (original: Method) => (this: Any, ...args: Any[]) => Any): (() => void) => {
   const target = prototype as Record<string, Method>
   const original = target[name]!
   target[name] = make(original)
   return () => { target[name] = original }
 }
-const both = (...patches: (() => void)[]) => (): void => { for (const undo of patches) undo() }
+export const both = (...patches: (() => void)[]) => (): void => { for (const undo of patches) undo() }
 
 export const mutants: readonly Mutant[] = [
   {
@@ -83,7 +89,15 @@ export const mutants: readonly Mutant[] = [
     remove: () => patch(Pool.prototype, 'onSequenced', (f) => function (name, body, seq) { f.call(this, name, { ...body, first: true }, seq) }),
   },
   {
+    // After a crash every opened block is closed, so that the lease decides nothing: seen where a lane goes on behind what its store says it leased.
     rule: 'a lease is on disk before it is cut', restores: false, seed: 0,
+    behind: () => patch(Startup.prototype, 'beginAbove', () => function () {
+      const { core } = this, opened = this.opened().sort((x: BlockRow, y: BlockRow) => x.index - y.index)
+      this.begun = true
+      const front = opened.findLast((block: BlockRow) => block.spent > 0) ?? opened[0]
+      if (front !== undefined) this.lane.resume(opened, { index: front.index, offset: front.spent })
+      core.durable(() => { this.begin?.() })
+    }),
     remove: () => patch(OwnerLane.prototype, 'lease', (f) => function (least) {
       const { core } = this
       core.durable = (then: () => void) => { queueMicrotask(then) }
