@@ -183,6 +183,7 @@ class Pull014Feed implements Feed {
     if (status === 200) {
       this.take(body)
       for (const id of ids) this.wanted.delete(id) // What the answer left out does not come.
+      this.emptyAnswers = 0
       return 0
     }
     body.fill(0)
@@ -192,7 +193,7 @@ class Pull014Feed implements Feed {
       this.wanted.delete(id) // To the end of the row.
       if (attempts < ATTEMPTS_MAX) this.wanted.set(id, { attempts, dueMs: ids.length > 1 ? nowMs : nowMs + this.backoffMs(attempts) })
     }
-    return 0
+    return status >= 500 ? this.backoffMs(this.emptyAnswers++) : 0 // A device in trouble is not asked ID by ID.
   }
 
   /** @returns how many keys the container has. */
