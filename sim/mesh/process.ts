@@ -185,7 +185,7 @@ export class MeshProcess {
       poolsWith: (kme) => [pools.get(kme), ...relayed.poolsWith(kme)].filter((pool) => pool !== undefined), pools: () => this.allPools,
       wanted: (kme, demand) => this.automatic.wanted(kme, demand),
       policy: { whereIs: (sae) => o.saes.get(sae), allowed: () => true, confidentialNames: false }, sizes: SIZES,
-      extensions: new ExtensionRegistry(), localSource: 'random', audit: { record: () => 1, recordIn: () => 1, healthy: () => true }, accepting: () => this.alive,
+      extensions: new ExtensionRegistry(), details: { keys: 'way', status: true, localSource: 'random' }, audit: { record: () => 1, recordIn: () => 1, healthy: () => true }, accepting: () => this.alive,
     })
   }
 

@@ -144,7 +144,7 @@ export class SimNode {
       poolsWith: (kme) => kme === o.peer ? [pool] : kme === o.id ? [local] : [], pools: () => [pool, local], wanted: () => false,
       policy: { whereIs: (s) => o.saes.includes(s) ? o.id : o.peerSaes.includes(s) ? o.peer : undefined, allowed: () => true, confidentialNames: false },
       sizes: { defaultBits: 256, minBits: 64, maxBits: 8192, maxPerRequest: 128, maxKeyCount: 100_000, maxSaeIds: 16, leaseWaitMs: 50, foreignIdsPerS: 64 },
-      extensions: new ExtensionRegistry(), localSource: 'random',
+      extensions: new ExtensionRegistry(), details: { keys: 'wayAndAge', status: true, localSource: 'random' },
       audit: { record: (e) => this.audit.push(e), recordIn: (_tx, e) => this.audit.push(e), healthy: () => true }, accepting: () => process.alive,
     })
     const { dialler, listen } = this.sockets(process)

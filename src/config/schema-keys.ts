@@ -15,6 +15,8 @@ export const poolsSchema = group('Pools of key shared with another KME. Both KME
   maxKeyPerRequest: integer('Keys in one request at most.', { minimum: 1, maximum: 1_024, default: 128, unit: 'keys' }),
   maxKeyCount: integer('Stock of a pool at most, in keys of the default size; beyond it frames wait in the device.', { minimum: 16, maximum: 1_000_000_000, default: 1_000_000, unit: 'keys' }),
   maxSaeIdCount: integer('Additional slave SAEs in one request at most, at any KMEs; 0 turns them off.', { minimum: 0, maximum: 31, default: 8 }),
+  keyExtension: choice('What an answer\'s `key_extension` tells: nothing; the way of keys that did not come over a link between the two KMEs; or way and age of all keys.', ['nothing', 'way', 'wayAndAge'], { default: 'way' }),
+  statusExtension: flag('Get status lists the extensions that are understood and the ways to the other KME, with the keys of each, in `status_extension`.', false),
   lowKeys: integer('Below this stock an alert "low" is raised.', { minimum: 0, maximum: 1_000_000_000, default: 10_000, unit: 'keys' }),
   criticalKeys: integer('Below this stock an alert "critical" is raised.', { minimum: 0, maximum: 1_000_000_000, default: 1_000, unit: 'keys' }),
   keyTtlMs: ms('A block is cut from for this time after its confirmation, then closed.', 30 * dayMs, 10_000, 3_650 * dayMs),

@@ -1,8 +1,8 @@
 import { KEY_ID_FIELDS } from '../device/native.js'
 import type { SaeId } from '../kernel/ids.js'
+import { keyMembers } from './describe.js'
 import { BlockFetch, GrantFetch, type Fetch } from './fetch.js'
 import { accountKey, putRow, usableBytes } from './rows.js'
-import { traitMembers } from './traits.js'
 import type { KeyPool } from './key-pool.js'
 import { Rate } from './rate.js'
 import { refusals } from './refusals.js'
@@ -13,8 +13,6 @@ const WAITING_MAX = 4_096
 /** A flush waits for the next turn of the loop while each brings more, up to so many requests and so long. */
 const GATHERED_MAX = 128
 const GATHER_MS = 2
-/** Of a disk that is faster than this, one flush is awaited before the next begins; of a slower one two are on their way. */
-const FAST_FLUSH_MS = 0.5
 /** An answer whose claims are on disk waits for room in the arena. */
 const ANSWER_ATTEMPTS = 50
 const ANSWER_RETRY_MS = 20
@@ -42,10 +40,6 @@ export class DecKeys {
   /** Of the queue: how many there were when its turn ended last, and since when the first waits. */
   private gathered = 0
   private gatheredSinceMs = 0
-  /** Flushes on their way; whether another is due when one of them is done; and how fast the disk is. */
-  private flushing = 0
-  private isDue = false
-  private flushMs = FAST_FLUSH_MS
   private readonly foreign = new Map<SaeId, Rate>()
 
   constructor (private readonly deps: ServiceDeps) {
@@ -65,7 +59,6 @@ export class DecKeys {
     this.waiting++
     if (this.queue.push({ request, reply, places }) > 1) return
     this.gathered = 0
-    this.isDue = false
     this.gatheredSinceMs = this.deps.clock.monoMs()
     this.deps.soon(this.gather)
   }
@@ -78,9 +71,8 @@ export class DecKeys {
     const { length } = this.queue
     const isOver = length === this.gathered || length >= GATHERED_MAX || this.deps.clock.monoMs() - this.gatheredSinceMs >= GATHER_MS
     this.gathered = length
-    if (!isOver) this.deps.soon(this.gather)
-    else if (this.flushing > 0 && this.flushMs < FAST_FLUSH_MS) this.isDue = true
-    else this.flush()
+    if (isOver) this.flush()
+    else this.deps.soon(this.gather)
   }
 
   // --- what the IDs name ---------------------------------------------------------------------------------------
@@ -116,6 +108,7 @@ export class DecKeys {
     const granted = this.granted(request, pool, places)
     if (granted === 'unauthorized') return search.isUnauthorized = true
     search.left -= granted
+    if (granted > 0 && pool.voids.asksOpen > 0) search.isAsked = true // Nobody here knows which of them are void.
     const { epochs, handles } = pool.epochs.openers()
     if (epochs.length === 0 || this.deps.vault.openKeyIds(handles, search.ids, places.length, fields) === 0) return search.left === 0
     for (let i = 0; i < places.length; i++) {
@@ -243,16 +236,8 @@ export class DecKeys {
         for (const { core } of pools) putRow(tx, accountKey(core.pool), core.account)
       })
     } catch (error) { this.deps.fatal(error); return }
-    const sinceMs = this.deps.clock.monoMs()
-    this.flushing++
     this.deps.kv.flushed().then(() => {
-      this.flushing--
-      // What this process does meanwhile counts, too, so the shortest tells: it is forgotten slowly.
-      this.flushMs = Math.min(this.deps.clock.monoMs() - sinceMs, this.flushMs * 1.1 + 0.01)
       for (const waiting of batch) this.answer(waiting)
-      if (!this.isDue) return
-      this.isDue = false
-      this.deps.soon(this.gather) // Those who were just answered may be asking again.
     }).catch((error: unknown) => { this.deps.fatal(error) })
   }
 
@@ -292,10 +277,20 @@ export class DecKeys {
     }
     const { traits } = places[0]!
     // One text for all keys of an answer: where they came different ways it says nothing rather than something false.
-    const members = places.every((p) => p.traits === traits) ? traitMembers(traits, this.deps.localSource) : ''
+    const members = places.every((p) => p.traits === traits) ? keyMembers(this.deps.details, traits, this.deps.details.keys === 'wayAndAge' ? oldestMs(places) : undefined) : ''
     const length = this.deps.vault.serve(places.length, places.length === 1 ? request.keyIds[0]! : request.keyIds.join(''), handles, offsets, lengths, members, '', this.out)
     if (length < 0) throw new Error('invariant violated: the answer buffer holds the largest answer')
     const json = this.out.subarray(0, length)
     try { reply.keys(json, 0) } finally { this.deps.vault.wipe(json) }
   }
+}
+
+/** Age of the oldest block of an answer; undefined if one of its keys came under a grant, which does not tell. */
+const oldestMs = (places: readonly Fetch[]): number | undefined => {
+  let oldest = 0
+  for (const { bornMs, pool } of places) {
+    if (bornMs === undefined) return undefined
+    oldest = Math.max(oldest, pool.core.deps.ageMs() - bornMs)
+  }
+  return oldest
 }

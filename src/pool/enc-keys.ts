@@ -1,6 +1,7 @@
 import { CUT_INSUFFICIENT, CUT_NO_ROOM } from '../device/native.js'
 import type { KmeId, SaeId } from '../kernel/ids.js'
 import { Deliveries } from './deliveries.js'
+import { keyMembers } from './describe.js'
 import type { KeyConstraint } from './extensions.js'
 import { Fairness } from './fairness.js'
 import type { KeyPool } from './key-pool.js'
@@ -10,7 +11,7 @@ import { refusals } from './refusals.js'
 import type { AssociationRow } from './rows.js'
 import type { EncKeysRequest, ExtensionPair, KeyReply, Refusal } from './service.js'
 import type { ServiceDeps } from './service-ports.js'
-import { canMeet, meets, traitMembers } from './traits.js'
+import { canMeet, meets } from './traits.js'
 
 const ASSOCIATION_WAIT_MS = 2_000
 const WAITING_MAX = 1_024
@@ -111,7 +112,8 @@ export class EncKeys {
     return pools.length === 0 ? refusals.blocked('PEER_DOWN') : refusals.unmet(namesOf(extensions))
   }
 
-  private meetsNow (pool: KeyPool, demand: KeyConstraint): boolean { return meets(pool.traits, pool.core.deps.ageMs() - pool.lane.oldestBornMs(), demand) }
+  private meetsNow (pool: KeyPool, demand: KeyConstraint): boolean { return meets(pool.traits, this.ageOf(pool), demand) }
+  private ageOf (pool: KeyPool): number { return pool.core.deps.ageMs() - pool.lane.oldestBornMs() }
 
   private open (request: EncKeysRequest, target: Target, generation: number, reply: KeyReply): void {
     if (this.waiting >= WAITING_MAX) { reply.refuse(refusals.busy); return }
@@ -175,8 +177,10 @@ export class EncKeys {
   }
 
   private membersOf (pool: KeyPool): string {
+    const { details } = this.deps
+    if (details.keys === 'wayAndAge') return keyMembers(details, pool.traits, this.ageOf(pool))
     let members = this.members.get(pool)
-    if (members === undefined) this.members.set(pool, members = traitMembers(pool.traits, this.deps.localSource))
+    if (members === undefined) this.members.set(pool, members = keyMembers(details, pool.traits, undefined))
     return members
   }
 

@@ -75,6 +75,7 @@ export class ExtensionRegistry {
   get (name: string): Extension | undefined { return this.#byName.get(name) }
 
   all (): readonly Extension[] { return [...this.#byName.values()] }
+  names (): readonly string[] { return [...this.#byName.keys()] }
 
   /** Tells whether `value` has the form that the extension declares. */
   fits (extension: Extension, value: unknown): boolean { return Value.Check(extension.schema, value) }

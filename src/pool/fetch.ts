@@ -11,6 +11,8 @@ import type { KeyTraits } from './traits.js'
 export interface Fetch {
   readonly pool: KeyPool
   readonly traits: KeyTraits
+  /** When this KME confirmed its bits, by the clock of ages; undefined for keys that another pool brought. */
+  readonly bornMs: number | undefined
   /** Bytes of the key, and where they begin in what `reach` opens. */
   readonly length: number, readonly offset: number
   /** For the audit trail: association, block and place. */
@@ -41,6 +43,7 @@ export class BlockFetch implements Fetch {
   ) { this.offset = place * 8 }
 
   get traits (): KeyTraits { return this.pool.traits }
+  get bornMs (): number { return this.row.bornMs }
   get association (): number { return this.associated.number }
   get block (): number { return this.row.number }
 
@@ -71,6 +74,7 @@ export class GrantFetch implements Fetch {
   constructor (readonly pool: KeyPool, private readonly named: NamedGrants, private readonly key: GrantedKey, private readonly slave: number) {}
 
   get traits (): KeyTraits { return this.key.grant.traits }
+  get bornMs (): undefined { return undefined }
   get length (): number { return this.key.grant.sizeBytes }
   get block (): number { return this.key.grant.number }
   get place (): number { return this.key.index }

@@ -1,6 +1,8 @@
 import type { SaeId } from '../kernel/ids.js'
 import { DecKeys } from './dec-keys.js'
+import { statusExtension } from './describe.js'
 import { EncKeys } from './enc-keys.js'
+import type { KeyPool } from './key-pool.js'
 import { refusals } from './refusals.js'
 import type { DecKeysRequest, EncKeysRequest, KeyReply, KeyService, PoolStatus, Refusal } from './service.js'
 import type { ServiceDeps } from './service-ports.js'
@@ -33,14 +35,19 @@ export class PoolKeyService implements KeyService {
     const kme = policy.whereIs(slave)
     if (kme === undefined) return policy.confidentialNames ? refusals.unauthorized : refusals.unknownSae('slave_SAE_ID')
     if (!policy.allowed(caller, slave)) return refusals.unauthorized
-    const pool = deps.poolsWith(kme).find((p) => p.blocked() === '') ?? deps.poolsWith(kme)[0]
-    const deliverable = pool === undefined || pool.blocked() !== '' ? 0 : pool.lane.freeBytes(pool.core.ready || pool.kind === 'local')
+    const pools = deps.poolsWith(kme), pool = pools.find((p) => p.blocked() === '') ?? pools[0]
     return {
-      sourceKme: deps.self, targetKme: kme, keySizeBits: sizes.defaultBits,
-      storedKeyCount: Math.min(sizes.maxKeyCount, Math.floor(deliverable / (sizes.defaultBits / 8 + 7 & ~7))),
+      sourceKme: deps.self, targetKme: kme, keySizeBits: sizes.defaultBits, storedKeyCount: pool === undefined ? 0 : this.keysOf(pool),
       maxKeyCount: sizes.maxKeyCount, maxKeyPerRequest: sizes.maxPerRequest, maxKeySizeBits: sizes.maxBits, minKeySizeBits: sizes.minBits,
-      maxSaeIdCount: sizes.maxSaeIds,
+      maxSaeIdCount: sizes.maxSaeIds, ...(deps.details.status ? { extension: statusExtension(pools, deps.extensions.names(), (p) => this.keysOf(p)) } : {}),
     }
+  }
+
+  /** Keys of the default size that could be had of a pool now. */
+  private keysOf (pool: KeyPool): number {
+    const { sizes } = this.deps
+    const bytes = pool.blocked() === '' ? pool.lane.freeBytes(pool.core.ready || pool.kind === 'local') : 0
+    return Math.min(sizes.maxKeyCount, Math.floor(bytes / (sizes.defaultBits / 8 + 7 & ~7)))
   }
 
   encKeys (request: EncKeysRequest, reply: KeyReply): void {

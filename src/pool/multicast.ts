@@ -2,6 +2,7 @@ import { uuidText } from '../device/formats/uuid.js'
 import { CUT_INSUFFICIENT, KEY_ID_FIELDS, type BlockHandle } from '../device/native.js'
 import type { SaeId } from '../kernel/ids.js'
 import type { Cancel } from '../kernel/time.js'
+import { keyMembers } from './describe.js'
 import type { KeyPool } from './key-pool.js'
 import type { CutKey } from './grant-rows.js'
 import { unitOf, type NamedGrants } from './named-grants.js'
@@ -12,7 +13,7 @@ import type { PadPlace } from './relay-access.js'
 import type { AssociationRow } from './rows.js'
 import type { EncKeysRequest, KeyReply, Refusal } from './service.js'
 import type { ServiceDeps } from './service-ports.js'
-import { traitMembers, weakest } from './traits.js'
+import { weakest } from './traits.js'
 
 /** A KME beyond the first one whose SAEs get the keys, and the pool with it. */
 export interface Further { readonly pool: KeyPool, readonly named: NamedGrants, readonly slaves: readonly SaeId[] }
@@ -175,7 +176,7 @@ export class Multicast {
     if (!this.isGood(cast) || cast.held === undefined) { this.fail(cast, refusals.noKeys); return }
     const { request, reply, pool, further, sizeBytes, held, ids } = cast
     const count = request.number, unit = unitOf(sizeBytes)
-    const members = traitMembers(weakest([pool.traits, ...further.map((f) => f.pool.traits)]), this.deps.localSource)
+    const members = keyMembers(this.deps.details, weakest([pool.traits, ...further.map((f) => f.pool.traits)]), undefined)
     const length = this.deps.vault.serve(count, textOf(ids), new Uint32Array(count).fill(held), Uint32Array.from({ length: count }, (_, i) => i * unit), new Uint32Array(count).fill(sizeBytes), members, '', this.out)
     if (length < 0) throw new Error('invariant violated: the answer buffer holds the largest answer')
     this.end(cast)

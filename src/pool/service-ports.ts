@@ -2,6 +2,7 @@ import type { NativeVault } from '../device/native.js'
 import type { KmeId, SaeId } from '../kernel/ids.js'
 import type { Clock } from '../kernel/time.js'
 import type { Kv, KvWriter } from '../store/kv.js'
+import type { AnswerDetails } from './describe.js'
 import type { ExtensionRegistry, KeyConstraint } from './extensions.js'
 import type { KeyPool } from './key-pool.js'
 
@@ -55,8 +56,7 @@ export interface ServiceDeps {
   readonly policy: SaePolicy
   readonly sizes: KeySizes
   readonly extensions: ExtensionRegistry
-  /** What `key_extension` calls the source of a local pool's keys. */
-  readonly localSource: string
+  readonly details: AnswerDetails
   readonly audit: AuditSink
   /** False while the process stops: requests are refused with STOPPING. */
   readonly accepting: () => boolean

@@ -27,8 +27,12 @@ export const weakest = (all: readonly KeyTraits[]): KeyTraits => {
   return relayed.length === 0 ? all[0]! : { route: 'relayed', paths: Math.min(...relayed.map((t) => t.paths)), hybrid: relayed.every((t) => t.hybrid) }
 }
 
-/** What an answer says of its keys (014 V1.1.1 clause 6.3, `key_extension`), as members of the container; '' for keys of a direct link. */
-export const traitMembers = (traits: KeyTraits, localSource: string): string => {
-  if (traits.route === 'direct') return ''
-  return `,"key_extension":${JSON.stringify(traits.route === 'local' ? { qkme_source: localSource } : { qkme_route: 'relayed', qkme_paths: traits.paths, qkme_hybrid: traits.hybrid })}`
+/**
+ * What an answer says of its keys (014 V1.1.1 clause 6.3, `key_extension`), as members of the container. With `all` it speaks of
+ * keys of a direct link, too, and tells the age; else those need no words and it is ''.
+ */
+export const traitMembers = (traits: KeyTraits, localSource: string, all: boolean, ageMs: number | undefined): string => {
+  if (traits.route === 'direct' && !all) return ''
+  const way = traits.route === 'local' ? { qkme_source: localSource } : traits.route === 'direct' ? { qkme_route: 'direct' } : { qkme_route: 'relayed', qkme_paths: traits.paths, qkme_hybrid: traits.hybrid }
+  return `,"key_extension":${JSON.stringify({ ...way, ...(all && ageMs !== undefined ? { qkme_age_ms: ageMs } : {}) })}`
 }

@@ -5,6 +5,7 @@ import type { KmeId } from '../kernel/ids.js'
 import type { Log } from '../kernel/log.js'
 import type { Random } from '../kernel/random.js'
 import type { Cancel, Clock } from '../kernel/time.js'
+import type { AnswerDetails } from '../pool/describe.js'
 import { ExtensionRegistry, type KeyConstraint } from '../pool/extensions.js'
 import { PoolKeyService } from '../pool/key-service.js'
 import type { KeyPool } from '../pool/key-pool.js'
@@ -139,7 +140,9 @@ export class Keyspace implements StorePort {
         maxPerRequest: config.pools.maxKeyPerRequest, maxKeyCount: config.pools.maxKeyCount, maxSaeIds: config.pools.maxSaeIdCount,
         leaseWaitMs: config.pools.leaseWaitMs, foreignIdsPerS: config.rateLimits.foreignIdsPerS,
       },
-      extensions: new ExtensionRegistry(), localSource: config.localPool.sourceName, audit, accepting: () => this.accepting && !this.isFull,
+      extensions: new ExtensionRegistry(),
+      details: { keys: config.pools.keyExtension as AnswerDetails['keys'], status: config.pools.statusExtension, localSource: config.localPool.sourceName },
+      audit, accepting: () => this.accepting && !this.isFull,
     })
     return { store, audit, directory, pools, relayed, local, all, service }
   }
