@@ -82,5 +82,16 @@ t.test('keys of a master, and all keys of a time: taken back where they were gra
   const third = await cast(world, 1)
   await order(world, 'B', { peer: 'A', fromMs: 0, toMs: Number.MAX_SAFE_INTEGER })
   for (const slave of ['b', 'c', 'd']) t.equal(await outcome(world, slave, third), 'KEYS_NOT_FOUND', `said at the first slave's KME: ${slave}`)
+  const fourth = await cast(world, 1)
+  world.at('A').kill()
+  await world.wait(500)
+  await order(world, 'D', { peer: 'A', fromMs: 0, toMs: Number.MAX_SAFE_INTEGER })
+  t.equal(await outcome(world, 'd', fourth), 'SUSPENDED', 'until the master\'s KME has answered')
+  await world.at('A').start()
+  for (let i = 0; i < 60; i++) {
+    await world.wait(500)
+    spread(world)
+  }
+  t.equal(await outcome(world, 'd', fourth), 'KEYS_NOT_FOUND', 'said at a further KME')
   balanced(t, world)
 })
