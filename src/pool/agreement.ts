@@ -6,6 +6,7 @@ import { SEED_BYTES } from './epochs.js'
 import type { Erasure } from './erasure.js'
 import { Gathered } from './gathered.js'
 import type { PendingFrames } from './pending.js'
+import { canonical, frameOf, nameOf } from './proposal.js'
 import { encodeFrames } from './row-codec.js'
 import { framesKey, usableBytes, type BlockRow, type FrameRef, type Purpose } from './rows.js'
 import type { BlockViews } from './views.js'
@@ -20,8 +21,6 @@ const USEFUL_BYTES = 448
 
 /** What a block must hold to serve its purpose: the seed of an ID epoch, or a pad, or a key. */
 const leastBytes = (purpose: Purpose): number => purpose === 'id' ? SEED_BYTES : 16
-const nameOf = (f: FrameRef): Body<'drop'>['frames'][number] => ({ link: f.link, block: Buffer.from(f.id, 'hex'), offset: f.offset, length: f.length })
-const frameOf = (f: Body<'drop'>['frames'][number]): FrameRef => ({ link: f.link, id: Buffer.from(f.block).toString('hex'), offset: f.offset, length: f.length })
 
 export interface NextBlock { readonly owner: 'mine' | 'theirs', readonly purpose: Purpose, readonly epoch: number, readonly framesMax: number }
 
@@ -119,7 +118,7 @@ export class Agreement {
   private launch (block: BlockRow, frames: FrameRef[]): void {
     const { core } = this
     const owner = block.owner === 'mine' ? core.deps.self : core.deps.remote
-    const m = this.canonical(block, frames, owner)
+    const m = canonical(this.core, block, frames, owner)
     const tags = this.withBytes(block, frames, (handle) => [core.deps.vault.confirmTag(handle, 1, m), core.deps.vault.confirmTag(handle, 2, m)] as const)
     if (tags === 'full') { this.waiting.add(block.number); return }
     if (tags === 'damaged') { this.giveUpDamaged(block, frames); return }
@@ -293,7 +292,7 @@ export class Agreement {
       tx.put(framesKey(core.pool, block.number), encodeFrames(frames))
     })
     this.missing.delete(body.number)
-    const m = this.canonical(block, frames, body.owner)
+    const m = canonical(this.core, block, frames, body.owner)
     const tag = this.answerTag(block, frames, m, body.tag)
     if (tag === 'full') return // The proposal comes again.
     if (tag === 'damaged') { this.refuseDamaged(block); return }
@@ -310,7 +309,7 @@ export class Agreement {
   private answerAgain (block: BlockRow, body: Body<'propose'>, frames: FrameRef[]): void {
     const { core } = this
     if (block.state !== 'accepted') throw core.protocol(`block ${body.number} is proposed again`)
-    const m = this.canonical(block, frames, body.owner)
+    const m = canonical(this.core, block, frames, body.owner)
     const tag = this.answerTag(block, frames, m, body.tag)
     if (tag === 'full') return
     if (tag === 'damaged') { this.refuseDamaged(block); return }
@@ -396,14 +395,5 @@ export class Agreement {
       this.views.leave(block.number)
       this.views.drop(block.number)
     }
-  }
-
-  /** m of design 3.3: everything that both sides must agree on, in one byte order. */
-  private canonical (block: BlockRow, frames: readonly FrameRef[], owner: string): Uint8Array {
-    const { storeId, meta } = this.core
-    const stores = this.core.proposer ? [storeId, meta.theirStore] : [meta.theirStore, storeId]
-    const head = new TextEncoder().encode(JSON.stringify([block.number, owner, block.purpose, block.lane, block.epoch,
-      ...stores.map((s) => Buffer.from(s ?? []).toString('hex')), frames.map((f) => [f.link, f.id, f.offset, f.length])]))
-    return head
   }
 }
