@@ -109,3 +109,17 @@ t.test('two copies of one store are alive: no key twice from both', async (t) =>
   t.ok(inside(a).process !== undefined)
   await staysRight(t, world)
 })
+
+t.test('requests that come while each turn brings more share a flush', async (t) => {
+  const world = await liveWorld(t), ids = await keysFor(world, 'a1', 'b1', 4), dec = inside(world.nodes[1].running.service).dec
+  let flushes = 0, answered = 0
+  const flush = dec.flush.bind(dec) as () => void
+  dec.flush = () => { flushes++; flush() }
+  for (const id of ids) {
+    world.fetch('b1', 'a1', [id], (answer) => { if ('keys' in answer) answered++ })
+    await Promise.resolve() // The next one comes in the next turn.
+  }
+  await world.wait(1_000)
+  t.same([flushes, answered], [1, 4])
+  await staysRight(t, world)
+})
