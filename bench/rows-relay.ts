@@ -9,6 +9,7 @@ import { ratioFigure, valueFigure, type Figure } from './figures.js'
 
 const MEASURE_MS = 2_000
 const STOCK_BYTES = 1_500_000_000
+const LINK_STOCK_BYTES = 60_000_000, FILL_MS = 30_000
 
 const scenario: Scenario = {
   name: 'bench', about: '', mode: 'processes', seconds: 1, seed: 1, kmes: ['a', 'b', 'c'], automatic: undefined, faults: [], load: { perSecond: 0, keys: 1, between: [] },
@@ -19,12 +20,22 @@ const scenario: Scenario = {
 const pause = (ms: number): Promise<void> => new Promise((resolve) => { const letGo = stayAlive(); systemClock.after(ms, () => { letGo(); resolve() }) })
 const of = (samples: readonly Sample[], kme: string, what: string): number => samples.find((s) => s.kme === kme)?.pools[what.split(' ')[0]!]?.[what.split(' ')[1]!] ?? 0
 
+/** The links' lanes get stock; then the devices bring only what pads of messages need, so that the cores are the relay's. */
+const fill = async (network: ProcessNetwork): Promise<void> => {
+  for (const endMs = systemClock.monoMs() + FILL_MS; systemClock.monoMs() < endMs; await pause(500)) {
+    const stocks = (await network.sample()).flatMap(({ stock }) => Object.entries(stock).filter(([pool]) => !pool.startsWith('relay')).map(([, bytes]) => bytes))
+    if (Math.min(...stocks) >= LINK_STOCK_BYTES) break
+  }
+  for (const { between: [a, b] } of scenario.links) await network.fault({ slow: [a, b], rate: '20M', at: 0 })
+  await pause(2_000)
+}
+
 /** End-to-end key per second into the relayed pool of A and C over B, all three and both devices on this machine's cores. */
 export const relay = async ({ pairs }: { readonly pairs: number }): Promise<Figure[]> => {
   const network = await ProcessNetwork.start(scenario)
   try {
     await network.ready()
-    await pause(3_000)
+    await fill(network)
     const rates: number[] = [], burns: number[] = []
     let before = await network.sample(), beforeMs = systemClock.monoMs()
     for (let i = 0; i < pairs; i++) {
@@ -40,7 +51,7 @@ export const relay = async ({ pairs }: { readonly pairs: number }): Promise<Figu
       beforeMs = afterMs
     }
     return [
-      valueFigure('relay through one node between', 'Mbit/s', rates, { atLeast: 150 }, 'three KMEs, two device processes'),
+      valueFigure('relay through one node between', 'Mbit/s', rates, { atLeast: 150 }, 'three KMEs from stock, devices at 20 Mbit/s'),
       valueFigure('relay: bits burned per delivered bit and hop', 'bits', burns, { atMost: 1.02 }, '2 hops, tags and confirmation included'),
     ]
   } finally { await network.stop() }
@@ -92,5 +103,5 @@ export const relayPads = async ({ pairs }: { readonly pairs: number }): Promise<
   batch(vault)
   copies()
   const runs = Array.from({ length: pairs }, () => ({ value: BYTES / batch(vault), baseline: BYTES / Math.min(...Array.from({ length: 5 }, copies)) }))
-  return [ratioFigure('relay: pad and tag 62 KiB in the addon', 'MB/s', runs, 0.25, 'baseline: memcpy of the same bytes')]
+  return [ratioFigure('relay: pad and tag 62 KiB in the addon', 'MB/s', runs, loadNative().features.gf128.startsWith('vpclmul') ? 0.4 : 0.25, 'baseline: memcpy of the same bytes')]
 }
