@@ -13,6 +13,7 @@ import { LocalPool } from '../../src/pool/local-pool.js'
 import { Pool } from '../../src/pool/pool.js'
 import { defaultPoolLimits, type Incarnation, type PoolDeps, type PoolEvent, type PoolLimits } from '../../src/pool/ports.js'
 import { frameKey, tableOf } from '../../src/pool/rows.js'
+import type { ReserveSettings } from '../../src/pool/reserve.js'
 import type { DecKeysRequest, EncKeysRequest } from '../../src/pool/service.js'
 import type { AuditEntry } from '../../src/pool/service-ports.js'
 import type { Kv } from '../../src/store/kv.js'
@@ -38,6 +39,7 @@ export interface NodeOptions {
   readonly saes: readonly SaeId[]
   readonly peerSaes: readonly SaeId[]
   readonly limits?: Partial<PoolLimits>
+  readonly reserve?: ReserveSettings
   readonly flushMs?: number
   readonly arenaBytes?: number
   /** A copy of another node: its disk and its identity. */
@@ -144,7 +146,7 @@ export class SimNode {
       poolsWith: (kme) => kme === o.peer ? [pool] : kme === o.id ? [local] : [], pools: () => [pool, local], wanted: () => false,
       policy: { whereIs: (s) => o.saes.includes(s) ? o.id : o.peerSaes.includes(s) ? o.peer : undefined, allowed: () => true, confidentialNames: false },
       sizes: { defaultBits: 256, minBits: 64, maxBits: 8192, maxPerRequest: 128, maxKeyCount: 100_000, maxSaeIds: 16, leaseWaitMs: 50, foreignIdsPerS: 64 },
-      extensions: new ExtensionRegistry(), details: { keys: 'wayAndAge', status: true, localSource: 'random' },
+      ...(o.reserve === undefined ? {} : { reserve: o.reserve }), extensions: new ExtensionRegistry(), details: { keys: 'wayAndAge', status: true, localSource: 'random' },
       audit: { record: (e) => this.audit.push(e), recordIn: (_tx, e) => this.audit.push(e), healthy: () => true }, accepting: () => process.alive,
     })
     const { dialler, listen } = this.sockets(process)

@@ -1,6 +1,7 @@
 import { FRAME_VERSION } from '../../src/peer/frame.js'
 import { EPOCHS_MAX } from '../../src/pool/epochs.js'
 import type { PoolEvent, PoolLimits } from '../../src/pool/ports.js'
+import type { ReserveSettings } from '../../src/pool/reserve.js'
 import { SimClock } from '../clock.js'
 import { SimNetwork } from '../network.js'
 import { SimRandom } from '../random.js'
@@ -10,7 +11,7 @@ import type { Mix } from './mix.js'
 import type { Answer } from '../sae-answer.js'
 import { SimNode } from './node.js'
 
-export type WorldOptions = Pick<Mix, 'limits' | 'flushMs' | 'delayMs' | 'jitterMs' | 'wallAheadMs' | 'wallDriftPpm'>
+export type WorldOptions = Pick<Mix, 'limits' | 'flushMs' | 'delayMs' | 'jitterMs' | 'wallAheadMs' | 'wallDriftPpm'> & { readonly reserve?: ReserveSettings }
 
 export const plainWorld: WorldOptions = {
   limits: { keyTtlMs: 600_000, fetchTtlMs: 60_000 }, flushMs: 3, delayMs: 2, jitterMs: 3, wallAheadMs: 0, wallDriftPpm: 0,
@@ -51,7 +52,7 @@ export class World {
     const wallMs = (): number => clock.wallMs() + o.wallAheadMs + clock.now() * o.wallDriftPpm / 1e6
     return new SimNode({
       id: home === 0 ? 'A' : 'B', peer: home === 0 ? 'B' : 'A', clock, network, random: this.random.fork(), limits, flushMs: o.flushMs,
-      saes: SAES[home], peerSaes: SAES[1 - home as 0 | 1], arenaBytes: 1 << 20, ...(home === 1 ? { wallMs } : {}),
+      saes: SAES[home], peerSaes: SAES[1 - home as 0 | 1], arenaBytes: 1 << 20, ...(o.reserve === undefined ? {} : { reserve: o.reserve }), ...(home === 1 ? { wallMs } : {}),
     })
   }
 

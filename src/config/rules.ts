@@ -35,6 +35,9 @@ const checkPools = ({ pools }: Config, faults: Faults): void => {
   atMost('authFloorBytes', 'authReserveBytes', true)
   atMost('criticalKeys', 'lowKeys', true)
   atMost('lowKeys', 'maxKeyCount', true)
+  const { saes, percent } = pools.reserve
+  if (percent > 0 && saes.length === 0) faults.addDerived(['pools', 'reserve', 'saes'], `is empty, so ${percent} % of each lane could be used by nobody`, [['pools', 'reserve', 'percent']])
+  if (percent === 0 && saes.length > 0) faults.addDerived(['pools', 'reserve', 'percent'], 'is 0, so nothing would be kept for the SAEs of pools.reserve.saes', [['pools', 'reserve', 'saes']])
 }
 
 const checkLimits = (config: Config, faults: Faults): void => {

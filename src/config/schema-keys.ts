@@ -19,6 +19,10 @@ export const poolsSchema = group('Pools of key shared with another KME. Both KME
   statusExtension: flag('Get status lists the extensions that are understood and the ways to the other KME, with the keys of each, in `status_extension`.', false),
   lowKeys: integer('Below this stock an alert "low" is raised.', { minimum: 0, maximum: 1_000_000_000, default: 10_000, unit: 'keys' }),
   criticalKeys: integer('Below this stock an alert "critical" is raised.', { minimum: 0, maximum: 1_000_000_000, default: 1_000, unit: 'keys' }),
+  reserve: group('Key that is kept for chosen SAEs when stock is short. Others get 503 before it is touched.', {
+    saes: list('Master SAEs of this KME that may use it.', entity('ID of the SAE.'), { maxItems: 1_000 }),
+    percent: integer('How much of a full lane is kept, in percent; a lane is half of maxKeyCount, the half that this KME cuts keys from. 0 keeps nothing.', { minimum: 0, maximum: 90, default: 0 }),
+  }),
   keyTtlMs: ms('A block is cut from for this time after its confirmation, then closed.', 30 * dayMs, 10_000, 3_650 * dayMs),
   fetchTtlMs: ms('A slave may fetch a key for at least this time after the master got it.', dayMs, 1_000, 3_650 * dayMs),
   runwayMs: ms('How far the horizon is kept ahead of the cursor, in time of use; at least 2 blocks.', 60_000, 1_000, 3_600_000),

@@ -8,6 +8,7 @@ import type { KeyPool } from './key-pool.js'
 import { Multicast, type Further } from './multicast.js'
 import { unitOf } from './named-grants.js'
 import { refusals } from './refusals.js'
+import { noReserve, Reserve } from './reserve.js'
 import type { AssociationRow } from './rows.js'
 import type { EncKeysRequest, ExtensionPair, KeyReply, Refusal } from './service.js'
 import type { ServiceDeps } from './service-ports.js'
@@ -25,6 +26,7 @@ interface Target { readonly pool: KeyPool, readonly slaves: readonly SaeId[], re
 /** Get key (014 V1.1.1 clause 5.3): the master's side. In the good case everything happens before the call returns. */
 export class EncKeys {
   private readonly fairness: Fairness
+  private readonly reserve: Reserve
   private readonly out: Uint8Array
   private readonly taken = new Uint32Array(3)
   private readonly members = new WeakMap<KeyPool, string>()
@@ -34,6 +36,7 @@ export class EncKeys {
 
   constructor (private readonly deps: ServiceDeps) {
     this.fairness = new Fairness(deps.clock)
+    this.reserve = new Reserve(deps.reserve ?? noReserve)
     const { maxPerRequest, maxBits } = deps.sizes
     this.out = new Uint8Array(maxPerRequest * (Math.ceil(maxBits / 24) * 4 + 160) + 256)
     this.multicast = new Multicast(deps, this.out, ({ request, pool, association }, { block, place, takeBack }) => {
@@ -151,6 +154,7 @@ export class EncKeys {
     const sizeBytes = request.sizeBits >>> 3
     const bytes = request.number * unitOf(sizeBytes)
     if ((this.short(pool, bytes) || further?.some((f) => this.short(f.pool, bytes)) === true) && !this.fairness.mayTakeLast(request.caller)) { reply.refuse(refusals.noKeys); return }
+    if (this.reserve.refuses(request.caller, pool, bytes) || further?.some((f) => this.reserve.refuses(request.caller, f.pool, bytes)) === true) { reply.refuse(refusals.noKeys); return }
     if (!this.deps.audit.healthy()) { reply.refuse(refusals.blocked('NO_KEYS')); return }
     if (further !== undefined) { this.multicast.begin({ request, reply, pool, association, further }); return }
     const members = this.membersOf(pool)

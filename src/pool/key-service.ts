@@ -4,6 +4,7 @@ import { statusExtension } from './describe.js'
 import { EncKeys } from './enc-keys.js'
 import type { KeyPool } from './key-pool.js'
 import { refusals } from './refusals.js'
+import { noReserve, Reserve } from './reserve.js'
 import type { DecKeysRequest, EncKeysRequest, KeyReply, KeyService, PoolStatus, Refusal } from './service.js'
 import type { ServiceDeps } from './service-ports.js'
 
@@ -11,10 +12,12 @@ import type { ServiceDeps } from './service-ports.js'
 export class PoolKeyService implements KeyService {
   private readonly enc: EncKeys
   private readonly dec: DecKeys
+  private readonly reserve: Reserve
 
   constructor (private readonly deps: ServiceDeps) {
     this.enc = new EncKeys(deps)
     this.dec = new DecKeys(deps)
+    this.reserve = new Reserve(deps.reserve ?? noReserve)
     this.recover()
   }
 
@@ -37,17 +40,17 @@ export class PoolKeyService implements KeyService {
     if (!policy.allowed(caller, slave)) return refusals.unauthorized
     const pools = deps.poolsWith(kme), pool = pools.find((p) => p.blocked() === '') ?? pools[0]
     return {
-      sourceKme: deps.self, targetKme: kme, keySizeBits: sizes.defaultBits, storedKeyCount: pool === undefined ? 0 : this.keysOf(pool),
+      sourceKme: deps.self, targetKme: kme, keySizeBits: sizes.defaultBits, storedKeyCount: pool === undefined ? 0 : this.keysOf(pool, caller),
       maxKeyCount: sizes.maxKeyCount, maxKeyPerRequest: sizes.maxPerRequest, maxKeySizeBits: sizes.maxBits, minKeySizeBits: sizes.minBits,
-      maxSaeIdCount: sizes.maxSaeIds, ...(deps.details.status ? { extension: statusExtension(pools, deps.extensions.names(), (p) => this.keysOf(p)) } : {}),
+      maxSaeIdCount: sizes.maxSaeIds, ...(deps.details.status ? { extension: statusExtension(pools, deps.extensions.names(), (p) => this.keysOf(p, caller)) } : {}),
     }
   }
 
-  /** Keys of the default size that could be had of a pool now. */
-  private keysOf (pool: KeyPool): number {
+  /** Keys of the default size that `caller` could have of a pool now. */
+  private keysOf (pool: KeyPool, caller: SaeId): number {
     const { sizes } = this.deps
     const bytes = pool.blocked() === '' ? pool.lane.freeBytes(pool.core.ready || pool.kind === 'local') : 0
-    return Math.min(sizes.maxKeyCount, Math.floor(bytes / (sizes.defaultBits / 8 + 7 & ~7)))
+    return Math.min(sizes.maxKeyCount, Math.floor(Math.max(0, bytes - this.reserve.keptFrom(caller, pool)) / (sizes.defaultBits / 8 + 7 & ~7)))
   }
 
   encKeys (request: EncKeysRequest, reply: KeyReply): void {

@@ -5,6 +5,7 @@ import type { Kv, KvWriter } from '../store/kv.js'
 import type { AnswerDetails } from './describe.js'
 import type { ExtensionRegistry, KeyConstraint } from './extensions.js'
 import type { KeyPool } from './key-pool.js'
+import type { ReserveSettings } from './reserve.js'
 
 /** One request in the audit trail (design 5). Numbers only: names are mapped by the sink. */
 export interface AuditEntry {
@@ -55,6 +56,8 @@ export interface ServiceDeps {
   readonly wanted: (kme: KmeId, demand: KeyConstraint) => boolean
   readonly policy: SaePolicy
   readonly sizes: KeySizes
+  /** What is kept of each lane for chosen SAEs; nothing when left out. */
+  readonly reserve?: ReserveSettings
   readonly extensions: ExtensionRegistry
   readonly details: AnswerDetails
   readonly audit: AuditSink

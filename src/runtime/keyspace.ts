@@ -140,7 +140,7 @@ export class Keyspace implements StorePort {
         maxPerRequest: config.pools.maxKeyPerRequest, maxKeyCount: config.pools.maxKeyCount, maxSaeIds: config.pools.maxSaeIdCount,
         leaseWaitMs: config.pools.leaseWaitMs, foreignIdsPerS: config.rateLimits.foreignIdsPerS,
       },
-      extensions: new ExtensionRegistry(),
+      reserve: config.pools.reserve, extensions: new ExtensionRegistry(),
       details: { keys: config.pools.keyExtension as AnswerDetails['keys'], status: config.pools.statusExtension, localSource: config.localPool.sourceName },
       audit, accepting: () => this.accepting && !this.isFull,
     })
