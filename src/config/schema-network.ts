@@ -11,6 +11,13 @@ const tls = (who: string) => ({
   ca: path(`PEM file with the CA certificates that ${who} must come from.`),
   crlFiles: list('CRL files (PEM or DER) of these CAs.', path('A CRL file.'), { maxItems: 64 }),
   crlRequired: flag('Refuse every certificate of a CA whose CRL is missing. A CRL past its nextUpdate always closes.', true),
+  ocsp: group('Asking OCSP responders about these certificates, beside the CRLs; intermediate CAs are looked up in the CRLs alone.', {
+    mode: choice('soft: without an answer a certificate passes, with an alert; hard: it is refused. A revoked one is refused by both.', ['off', 'soft', 'hard'], { default: 'off' }),
+    url: Type.Optional(text('Responder for all certificates. Left out: the one that each certificate names (AIA).', { pattern: '^https?://[^@\\s]+$', patternWords: 'http:// or https:// without password' })),
+    timeoutMs: integer('A responder that has not answered after this time counts as silent.', { minimum: 100, maximum: 60_000, default: 2_000, unit: 'ms' }),
+    cacheMs: integer('An answer is used for this time at most, and never beyond its nextUpdate.', { minimum: 10_000, maximum: 24 * hourMs, default: hourMs, unit: 'ms' }),
+    entriesMax: integer('Answers that are kept.', { minimum: 16, maximum: 100_000, default: 10_000 }),
+  }),
   reloadMs: integer('How often certificates, CAs and CRLs are looked at for changes.', { minimum: 1_000, maximum: 24 * hourMs, default: 60_000, unit: 'ms' }),
   expiryWarnDays: integer('Warn when a certificate expires within this time.', { minimum: 0, maximum: 3_650, default: 30, unit: 'days' }),
 })

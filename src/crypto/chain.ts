@@ -6,7 +6,7 @@ import { normalSerial, oid, x509 } from './x509.js'
 /** Why a certificate is not accepted. For logs, metrics and the audit trail; the caller on the wire learns nothing. */
 export type RefusalReason =
   | 'missing' | 'malformed' | 'unknown-issuer' | 'expired' | 'not-yet-valid' | 'usage' | 'weak' | 'extension'
-  | 'revoked' | 'crl-missing' | 'crl-expired' | 'identity' | 'pin'
+  | 'revoked' | 'crl-missing' | 'crl-expired' | 'ocsp-pending' | 'ocsp-missing' | 'identity' | 'pin'
 
 export interface Refused { readonly ok: false, readonly reason: RefusalReason, readonly message: string }
 

@@ -1,8 +1,10 @@
 import { KmeError } from '../kernel/errors.js'
+import type { Random } from '../kernel/random.js'
 import type { Cancel, Clock } from '../kernel/time.js'
 import { refused, validatePath, type PathInput, type Refused } from './chain.js'
 import { digestOfFiles, loadCrls, type Crl } from './crl.js'
 import { extendedUsages, identityOf, type IdentityRule } from './identity.js'
+import { OcspBook, type OcspListener, type OcspOptions } from './ocsp-book.js'
 import { parseCertificate, readCertificates, type Certificate } from './pem.js'
 import { normalSerial, oid } from './x509.js'
 
@@ -12,6 +14,8 @@ export interface TrustOptions {
   readonly crlFiles: readonly string[]
   /** true: a CA without a list that is in force closes. */
   readonly crlRequired: boolean
+  /** Asks responders about leaves, beside the lists; undefined: off. */
+  readonly ocsp?: OcspOptions & { readonly random: Random }
   readonly identity: IdentityRule
   /** Extended key usages that a certificate must name, all of them. */
   readonly usages: readonly ('clientAuth' | 'serverAuth')[]
@@ -53,6 +57,10 @@ export interface TrustStore {
   reload (): Promise<boolean>
   /** Calls `reload` every `intervalMs` and tells the outcome; an error is told on every attempt that fails. */
   watch (intervalMs: number, onOutcome: (outcome: { changed: boolean, error?: KmeError }) => void): Cancel
+  /** Tells of OCSP responders that fail, and that a certificate was revoked by one (then `generation` has moved). One listener. */
+  onOcsp (listener: OcspListener): void
+  /** Asks no responder any more. */
+  stop (): void
   /** What to warn about before it expires. */
   authorities (): AuthorityState[]
 }
@@ -68,6 +76,7 @@ interface Loaded { readonly digest: string, readonly authorities: readonly Certi
 export const openTrustStore = async (options: TrustOptions, clock: Clock): Promise<TrustStore> => {
   let loaded = await load(options, undefined)
   let generation = 1
+  const ocsp = options.ocsp === undefined ? undefined : new OcspBook(options.ocsp, clock, options.ocsp.random)
   const reload = async (): Promise<boolean> => {
     if (digestOfFiles([options.caFile, ...options.crlFiles]) === loaded.digest) return false
     loaded = await load(options, loaded)
@@ -76,10 +85,12 @@ export const openTrustStore = async (options: TrustOptions, clock: Clock): Promi
   }
   return {
     get generation () { return generation },
-    check: (pem) => check(pem, options, { ...loaded, crlRequired: options.crlRequired, nowMs: clock.wallMs() }, generation),
+    check: (pem) => check(pem, options, { ...loaded, crlRequired: options.crlRequired, nowMs: clock.wallMs() }, ocsp, generation),
     changed: () => { generation++ },
     reload,
     watch: (intervalMs, onOutcome) => watch(clock, intervalMs, reload, onOutcome),
+    onOcsp: (listener) => { ocsp?.listen({ ...listener, revoked: () => { generation++; listener.revoked() } }) },
+    stop: () => { ocsp?.stop() },
     authorities: () => loaded.authorities.map((ca) => ({
       subject: ca.parsed.subject,
       notAfterMs: ca.parsed.notAfter.getTime(),
@@ -107,18 +118,18 @@ const refuseRollback = (crl: Crl, before: Crl | undefined): void => {
   if (older) throw new KmeError('CERTIFICATE_INVALID', `CRL file ${crl.file} is older than the list in force; certificates revoked since would become valid again`)
 }
 
-const check = (pem: string, options: TrustOptions, input: PathInput, generation: number): Accepted | Refused => {
+const check = (pem: string, options: TrustOptions, input: PathInput, ocsp: OcspBook | undefined, generation: number): Accepted | Refused => {
   if (pem === '') return refused('missing', 'no client certificate was sent')
   let certificate: Certificate
   try {
     certificate = parseCertificate(pem)
-    return judge(certificate, options, input, generation)
+    return judge(certificate, options, input, ocsp, generation)
   } catch (error) {
     return refused('malformed', (error as Error).message) // The DER of a stranger: any fault of it is his.
   }
 }
 
-const judge = (certificate: Certificate, options: TrustOptions, input: PathInput, generation: number): Accepted | Refused => {
+const judge = (certificate: Certificate, options: TrustOptions, input: PathInput, ocsp: OcspBook | undefined, generation: number): Accepted | Refused => {
   const path = validatePath(certificate, input)
   if (!path.ok) return path
   const usages = extendedUsages(certificate.parsed)
@@ -129,10 +140,13 @@ const judge = (certificate: Certificate, options: TrustOptions, input: PathInput
   const fingerprint = certificate.node.fingerprint256
   const pins = options.pins?.(identity.id)
   if (pins !== undefined && !pins.includes(fingerprint)) return refused('pin', `the certificate of ${identity.id} is not one of those pinned for it`)
+  // Last: nobody is asked about a certificate that is refused anyhow.
+  const asked = ocsp?.check(certificate, path.issuer, input.crls.get(path.issuer.node.fingerprint256)?.revoked ?? new Set())
+  if (asked?.ok === false) return asked
   return {
     ok: true, id: identity.id, issuer: path.issuer.parsed.subject, serialHex: normalSerial(certificate.parsed.serialNumber),
     notBeforeMs: certificate.parsed.notBefore.getTime(), notAfterMs: certificate.parsed.notAfter.getTime(),
-    validUntilMs: path.validUntilMs, fingerprint, generation,
+    validUntilMs: Math.min(path.validUntilMs, asked?.validUntilMs ?? Number.POSITIVE_INFINITY), fingerprint, generation,
   }
 }
 

@@ -10,7 +10,7 @@ x509.cryptoProvider.set(webcrypto)
 
 export { x509 }
 
-/** Object identifiers that qkme reads or writes (RFC 5280, clause 4.2; RFC 6960 for ocspSigning). */
+/** Object identifiers that qkme reads or writes (RFC 5280, clause 4.2). */
 export const oid = {
   subjectKeyIdentifier: '2.5.29.14',
   keyUsage: '2.5.29.15',
@@ -20,6 +20,7 @@ export const oid = {
   crlReason: '2.5.29.21',
   authorityKeyIdentifier: '2.5.29.35',
   extendedKeyUsage: '2.5.29.37',
+  authorityInfoAccess: '1.3.6.1.5.5.7.1.1',
   serverAuth: '1.3.6.1.5.5.7.3.1',
   clientAuth: '1.3.6.1.5.5.7.3.2',
 } as const

@@ -14,6 +14,7 @@ export const admit = (exchange: Exchange): boolean => {
   }
   const verdict = rest.identities.verdict(exchange.res.getX509Certificate(), rest.clock.wallMs())
   if (!verdict.ok) {
+    if (verdict.reason === 'ocsp-pending') { exchange.answerError({ code: 'BUSY', message: 'the revocation status of the certificate is being asked for', retryAfterS: 1 }, false); return false }
     exchange.answerUnauthenticated({ reason: verdict.reason, message: verdict.message.slice(0, 200) })
     return false
   }

@@ -72,7 +72,7 @@ export class IdentityCache {
     this.#keep(pem, {
       verdict, generation,
       fromMs: verdict.ok ? verdict.notBeforeMs : nowMs,
-      untilMs: verdict.ok ? verdict.validUntilMs : nowMs + REJECTED_FOR_MS,
+      untilMs: verdict.ok ? verdict.validUntilMs : verdict.reason === 'ocsp-pending' ? nowMs : nowMs + REJECTED_FOR_MS,
     })
     return verdict
   }

@@ -76,7 +76,7 @@ export class Kme {
   /** @throws KmeError `CERTIFICATE_INVALID`, `ADDON_MISSING`, `MEMORY_NOT_LOCKED`, `RANDOM_FAILED`. */
   static async make (options: KmeOptions): Promise<Kme> {
     checkRandomSource(options.random)
-    return new Kme(options, await openTrustStores(options.config, options.clock))
+    return new Kme(options, await openTrustStores(options.config, options.clock, options.random))
   }
 
   private constructor (private readonly o: KmeOptions, private readonly trust: TrustStores) {
@@ -125,7 +125,7 @@ export class Kme {
 
   start (): void {
     this.supervisor.start()
-    const stopTrust = watchTrustStores(this.trust, this.o.config, this.log, () => { this.peers.recheck(); this.network?.recheck(); this.supervisor.reload() })
+    const stopTrust = watchTrustStores(this.trust, this.o.config, this.log, (edge) => { this.alert(edge) }, () => { this.peers.recheck(); this.network?.recheck(); this.supervisor.reload() })
     const stopExpiry = watchExpiry(this.o.config, this.trust, this.o.clock, (edge) => { this.alert(edge) })
     this.stopWatching = () => { stopTrust(); stopExpiry() }
   }

@@ -1,0 +1,180 @@
+import { createHash, sign } from 'node:crypto'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { KeyObject } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
+import { BasicOCSPResponse, CertStatus, id_kp_OCSPSigning as ocspSigning, id_pkix_ocsp_basic as basicType, id_pkix_ocsp_nonce as nonceType, OCSPRequest, OCSPResponse, OCSPResponseStatus, ResponderID, ResponseBytes, ResponseData, RevokedInfo, SingleResponse, KeyHash } from '@peculiar/asn1-ocsp'
+import { AsnConvert, OctetString } from '@peculiar/asn1-schema'
+import { AlgorithmIdentifier, Certificate as AsnCertificate } from '@peculiar/asn1-x509'
+import t, { type Test } from 'tap'
+import type { OcspOptions } from '../../src/crypto/ocsp-book.js'
+import { openTrustStore, type TrustStore } from '../../src/crypto/trust.js'
+import { x509 } from '../../src/crypto/x509.js'
+import { systemRandom } from '../../src/kernel/system-random.js'
+import { dayMs, make, makeCa, makeSae, nowMs, StillClock, type Made } from './make.js'
+
+const root = await makeCa('SAE root'), other = await makeCa('Other root')
+const delegate = await make({ issuer: root, name: 'responder', usages: [ocspSigning] })
+const notDelegate = await make({ issuer: root, name: 'no responder' }), foreign = await make({ issuer: other, name: 'foreign', usages: [ocspSigning] })
+
+interface Shape {
+  status?: 'good' | 'revoked' | 'unknown', by?: Made, thisUpdateMs?: number, nextUpdateMs?: number | null
+  nonce?: 'echo' | 'none' | 'wrong', aboutOther?: boolean, tamper?: boolean, code?: OCSPResponseStatus
+}
+
+/** What a responder would answer to this request. */
+const answerTo = (der: Buffer, shape: Shape): Uint8Array => {
+  if (shape.code !== undefined) return new Uint8Array(AsnConvert.serialize(new OCSPResponse({ responseStatus: shape.code })))
+  const { tbsRequest } = AsnConvert.parse(der, OCSPRequest)
+  const certID = tbsRequest.requestList[0]!.reqCert
+  if (shape.aboutOther === true) certID.serialNumber = Uint8Array.of(0x77).buffer
+  const nonce = tbsRequest.requestExtensions!.find((e) => e.extnID === nonceType)!
+  if (shape.nonce === 'wrong') nonce.extnValue = new OctetString(AsnConvert.serialize(new OctetString(new Uint8Array(32))))
+  const by = shape.by ?? root
+  const certStatus = new CertStatus(shape.status === 'revoked' ? { revoked: new RevokedInfo({ revocationTime: new Date(nowMs - dayMs) }) } : shape.status === 'unknown' ? { unknown: null } : { good: null })
+  const tbsResponseData = new ResponseData({
+    responderID: new ResponderID({ byKey: new KeyHash(createHash('sha1').update(by.pem).digest()) }), producedAt: new Date(nowMs),
+    responses: [new SingleResponse({
+      certID, certStatus, thisUpdate: new Date(shape.thisUpdateMs ?? nowMs - 3_600_000),
+      ...(shape.nextUpdateMs === null ? {} : { nextUpdate: new Date(shape.nextUpdateMs ?? nowMs + 600_000) }),
+    })],
+    ...(shape.nonce === 'none' ? {} : { responseExtensions: [nonce] }),
+  })
+  const signature = sign('sha256', Buffer.from(AsnConvert.serialize(tbsResponseData)), KeyObject.from(by.keys.privateKey))
+  if (shape.tamper === true) signature[signature.length - 1]! ^= 1
+  const basic = new BasicOCSPResponse({
+    tbsResponseData, signature: Uint8Array.from(signature).buffer, signatureAlgorithm: new AlgorithmIdentifier({ algorithm: '1.2.840.10045.4.3.2' }),
+    ...(by === root ? {} : { certs: [AsnConvert.parse(by.certificate.node.raw, AsnCertificate)] }),
+  })
+  return new Uint8Array(AsnConvert.serialize(new OCSPResponse({
+    responseStatus: OCSPResponseStatus.successful, responseBytes: new ResponseBytes({ responseType: basicType, response: new OctetString(AsnConvert.serialize(basic)) }),
+  })))
+}
+
+class Lab {
+  shape: Shape | 'silent' | 'garbage' | 'error' | 'long' = {}
+  asked = 0
+  faults: (string | undefined)[] = []
+  revocations = 0
+  constructor (readonly trust: TrustStore, readonly clock: StillClock, readonly url: string) {}
+
+  outcome (made: Made): string {
+    const result = this.trust.check(made.pem)
+    return result.ok ? result.id : `! ${result.reason}`
+  }
+
+  /** Asks, lets the answer come, and asks again. */
+  async settled (made: Made): Promise<string> {
+    const { asked } = this, faults = this.faults.length
+    this.outcome(made)
+    for (let i = 0; i < 300 && this.asked === asked; i++) await pause(5)
+    if (this.shape === 'silent') this.clock.advance(2_000)
+    for (let i = 0; i < 40 && this.faults.length === faults; i++) await pause(1)
+    await pause(15)
+    return this.outcome(made)
+  }
+}
+
+const open = async (t: Test, options: Partial<OcspOptions> = {}, aia = false): Promise<Lab> => {
+  const server = createServer((request, response) => {
+    const parts: Buffer[] = []
+    request.on('data', (part: Buffer) => parts.push(part))
+    request.on('end', () => {
+      const { shape } = lab
+      lab.asked++
+      if (shape === 'silent') return
+      if (shape === 'error') { response.writeHead(500).end(); return }
+      response.end(shape === 'garbage' ? 'hello' : shape === 'long' ? Buffer.alloc(100_000) : answerTo(Buffer.concat(parts), shape))
+    })
+  })
+  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
+  t.teardown(() => { server.closeAllConnections(); server.close() })
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+  const caFile = join(t.testdir(), 'ca.pem'), clock = new StillClock()
+  writeFileSync(caFile, root.pem)
+  const trust = await openTrustStore({
+    caFile, crlFiles: [], crlRequired: false, usages: ['clientAuth'], identity: { uriPrefix: 'urn:qkme:sae:', dns: false, cn: true },
+    ocsp: { mode: 'hard', url: aia ? undefined : url, timeoutMs: 2_000, cacheMs: 3_600_000, entriesMax: 100, keepsAll: false, random: systemRandom, ...options },
+  }, clock)
+  const lab = new Lab(trust, clock, url)
+  trust.onOcsp({ responder: (_url, error) => { lab.faults.push(error) }, revoked: () => { lab.revocations++ } })
+  t.teardown(() => { trust.stop() })
+  return lab
+}
+
+t.test('hard: only a certificate of which a verified answer says good passes; each wrong answer is told', async (t) => {
+  const cases: [string, Lab['shape'], RegExp | undefined][] = [
+    ['sae', {}, undefined],
+    ['sae', { by: delegate }, undefined],
+    ['sae', { nonce: 'none' }, undefined],
+    ['sae', { nextUpdateMs: null, thisUpdateMs: nowMs }, undefined],
+    ['! revoked', { status: 'revoked' }, undefined],
+    ['! ocsp-missing', { status: 'unknown' }, /does not know/],
+    ['! ocsp-missing', { nextUpdateMs: nowMs - 1_000 }, /stale/],
+    ['! ocsp-missing', { nextUpdateMs: null }, /no nextUpdate/],
+    ['! ocsp-missing', { thisUpdateMs: nowMs + 3_600_000 }, /holds only from/],
+    ['! ocsp-missing', { by: other }, /signed neither/],
+    ['! ocsp-missing', { by: notDelegate }, /signed neither/],
+    ['! ocsp-missing', { by: foreign }, /signed neither/],
+    ['! ocsp-missing', { tamper: true }, /signed neither/],
+    ['! ocsp-missing', { nonce: 'wrong' }, /nonce/],
+    ['! ocsp-missing', { aboutOther: true }, /another certificate/],
+    ['! ocsp-missing', { code: OCSPResponseStatus.tryLater }, /tryLater/],
+    ['! ocsp-missing', 'silent', /no answer within 2000 ms/],
+    ['! ocsp-missing', 'garbage', /./],
+    ['! ocsp-missing', 'error', /status 500/],
+    ['! ocsp-missing', 'long', /longer/],
+  ]
+  for (const [expected, shape, fault] of cases) {
+    const lab = await open(t), made = await makeSae(root, 'sae')
+    lab.shape = shape
+    t.equal(lab.outcome(made), '! ocsp-pending', 'nothing is known at first sight')
+    t.equal(await lab.settled(made), expected, JSON.stringify(shape))
+    t.match(lab.faults, fault === undefined ? [] : [fault], JSON.stringify(shape))
+    t.equal(lab.asked, 1, 'asked once, by two who came at once')
+  }
+})
+
+t.test('an answer is renewed before it ends, never outlives nextUpdate, and a revocation voids what was cached', async (t) => {
+  const lab = await open(t), made = await makeSae(root, 'sae')
+  t.equal(await lab.settled(made), 'sae')
+  const first = lab.trust.check(made.pem)
+  t.equal(first.ok && first.validUntilMs, nowMs + 600_000)
+  const { generation } = lab.trust
+  lab.shape = { status: 'revoked', nextUpdateMs: nowMs + 1_200_000 }
+  lab.clock.advance(450_000) // Three quarters.
+  for (let i = 0; i < 300 && lab.revocations === 0; i++) await pause(5)
+  t.equal(lab.outcome(made), '! revoked')
+  t.ok(lab.trust.generation > generation, 'verdicts that others keep are void')
+  lab.shape = 'error'
+  lab.clock.advance(800_000)
+  t.equal(await lab.settled(made), '! revoked', 'a revocation stands, whatever the responder does')
+})
+
+t.test('soft: without an answer it passes and is told, once, with its end; revoked does not pass', async (t) => {
+  const lab = await open(t, { mode: 'soft' }), made = await makeSae(root, 'sae')
+  lab.shape = 'error'
+  t.equal(await lab.settled(made), 'sae')
+  t.same(lab.faults, ['the responder answers with status 500'])
+  lab.shape = { status: 'revoked' }
+  lab.clock.advance(6_000)
+  t.equal(await lab.settled(made), '! revoked')
+  t.same(lab.faults, ['the responder answers with status 500', undefined])
+})
+
+t.test('the certificate names the responder, when none is configured; without both, hard refuses', async (t) => {
+  const lab = await open(t, {}, true)
+  const named = await makeSae(root, 'named', { extra: [new x509.AuthorityInfoAccessExtension({ ocsp: [lab.url] })] })
+  t.equal(await lab.settled(named), 'named')
+  t.equal(lab.asked, 1)
+  const bare = await makeSae(root, 'bare')
+  lab.outcome(bare)
+  await pause(20)
+  t.equal(lab.outcome(bare), '! ocsp-missing')
+  const stranger = await makeSae(other, 'stranger', { extra: [new x509.AuthorityInfoAccessExtension({ ocsp: [lab.url] })] })
+  t.equal(lab.outcome(stranger), '! unknown-issuer')
+  await pause(20)
+  t.equal(lab.asked, 1, 'nobody is asked for a stranger')
+})
