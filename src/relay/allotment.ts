@@ -6,6 +6,12 @@ import { Promises } from './promises.js'
 
 /** Below so many jobs' worth of spare bits with the next node, whoever took more than its share waits. */
 const PLENTY_JOBS = 4
+/**
+ * What is kept for those who took less is theirs to take for so long. A job takes bits of several lanes or none, so that flows which are
+ * kept waiting for each other, each on another lane, would all wait until their use is forgotten: minutes. Longer than it takes from a
+ * node's word that a job may come until the job comes.
+ */
+const KEPT_MS = 2_000
 /** A share that is smaller is mostly confirmation; less is offered only to a job that asks for less. */
 const OFFER_BYTES_MIN = 1_024
 
@@ -20,16 +26,24 @@ export const nameOf = ({ job, share }: ShareName): string => `${Buffer.from(job)
 class LaneFairness {
   private readonly neighbours: Fairness
   private readonly flows = new Map<KmeId, Fairness>()
+  /** When somebody was first refused in favour of others, of whom none has taken anything since. */
+  private refusedMs: number | undefined
   constructor (private readonly clock: Clock) { this.neighbours = new Fairness(clock) }
 
   used (from: KmeId, flow: string, bytes: number): void {
+    this.refusedMs = undefined
     this.neighbours.used(from, bytes)
     let flows = this.flows.get(from)
     if (flows === undefined) this.flows.set(from, flows = new Fairness(this.clock))
     flows.used(flow, bytes)
   }
 
-  mayTakeLast (from: KmeId, flow: string): boolean { return this.neighbours.mayTakeLast(from) && (this.flows.get(from)?.mayTakeLast(flow) ?? true) }
+  mayTakeLast (from: KmeId, flow: string): boolean {
+    if (this.neighbours.mayTakeLast(from) && (this.flows.get(from)?.mayTakeLast(flow) ?? true)) return true
+    const now = this.clock.monoMs()
+    this.refusedMs ??= now
+    return now - this.refusedMs >= KEPT_MS
+  }
 }
 
 /**

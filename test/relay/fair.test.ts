@@ -56,6 +56,25 @@ t.test('of the flows of one neighbour none starves', async t => {
   t.equal(allotment.offer('X', 'Z', ['T', 'X', 'M', 'Z'], JOB), JOB)
 })
 
+t.test('what is kept for those who took less is theirs for two seconds: flows that wait for each other on two lanes go on', async t => {
+  const clock = new SimClock(), allotment = new Allotment(ports(clock, { Z: lane(10_000 + 2 * JOB) }))
+  const greedy = ['X', 'M', 'Z'], modest = ['Y', 'M', 'Z'], ofGreedy = (): number => allotment.offer('X', 'Z', greedy, JOB)
+  allotment.used('X', 'Z', greedy, 500_000)
+  allotment.used('Y', 'Z', modest, 100_000)
+  clock.advance(5_000)
+  t.equal(ofGreedy(), 0, 'kept, however long nobody asked')
+  clock.advance(1_900)
+  t.equal(ofGreedy(), 0)
+  allotment.used('Y', 'Z', modest, 1_000)
+  clock.advance(1_900)
+  t.equal(ofGreedy(), 0, 'the other one does take: kept anew')
+  clock.advance(2_000)
+  t.equal(ofGreedy(), JOB, 'nobody took it')
+  t.equal(allotment.offer('Y', 'Z', modest, JOB), JOB)
+  allotment.used('X', 'Z', greedy, JOB)
+  t.equal(ofGreedy(), 0, 'then it is kept again')
+})
+
 t.test('what is set aside is offered to nobody else, and what SAEs keep to no job', async t => {
   const clock = new SimClock(), z = lane(10_000 + 5 * JOB), allotment = new Allotment(ports(clock, { Z: z })), path = ['X', 'M', 'Z']
   for (let i = 0; i < 5; i++) {
