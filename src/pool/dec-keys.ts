@@ -105,7 +105,8 @@ export class DecKeys {
   /** Opens what it can of the IDs with the keys of one pool. @returns whether no other pool needs to be tried. */
   private isDoneWith (search: Search, pool: KeyPool): boolean {
     const { request, places } = search, { fields } = this
-    const granted = this.granted(request, pool, places)
+    const isTheirs = this.deps.policy.whereIs(request.master) === pool.core.deps.remote
+    const granted = this.granted(request, pool, places, isTheirs)
     if (granted === 'unauthorized') return search.isUnauthorized = true
     search.left -= granted
     if (granted > 0 && pool.voids.asksOpen > 0) search.isAsked = true // Nobody here knows which of them are void.
@@ -115,7 +116,7 @@ export class DecKeys {
       const at = i * KEY_ID_FIELDS
       if (places[i] !== undefined || fields[at] === 0) continue
       search.left--
-      const found = this.locate(request, pool, epochs[fields[at]! - 1]!, at)
+      const found = this.locate(request, pool, epochs[fields[at]! - 1]!, at, isTheirs)
       if (found === 'unauthorized') return search.isUnauthorized = true
       if (found === 'missing') search.isMissing = true
       else if (found === 'asked') search.isAsked = true
@@ -128,10 +129,9 @@ export class DecKeys {
    * Named grants of the pool's peer, by their IDs alone: whose master is served there, and nobody else's, so that no KME can speak for
    * another's SAEs. @returns how many are the caller's.
    */
-  private granted (request: DecKeysRequest, pool: KeyPool, places: (Fetch | undefined)[]): number | 'unauthorized' {
+  private granted (request: DecKeysRequest, pool: KeyPool, places: (Fetch | undefined)[], isTheirs: boolean): number | 'unauthorized' {
     const { named } = pool
     if (named === undefined || named.keys.size === 0) return 0
-    const isTheirs = this.deps.policy.whereIs(request.master) === pool.core.deps.remote
     let found = 0
     for (const [i, id] of request.keyIds.entries()) {
       const key = places[i] === undefined ? named.keys.find(id) : undefined
@@ -156,7 +156,8 @@ export class DecKeys {
     return true
   }
 
-  private locate (request: DecKeysRequest, pool: KeyPool, epoch: number, at: number): Fetch | 'unauthorized' | 'missing' | 'asked' {
+  /** @param isTheirs The pool's peer serves the path's master. Of its lane there are keys of its own masters only: it cannot speak for another's SAEs. */
+  private locate (request: DecKeysRequest, pool: KeyPool, epoch: number, at: number, isTheirs: boolean): Fetch | 'unauthorized' | 'missing' | 'asked' {
     const number = this.fields[at + 1]!, place = this.fields[at + 2]!, length = this.fields[at + 3]!, associated = this.fields[at + 4]!
     const block = pool.core.blocks.get(number)
     // The association tells who may ask, even when the block is gone: the audience outlives the key (A8).
@@ -168,6 +169,7 @@ export class DecKeys {
     const slave = slaves.indexOf(request.caller)
     if (slave < 0 || association.state === 'removed') return 'unauthorized'
     if (association.master !== request.master || block === undefined || association.state === 'void') return 'missing'
+    if (block.owner === 'theirs' && !isTheirs) return 'missing'
     const end = place * 8 + length
     if (block.epoch !== epoch || block.purpose !== 'app' || end > usableBytes(block)) return 'missing'
     const named = block.owner === 'mine' || block.state === 'closed' ? end <= block.spent : block.state === 'open'

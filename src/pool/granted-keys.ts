@@ -33,6 +33,8 @@ const ID_BYTES = 16
 export class GrantedKeys {
   private readonly byId = new Map<string, GrantedKey>()
   private readonly grants = new Map<number, Grant>()
+  /** Keys with claims that are not answered yet, and how many: their records stay. */
+  private readonly held = new Map<GrantedKey, number>()
 
   constructor (private readonly core: PoolCore) {
     const { kv } = core.deps
@@ -66,7 +68,7 @@ export class GrantedKeys {
   makeRoom (tx: KvWriter, count: number): boolean {
     for (const grant of this.grants.values()) {
       if (this.byId.size + count <= KEYS_MAX) return true
-      if (grant.keys.every((k) => this.isFetched(k))) this.erase(tx, grant.number)
+      if (grant.keys.every((k) => this.isFetched(k) && !this.held.has(k))) this.erase(tx, grant.number)
     }
     return this.byId.size + count <= KEYS_MAX
   }
@@ -136,8 +138,11 @@ export class GrantedKeys {
   hasFetched (k: GrantedKey, slave: number): boolean { return (k.grant.masks[k.index]! >>> slave & 1) === 1 }
   isFetched (k: GrantedKey): boolean { return k.grant.masks[k.index] === (2 ** k.grant.slaves.length - 1) >>> 0 }
 
-  /** Sets the claim in memory; `write` follows, and the answer when that is flushed. */
-  take (k: GrantedKey, slave: number): void { k.grant.masks[k.index]! |= 1 << slave }
+  /** Sets the claim in memory; `write` follows, the answer when that is flushed, and `settle` in any case. */
+  take (k: GrantedKey, slave: number): void {
+    k.grant.masks[k.index]! |= 1 << slave
+    this.held.set(k, (this.held.get(k) ?? 0) + 1)
+  }
 
   write (tx: KvWriter, k: GrantedKey): void {
     if (!this.isHere(k)) return
@@ -174,6 +179,11 @@ export class GrantedKeys {
     return 'damaged'
   }
 
-  /** After an answer: what every slave has is erased. */
-  settle (k: GrantedKey): void { if (this.isHere(k) && this.isFetched(k)) this.core.commit((tx) => { this.eraseRecord(tx, k) }) }
+  /** A claim is answered, or will never be: what every slave has is erased, but not before the last of them has its answer. */
+  settle (k: GrantedKey): void {
+    const left = this.held.get(k)! - 1
+    if (left > 0) { this.held.set(k, left); return }
+    this.held.delete(k)
+    if (this.isHere(k) && this.isFetched(k)) this.core.commit((tx) => { this.eraseRecord(tx, k) })
+  }
 }

@@ -13,12 +13,14 @@ export class Leases {
   private readonly held: Stretch[] = []
   /** Committed as spent, not in the vault yet. */
   private readonly coming: Stretch[] = []
+  /** Whoever waited for a lease when the pool went finds none. */
+  private isDisposed = false
 
   constructor (private readonly core: PoolCore, private readonly views: BlockViews) { this.lane = core.deps.vault.createLane() }
 
   get handle (): LaneHandle { return this.lane }
   /** Bytes that can be cut now. */
-  get leftBytes (): number { return this.core.deps.vault.laneLeft(this.lane) }
+  get leftBytes (): number { return this.isDisposed ? 0 : this.core.deps.vault.laneLeft(this.lane) }
   get isComing (): boolean { return this.coming.length > 0 }
   get front (): BlockRow | undefined { return (this.held[0] ?? this.coming[0])?.block }
   /** Every block with a leased byte that is not cut. */
@@ -110,5 +112,9 @@ export class Leases {
     this.coming.length = 0
   }
 
-  dispose (): void { this.core.deps.vault.dropLane(this.lane) }
+  dispose (): void {
+    this.isDisposed = true
+    this.coming.length = 0
+    this.core.deps.vault.dropLane(this.lane)
+  }
 }

@@ -100,7 +100,10 @@ export class Multicast {
   private attempt (cast: Cast): void {
     if (cast.isOver) return
     const again = (): void => { this.attempt(cast) }
+    const blocked = cast.pool.blocked()
+    if (blocked !== '') { this.fail(cast, refusals.blocked(blocked)); return }
     for (const { named } of cast.further) {
+      if (!named.pads.isReady) { this.fail(cast, refusals.blocked('PEER_DOWN')); return } // It may have stopped, or gone, while we waited.
       if (named.pads.leasedBytes >= cast.bytes) continue
       if (named.pads.freeBytes < cast.bytes) { this.fail(cast, refusals.noKeys); return }
       named.pads.lease(cast.bytes, again)

@@ -95,8 +95,10 @@ export class SaeDirectory implements SaePolicy {
     return allow
   }
 
-  /** Our word on a peer's wish to open an association with our slaves: '' or why not. */
-  admit (master: SaeId, slaves: readonly SaeId[]): string {
+  /** Our word on a KME's wish to share keys of its master with our slaves: '' or why not. It cannot speak for an SAE that is known to be elsewhere. */
+  admit (from: KmeId, master: SaeId, slaves: readonly SaeId[]): string {
+    const home = this.whereIs(master)
+    if (home !== undefined && home !== from) return `${master} is served by ${home}, not by ${from}`
     for (const slave of slaves) {
       if (!this.own.has(slave)) return `${slave} is not served here`
       if (!this.allowed(master, slave)) return `${master} may not share keys with ${slave}`

@@ -154,7 +154,7 @@ export class Keyspace implements StorePort {
       incarnation: { storeId: store.storeId, number: store.start.number, nonce: store.start.nonce, known: (n, nonce) => store.known(n, nonce) },
       limits: poolLimitsOf(config), disowned: store.mustVoid?.detail ?? '', soon, fatal: (error) => { this.fail(error) },
       emit: (event) => { this.told(poolId, event) },
-      admit: (master, slaves) => directory.admit(master, slaves), ownSaes: () => directory.ownSaes(),
+      admit: (master, slaves) => directory.admit(remote, master, slaves), ownSaes: () => directory.ownSaes(),
       announced: (kme, saes) => { directory.announced(kme, saes) }, auditHead: () => audit.head(),
     }
   }
