@@ -343,7 +343,10 @@ export class OwnerLane {
     for (const b of blocks) if (b.spent < usableBytes(b)) this.opened.add(b)
   }
 
-  /** After a clean stop: the first block goes on at the cursor, the ones before it are closed. */
+  /**
+   * After a clean stop: the first block goes on at the cursor, the ones before it are closed. What nothing was spent of is opened once
+   * more: its opening may never have reached the looker, or been refused (I5); a repeated one is only acknowledged.
+   */
   resume (blocks: readonly BlockRow[], cursor: { index: number, offset: number }): void {
     const { core } = this
     const before = blocks.filter((b) => b.index < cursor.index)
@@ -356,7 +359,10 @@ export class OwnerLane {
     })
     this.burnLeased('crash')
     if (before.length > 0) this.close(before, 'spent')
-    for (const b of blocks) if (b.index >= cursor.index) this.opened.add(b)
+    const after = blocks.filter((b) => b.index >= cursor.index)
+    for (const b of after) if (b.spent > 0) this.opened.add(b)
+    this.opening.add(after.filter((b) => b.spent === 0))
+    this.opening.resend()
   }
 
   private takeBack (block: BlockRow, offset: number): void {

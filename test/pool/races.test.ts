@@ -77,6 +77,28 @@ t.test('a stop while a bye is struck: nothing is spent after it, and the next st
   await staysRight(t, world)
 })
 
+t.test('a clean stop while an opening is under way: nothing is spent after the start that the looker did not store as opened', async (t) => {
+  const world = await liveWorld(t)
+  const [a, b] = world.nodes
+  const { core, lane } = a.pool, send = core.send.bind(core)
+  inside(core).send = (name: 'hello', body: never) => (name as string) === 'horizon' ? false : send(name, body) // It finds no pad.
+  const opening = (): BlockRow[] => [...inside(lane).opening.values()]
+  for (let i = 0; i < 200 && opening().length === 0; i++) { world.ask('a1', ['b1'], 128, 1_024); await world.wait(50) }
+  const [first] = opening()
+  t.equal(b.pool.core.blocks.get(first!.number)?.state, 'usable', 'the looker knows nothing of it')
+  await a.stop()
+  await a.start()
+  t.ok(await until(world, () => a.pool.lane.spending, 50, 200), 'the bye is taken up')
+  t.equal(b.pool.core.blocks.get(first!.number)?.state, a.pool.core.blocks.get(first!.number)?.state, 'both know it as open')
+  for (let i = 0; i < 40; i++) {
+    world.ask('a1', ['b1'], 128, 1_024)
+    await world.wait(100)
+    world.check()
+  }
+  t.ok((a.pool.core.blocks.get(first!.number)?.spent ?? 1) > 0, 'it is spent')
+  await staysRight(t, world)
+})
+
 t.test('pads are given only of what is flushed as spent, also when their block goes while it is being leased', async (t) => {
   const world = await liveWorld(t)
   const [a] = world.nodes
