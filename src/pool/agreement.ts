@@ -366,7 +366,8 @@ export class Agreement {
   }
 
   private tellWanted (missing: readonly FrameRef[]): void {
-    for (const link of new Set(missing.map((f) => f.link))) this.core.deps.emit({ type: 'frames.wanted', link, frames: missing.filter((f) => f.link === link) })
+    const links = this.pending.links.filter((link) => missing.some((f) => f.link === link)) // No device is asked for another neighbour's frames.
+    for (const link of links) this.core.deps.emit({ type: 'frames.wanted', link, frames: missing.filter((f) => f.link === link) })
   }
 
   // --- shared ---------------------------------------------------------------------------------------

@@ -151,6 +151,7 @@ export class Claims {
       claims.changed.clear()
     }
     this.changed.clear()
+    this.evict(0)
   }
 
   /** What is written of a segment; a claim that is only set belongs to a later transaction. */
@@ -192,12 +193,11 @@ export class Claims {
     return claims
   }
 
+  /** What is not answered or not written yet stays: a void of many keys is written at the end of its transaction. */
   private evict (keep: number): void {
-    if (this.cache.size <= this.blocksMax) return
     for (const number of this.cache.keys()) {
-      if (number === keep || this.held.has(number)) continue
-      this.cache.delete(number)
-      return
+      if (this.cache.size <= this.blocksMax) return
+      if (number !== keep && !this.held.has(number) && !this.changed.has(number)) this.cache.delete(number)
     }
   }
 }

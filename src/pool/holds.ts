@@ -19,7 +19,8 @@ export class Holds {
   private isKnown: boolean
   private isTold = false
 
-  constructor (private readonly core: PoolCore) {
+  /** @param links Of this pool: the other KME has no say over others. */
+  constructor (private readonly core: PoolCore, private readonly links: readonly number[]) {
     const row = getRow<HoldRow>(core.deps.kv, holdKey(core.pool))
     this.isKnown = row !== undefined
     this.row = row ?? none()
@@ -76,7 +77,7 @@ export class Holds {
 
   onHold (body: Body<'hold'>): void {
     const { core } = this, { there } = this.row
-    const links = [...new Set(body.links)]
+    const links = [...new Set(body.links)].filter((link) => this.links.includes(link))
     if (there.pool === body.pool && links.length === there.links.length && links.every((l) => there.links.includes(l))) return
     const changed = [...new Set([...links, ...there.links])].filter((l) => links.includes(l) !== there.links.includes(l))
     this.row.there = { pool: body.pool, links }

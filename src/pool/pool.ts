@@ -89,7 +89,7 @@ export class Pool implements PeerHandler, KeyPool {
     this.agreement = new Agreement(core, this.pending, this.views, this.erasure, () => nextBlock({ core, epochs: this.epochs, pads: this.pads, padded: this.kind !== 'relayed', use: () => ({ mine: this.lane.openedLately, theirs: this.theirUse }) }), (e) => this.epochs.has(e), (b) => { this.usable(b) })
     this.startup = new Startup(core, this.lane)
     this.voiding = new VoidPool(core, this)
-    this.holds = new Holds(core)
+    this.holds = new Holds(core, links)
     this.renewal = new Renewal(core, this.lane, this.epochs, this.views, () => this.voids)
     this.voids = voidsOf(this, (epochs, reason) => { this.renewal.replace(epochs, { id: '', reason: `told by ${core.deps.remote}: ${reason}` }, false) })
     this.inventory = new Inventory(core, this.erasure)

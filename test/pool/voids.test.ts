@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import type { SimNode } from '../../sim/pool/node.js'
 import type { World } from '../../sim/pool/world.js'
 import { runVoid, voidPartOf, type VoidOrder, type VoidResult } from '../../src/pool/void-desk.js'
-import { alarms, fetched, keysFor, liveWorld, staysRight } from './lab.js'
+import { alarms, fetched, inside, keysFor, liveWorld, staysRight } from './lab.js'
 
 const everything = { peer: undefined, fromMs: 0, toMs: Number.MAX_SAFE_INTEGER }
 let acts = 0
@@ -139,4 +139,16 @@ t.test('stretches that no block is left of are forgotten', async (t) => {
   await world.wait(700_000)
   t.same([a.pool.voids.stretches, b.pool.voids.stretches, a.pool.voids.asksOpen, b.pool.voids.asksOpen], [0, 0, 0, 0])
   await staysRight(t, world)
+})
+
+t.test('a void of keys in more blocks than claims are kept of in memory is on disk whole', async (t) => {
+  const world = await liveWorld(t), [, b] = world.nodes
+  const { core, claims } = b.pool
+  const blocks = [...core.blocks.values()].filter((block) => block.owner === 'theirs' && block.purpose === 'app' && block.state === 'open')
+  t.ok(blocks.length >= 2, `${blocks.length} blocks`)
+  inside(claims).blocksMax = 1
+  core.commit((tx) => { for (const block of blocks) t.equal(claims.void(tx, block, 16, 32, 1, 1), 'void') })
+  for (const { number } of blocks) claims.forget(number)
+  t.same(blocks.map((block) => claims.mask(block, 16)), blocks.map(() => 1), 'the store knows them')
+  t.ok(inside(claims).cache.size <= 1, 'and memory stays bounded')
 })
