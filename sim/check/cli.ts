@@ -32,7 +32,10 @@ export const addCheckCommand = (program: Command): void => {
     .addOption(new Option('--jobs <n>', 'seeds at the same time').argParser(whole(1, 64)).default(availableParallelism()))
     .addOption(new Option('--steps <n>', 'steps of a run of two KMEs').argParser(whole(1)).default(150))
     .option('--restores', 'two KMEs: with restored, new and doubled stores, and voided pools')
-    .action(async (o: Options) => {
+    .action(async (o: Options, command: Command) => {
+      for (const name of o.nodes > 2 ? ['steps', 'restores'] : []) {
+        if (command.getOptionValueSource(name) === 'cli') throw new KmeError('CONFIG_INVALID', `--${name} is for two KMEs: leave it out, or leave out --nodes`)
+      }
       const startMs = systemClock.monoMs(), endMs = o.minutes === undefined ? Infinity : startMs + o.minutes * 60_000
       const seeds = o.seeds ?? (o.minutes === undefined ? 100 : Infinity)
       const sum = { seeds: 0, delivered: 0, fetched: 0, relayed: 0 }
