@@ -31,8 +31,9 @@ export class IssueTimes {
 
   /** Looks at the cursor. Cheap while it stands still; a row at most once a second. */
   tick (cursor: LanePlace): void {
-    const nowMs = this.core.deps.clock.wallMs()
-    if (comparePlaces(cursor, this.last) <= 0) { this.stillMs = nowMs; return }
+    const nowMs = this.core.deps.clock.wallMs(), order = comparePlaces(cursor, this.last)
+    if (order < 0) this.core.commit((tx) => { this.takeBack(tx, cursor) })
+    if (order <= 0) { this.stillMs = nowMs; return }
     if (nowMs - (this.marks.at(-1)?.mark.untilMs ?? 0) >= MARK_MS || nowMs < this.stillMs) this.core.commit((tx) => { this.note(tx, cursor) })
   }
 
@@ -40,6 +41,7 @@ export class IssueTimes {
   note (tx: KvWriter, cursor: LanePlace): void {
     const { core } = this
     const nowMs = core.deps.clock.wallMs()
+    if (comparePlaces(cursor, this.last) < 0) this.takeBack(tx, cursor)
     if (comparePlaces(cursor, this.last) <= 0) return
     // A clock that was set back must not make an interval empty.
     const mark = { sinceMs: Math.min(this.stillMs, nowMs), untilMs: Math.max(this.stillMs, nowMs), place: { index: cursor.index, offset: cursor.offset }, ageMs: core.deps.ageMs() }
@@ -48,6 +50,18 @@ export class IssueTimes {
     tx.put(issuedKey(core.pool, number), encodeRow(mark))
     this.stillMs = nowMs
     if (this.marks.length > MARKS_MAX) this.thin(tx)
+  }
+
+  /** While a lane takes up where it stopped, its cursor is not known: nothing behind the true one is out, so no mark may lie there. */
+  private takeBack (tx: KvWriter, cursor: LanePlace): void {
+    const { pool } = this.core, gone: typeof this.marks = []
+    while (comparePlaces(cursor, this.last) < 0) gone.unshift(this.marks.pop()!)
+    for (const { number } of gone) tx.remove(issuedKey(pool, number))
+    const first = gone[0]
+    if (first === undefined || comparePlaces(cursor, this.last) === 0) return
+    const mark = { ...first.mark, place: { index: cursor.index, offset: cursor.offset } }
+    this.marks.push({ number: first.number, mark })
+    tx.put(issuedKey(pool, first.number), encodeRow(mark))
   }
 
   /** The mark that stays takes over the time of the one that goes. */

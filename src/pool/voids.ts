@@ -283,11 +283,14 @@ export class Voids {
   }
 }
 
+/** Before a lane goes on where a clean stop left it, nothing behind that place is out. */
+const positionOf = ({ lane, core }: Pool): LanePlace => (lane.spending ? undefined : core.meta.bye?.cursors.find((c) => c.lane === 0)) ?? lane.position
+
 /** Those of a pool that is shared with another KME. `replace` begins another ID epoch. */
 export const voidsOf = (pool: Pool, replace: VoidParts['epochs']): Voids => {
   const { core, epochs } = pool
   return new Voids(core, false, {
-    claims: pool.claims, associations: pool.associations, named: () => pool.named, position: () => pool.lane.position, claimed: (number) => { pool.claimed(number) },
+    claims: pool.claims, associations: pool.associations, named: () => pool.named, position: () => positionOf(pool), claimed: (number) => { pool.claimed(number) },
     overlap: (what) => { core.security('integrity.overlap', what); pool.suspend(what) }, epochs: replace,
     nameOf: ({ epoch, block, place, length, association }) => {
       const key = epochs.key(epoch)

@@ -152,3 +152,26 @@ t.test('a void of keys in more blocks than claims are kept of in memory is on di
   t.same(blocks.map((block) => claims.mask(block, 16)), blocks.map(() => 1), 'the store knows them')
   t.ok(inside(claims).cache.size <= 1, 'and memory stays bounded')
 })
+
+t.test('by time after a clean stop: what is given out of blocks that were open before is of its own time', async (t) => {
+  const world = await liveWorld(t), [a] = world.nodes
+  const before = await keysFor(world, 'a1', 'b1')
+  await a.stop()
+  world.network.partition('A', 'B') // A ticks for a while after its start, and nobody lets it begin.
+  await a.start()
+  await world.wait(3_000)
+  world.network.join('A', 'B')
+  await world.wait(40_000)
+  const fromMs = world.clock.wallMs()
+  const after = await keysFor(world, 'a1', 'b1')
+  t.ok(after.length > 0, 'A goes on')
+  await world.wait(1_500)
+  world.doubt()
+  order(a, { peer: undefined, fromMs, toMs: world.clock.wallMs() })
+  await world.wait(500)
+  await voided(t, world, 'a1', 'b1', after)
+  t.equal(await fetched(world, 'b1', 'a1', before), 'keys', 'what was given out before is not void')
+  const later = await keysFor(world, 'a1', 'b1')
+  t.equal(await fetched(world, 'b1', 'a1', later), 'keys', 'nor is what comes later')
+  await staysRight(t, world)
+})
