@@ -214,10 +214,7 @@ export class OwnerLane {
 
   private burnLeased (cause: string): void { this.core.burn(cause, this.core.account.leased); this.core.account.leased = 0 }
 
-  private bookUncut (bytes: number, cause: string): void {
-    this.core.account.leased -= bytes
-    this.core.burn(cause, bytes)
-  }
+  private bookUncut (bytes: number, cause: string): void { this.core.account.leased -= bytes; this.core.burn(cause, bytes) }
 
   private trim (): void {
     this.finished.push(...this.leases.trim())
@@ -349,17 +346,15 @@ export class OwnerLane {
    */
   resume (blocks: readonly BlockRow[], cursor: { index: number, offset: number }): void {
     const { core } = this
-    const before = blocks.filter((b) => b.index < cursor.index)
+    const before = blocks.filter((b) => b.index < cursor.index), after = blocks.filter((b) => b.index >= cursor.index)
     core.commit((tx) => {
-      for (const block of blocks) {
-        if (block.index < cursor.index) continue
+      for (const block of after) {
         this.takeBack(block, block.index === cursor.index ? cursor.offset : 0)
         core.putBlock(tx, block)
       }
     })
     this.burnLeased('crash')
     if (before.length > 0) this.close(before, 'spent')
-    const after = blocks.filter((b) => b.index >= cursor.index)
     for (const b of after) if (b.spent > 0) this.opened.add(b)
     this.opening.add(after.filter((b) => b.spent === 0))
     this.opening.resend()
