@@ -157,8 +157,9 @@ export class World {
       this.ask(master, [slave], 1, 256, (answer) => { first = answer })
       await this.wait(4_000)
     }
-    // Four live ID epochs are the bound: association numbers that were used up so often wait (design 4).
-    if (first !== undefined && 'refusal' in first && first.refusal.code === 'NO_KEYS' && this.nodes.some((n) => n.pool.epochs.live().length >= EPOCHS_MAX)) return
+    // Four live ID epochs are the bound: association numbers that were used up so often wait (design 4). Meanwhile no block of keys can be
+    // used, so the proposer counts the stock as young and keeps the first pads only: below their floor an association's answer waits, too.
+    if (first !== undefined && 'refusal' in first && ['NO_KEYS', 'PEER_DOWN'].includes(first.refusal.code) && this.nodes.some((n) => n.pool.epochs.live().length >= EPOCHS_MAX)) return
     if (first === undefined || 'refusal' in first) { this.ledger.fault(`no key for ${master}: ${JSON.stringify(first)}`); return }
     this.fetch(slave, master, [first.keys[0]!.id], (answer) => { second = answer })
     await this.wait(1_000)

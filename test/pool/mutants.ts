@@ -5,7 +5,7 @@ import { Greeting } from '../../src/pool/greeting.js'
 import { Grants } from '../../src/pool/grants.js'
 import { OwnerLane } from '../../src/pool/owner-lane.js'
 import { Pool } from '../../src/pool/pool.js'
-import type { BlockRow } from '../../src/pool/rows.js'
+import { usableBytes, type BlockRow } from '../../src/pool/rows.js'
 import { Startup } from '../../src/pool/startup.js'
 
 /** Private members are reached by name. */
@@ -69,7 +69,8 @@ export const mutants: readonly Mutant[] = [
     ),
   },
   {
-    rule: 'a grant is taken once', restores: false, seed: 549,
+    // Seed 549 noticed until openings were sent again after a clean stop.
+    rule: 'a grant is taken once', restores: false, seed: 0,
     remove: () => {
       const take: Method = Grants.prototype.onGrant
       return both(
@@ -90,17 +91,18 @@ export const mutants: readonly Mutant[] = [
   },
   {
     // After a crash every opened block is closed, so that the lease decides nothing: seen where a lane goes on behind what its store says it leased.
-    rule: 'a lease is on disk before it is cut', restores: false, seed: 0,
+    rule: 'a lease is on disk before it is cut', restores: false, seed: 331,
     behind: () => patch(Startup.prototype, 'beginAbove', () => function () {
       const { core } = this, opened = this.opened().sort((x: BlockRow, y: BlockRow) => x.index - y.index)
       this.begun = true
       const front = opened.findLast((block: BlockRow) => block.spent > 0) ?? opened[0]
-      if (front !== undefined) this.lane.resume(opened, { index: front.index, offset: front.spent })
+      const isAtEnd = front !== undefined && front.spent >= usableBytes(front)
+      if (front !== undefined) this.lane.resume(opened, { index: front.index + (isAtEnd ? 1 : 0), offset: isAtEnd ? 0 : front.spent })
       core.durable(() => { this.begin?.() })
     }),
     remove: () => patch(OwnerLane.prototype, 'lease', (f) => function (least) {
       const { core } = this
-      core.durable = (then: () => void) => { queueMicrotask(then) }
+      core.durable = core.deps.soon
       try { f.call(this, least) } finally { delete core.durable }
     }),
   },
@@ -118,7 +120,8 @@ export const mutants: readonly Mutant[] = [
     }),
   },
   {
-    rule: 'confirmation tags are compared', restores: false, seed: 540,
+    // Seed 540 noticed until openings were sent again after a clean stop.
+    rule: 'confirmation tags are compared', restores: false, seed: 0,
     remove: () => both(
       patch(Agreement.prototype, 'answerTag', () => function (block, frames, m) { return this.withBytes(block, frames, (handle: Any) => this.core.deps.vault.confirmTag(handle, 2, m)) }),
       patch(Agreement.prototype, 'onConfirm', (f) => function (body) {
