@@ -69,7 +69,7 @@ export const mutants: readonly Mutant[] = [
     ),
   },
   {
-    // Seed 549 noticed until openings were sent again after a clean stop.
+    // Seed 549 noticed with an earlier engine.
     rule: 'a grant is taken once', restores: false, seed: 0,
     remove: () => {
       const take: Method = Grants.prototype.onGrant
@@ -120,7 +120,7 @@ export const mutants: readonly Mutant[] = [
     }),
   },
   {
-    // Seed 540 noticed until openings were sent again after a clean stop.
+    // Seed 540 noticed with an earlier engine.
     rule: 'confirmation tags are compared', restores: false, seed: 0,
     remove: () => both(
       patch(Agreement.prototype, 'answerTag', () => function (block, frames, m) { return this.withBytes(block, frames, (handle: Any) => this.core.deps.vault.confirmTag(handle, 2, m)) }),
