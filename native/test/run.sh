@@ -18,16 +18,23 @@ sources=$(find native -name '*.cc' -not -path 'native/test/*' -not -path '*/bind
 newest_header=$(find native -name '*.h' -printf '%T@ %p\n' | sort -rn | head -1 | cut -d' ' -f2-)
 passed=0 failed=0
 
-compile() { # sanitizer flags, source, object
-  [ "$3" -nt "$2" ] && [ "$3" -nt "$newest_header" ] && return 0
-  mkdir -p "$(dirname "$3")"
-  "$cxx" $flags $1 -c "$2" -o "$3"
+compile() { # kind, sanitizer flags, source, object
+  [ "$4" -nt "$3" ] && [ "$4" -nt "$newest_header" ] && return 0
+  mkdir -p "$(dirname "$4")"
+  "$cxx" $flags $2 -include "$out/$1/std.h" -c "$3" -o "$4"
+}
+
+precompile() { # kind, sanitizer flags: the standard library's headers
+  [ "$out/$1/std.h.gch" -nt "$newest_header" ] && return 0
+  mkdir -p "$out/$1"
+  cp native/test/std.h "$out/$1/std.h"
+  "$cxx" $flags $2 -x c++-header "$out/$1/std.h" -o "$out/$1/std.h.gch"
 }
 
 run_test() { # kind, sanitizer flags, test source: leaves "passed failed" in NAME.result and what to say in NAME.said
   local name; name=$(basename "$3" _test.cc)
   local program=$out/$1/$name p=0 f=0 code line
-  if ! { compile "$2" "$3" "$program.o" && "$cxx" $2 "$program.o" "$out/$1/all.a" $crypto -lpthread -o "$program"; }; then
+  if ! { compile "$1" "$2" "$3" "$program.o" && "$cxx" $2 "$program.o" "$out/$1/all.a" $crypto -lpthread -o "$program"; }; then
     echo "not ok $1 $name: does not build" >"$program.said"
     echo 0 1 >"$program.result"
     return
@@ -44,10 +51,11 @@ wait_for_core() { while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; do
 
 run_kind() { # kind, sanitizer flags, sources, tests, names…
   local kind=$1 sanitize=$2 sources=$3 tests=$4 objects="" chosen=""; shift 4
+  precompile "$kind" "$sanitize"
   for source in $sources; do
     local object=$out/$kind/${source%.cc}.o
     objects="$objects $object"
-    compile "$sanitize" "$source" "$object" &
+    compile "$kind" "$sanitize" "$source" "$object" &
     wait_for_core
   done
   wait
