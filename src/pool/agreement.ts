@@ -295,13 +295,8 @@ export class Agreement {
     const m = canonical(this.core, block, frames, body.owner)
     const tag = this.answerTag(block, frames, m, body.tag)
     if (tag === 'full') return // The proposal comes again.
-    if (tag === 'damaged') { this.refuseDamaged(block); return }
-    if (tag === undefined) {
-      this.countMismatch(block.number)
-      core.commit((tx) => { this.erasure.block(tx, block, usableBytes(block), 'mismatch') })
-      core.durable(() => { core.send('confirm', { number: block.number, result: 'mismatch', tag: null, missing: [] }) })
-      return
-    }
+    if (tag === 'damaged') { this.reject(block, 'damaged', 'refused'); return }
+    if (tag === undefined) { this.mismatch(block); return }
     this.mismatches = 0
     core.durable(() => { core.send('confirm', { number: block.number, result: 'stored', tag, missing: [] }) })
   }
@@ -312,8 +307,8 @@ export class Agreement {
     const m = canonical(this.core, block, frames, body.owner)
     const tag = this.answerTag(block, frames, m, body.tag)
     if (tag === 'full') return
-    if (tag === 'damaged') { this.refuseDamaged(block); return }
-    if (tag === undefined) throw core.protocol(`block ${body.number} is proposed again with other content`)
+    if (tag === 'damaged') { this.reject(block, 'damaged', 'refused'); return }
+    if (tag === undefined) { this.mismatch(block); return } // Found before, too, but the power went before that was on disk.
     core.send('confirm', { number: block.number, result: 'stored', tag, missing: [] })
   }
 
@@ -323,10 +318,15 @@ export class Agreement {
     return this.withBytes(block, frames, (handle) => vault.verifyConfirmTag(handle, 1, m, tag) ? vault.confirmTag(handle, 2, m) : undefined)
   }
 
-  private refuseDamaged (block: BlockRow): void {
+  private mismatch (block: BlockRow): void {
+    this.countMismatch(block.number)
+    this.reject(block, 'mismatch', 'mismatch')
+  }
+
+  private reject (block: BlockRow, cause: string, result: 'mismatch' | 'refused'): void {
     const { core } = this
-    core.commit((tx) => { this.erasure.block(tx, block, usableBytes(block), 'damaged') })
-    core.durable(() => { core.send('confirm', { number: block.number, result: 'refused', tag: null, missing: [] }) })
+    core.commit((tx) => { this.erasure.block(tx, block, usableBytes(block), cause) })
+    core.durable(() => { core.send('confirm', { number: block.number, result, tag: null, missing: [] }) })
   }
 
   onStored (number: number): void {
