@@ -40,6 +40,7 @@ export class PoolCore {
   held = ''
   /** Everything up to this number of the outbox is done with. */
   private acknowledged = 0
+  private processedFlushed = 0
   private stuckSinceMs: number | undefined
   private deferred: (() => void)[] | undefined
   private readonly encoder = metaEncoder()
@@ -50,6 +51,7 @@ export class PoolCore {
     this.meta = getRow<MetaRow>(deps.kv, metaKey(this.pool)) ?? newMeta()
     this.account = getRow<AccountRow>(deps.kv, accountKey(this.pool)) ?? newAccount()
     this.acknowledged = this.meta.lastSent
+    this.processedFlushed = this.meta.lastProcessed
     for (const { seq } of this.outbox(0)) { this.acknowledged = seq - 1; break }
     for (const { value } of deps.kv.range(tableOf('block', this.pool))) {
       const row = decodeRow<BlockRow>(value)
@@ -133,6 +135,15 @@ export class PoolCore {
   sendSequenced ({ name, body, seq }: { name: MessageName, body: object, seq: number }): boolean {
     return this.channel?.send(name, { ...body, first: seq <= this.acknowledged + 1 }) === 'sent'
   }
+
+  /** Inside the commit of its effect: this message of the peer is processed. */
+  processed (seq: number): void {
+    this.meta.lastProcessed = seq
+    this.durable(() => { this.processedFlushed = seq })
+  }
+
+  /** What the peer may drop of its outbox: messages up to this number are processed, and that is on disk. A new store of the peer counts anew. */
+  get processedTo (): number { return Math.min(this.processedFlushed, this.meta.lastProcessed) }
 
   /** Neither an alarm nor an operator keeps the pool from serving. */
   get isServing (): boolean { return this.meta.suspended === '' && this.held === '' }

@@ -42,7 +42,7 @@ export class Greeting {
       storeId: meta.theirStore, incarnation: meta.theirIncarnation, nonce: meta.theirNonce ?? zero16, bye: meta.byeTheirs?.number ?? 0,
       byeCursor: (meta.byeTheirs?.cursors ?? []).map((c) => ({ ...c })), horizons: [{ lane: 0, index: meta.horizonTheirs }], grant: meta.grantTaken,
       highestBlock: meta.highestBlock, highestAssociation: 0, epochs: checks,
-      padBlock: meta.padTheirs.block, padOffset: meta.padTheirs.offset, lastSent: meta.lastProcessed, voids: meta.theirVoids,
+      padBlock: meta.padTheirs.block, padOffset: meta.padTheirs.offset, lastSent: core.processedTo, voids: meta.theirVoids,
     }
     return { kme: core.deps.self, mine, yours, saes: saesGeneration }
   }
@@ -87,7 +87,7 @@ export class Greeting {
     const { meta } = this.core
     const { mine, yours } = hello
     // A void dropped the peer's outbox: its next message follows the last it ever numbered.
-    if (voided || meta.theirStore === null) meta.lastProcessed = mine.lastSent
+    if (voided || meta.theirStore === null) this.core.processed(mine.lastSent)
     meta.theirVoids = Math.max(meta.theirVoids, mine.voids)
     meta.theirStore = Uint8Array.from(mine.storeId)
     meta.theirIncarnation = mine.incarnation

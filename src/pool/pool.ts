@@ -239,11 +239,11 @@ export class Pool implements PeerHandler, KeyPool {
   /** Messages with an effect that both stores must share: processed once, in order, in one transaction with their number. */
   private onSequenced (name: MessageName, body: unknown, seq: number): void {
     const { core } = this
-    if (seq <= core.meta.lastProcessed) { core.send('acknowledge', { seq: core.meta.lastProcessed }); return }
+    if (seq <= core.meta.lastProcessed) { if (seq <= core.processedTo) core.send('acknowledge', { seq: core.processedTo }); return }
     if (seq !== core.meta.lastProcessed + 1 && !(body as { first: boolean }).first) return // One before it found no pad; the peer sends both again, in order.
     const after = core.commit((tx) => {
       const then = this.apply(tx, name, body)
-      core.meta.lastProcessed = seq
+      core.processed(seq)
       return then
     })
     core.durable(() => {

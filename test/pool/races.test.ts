@@ -196,3 +196,28 @@ t.test('a block is granted before the word that it is stored: one KME owns it, n
   t.same(owners.filter((pair) => pair !== 'mine,theirs'), [])
   await staysRight(t, world)
 })
+
+for (const [when, again] of [
+  ['when it comes again', async (world: World, own: SimNode) => { own.pool.onWritable(); await world.wait(50) }],
+  ['in a hello', async (world: World, own: SimNode) => {
+    own.pool.core.channel!.close('test')
+    await until(world, () => world.nodes.every((node) => node.pool.core.ready))
+  }],
+] as const) {
+  t.test(`a message of the outbox whose effect is not on disk is not acknowledged ${when}: after a power cut it is sent once more`, async (t) => {
+    const world = await liveWorld(t), [a, b] = world.nodes
+    await keysFor(world, 'b1', 'a1')
+    await world.wait(1_000)
+    const [number] = openOf(b)
+    a.flushMs = 5_000
+    b.pool.lane.endEarly(new Set([b.pool.core.blocks.get(number!)!]), 'expired')
+    t.ok(await until(world, () => a.pool.core.blocks.get(number!)?.state !== 'open'), 'the looker heard that the block is closed')
+    await again(world, b)
+    a.powerCut()
+    a.flushMs = 3
+    await a.start()
+    t.equal(a.pool.core.blocks.get(number!)?.state, 'open', 'and lost that again')
+    t.ok(await until(world, () => a.pool.core.blocks.get(number!)?.state !== 'open', 50, 200), 'it hears it once more')
+    await staysRight(t, world)
+  })
+}
