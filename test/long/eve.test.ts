@@ -2,9 +2,9 @@
 import t from 'tap'
 import type { AlertView } from '../../src/admin/port.js'
 import { Ledger } from '../crash/ledger.js'
-import { eventually } from './process.js'
-import { idsOf, keysOf } from './sae.js'
-import { startWorld } from './world.js'
+import { eventually } from '../e2e/process.js'
+import { idsOf, keysOf } from '../e2e/sae.js'
+import { startWorld } from '../e2e/world.js'
 
 const world = await startWorld(t, { physics: { preset: 'metro-25km', blockBits: 1_000_000 }, seed: '7', qberAbort: 0.11 }, 20_000)
 const a = world.sae('sae-a-1', 'a'), b = world.sae('sae-b-1', 'b')

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { describeFailure, runCampaign } from '../../sim/check/campaign.js'
 import { runMeshModel } from '../../sim/mesh/check/model.js'
-import { meshMutants } from './mutants.js'
+import { meshMutants } from '../relay/mutants.js'
 
 t.setTimeout(120_000)
 /** A change of the engine changes what a seed brings about: so many from the one that is named may be needed. */
