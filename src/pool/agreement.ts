@@ -173,7 +173,7 @@ export class Agreement {
     const flight = this.flights.get(body.number)
     if (block === undefined || block.state !== 'proposed') {
       // A repeat: the other side may not have seen that we stored its confirmation.
-      if (block !== undefined && body.result === 'stored') core.send('stored', { number: body.number })
+      if (block !== undefined && body.result === 'stored') core.durable(() => { core.send('stored', { number: body.number }) })
       return
     }
     if (flight === undefined || (body.result === 'stored' && body.tag === null)) return // It gets our proposal again.

@@ -221,3 +221,16 @@ for (const [when, again] of [
     await staysRight(t, world)
   })
 }
+
+t.test('a confirmation that comes again before it is on disk is not called stored: after a power cut both have the block, or neither', async (t) => {
+  const world = await liveWorld(t), [a, b] = world.nodes
+  a.flushMs = 2_000
+  world.frames(80)
+  const half = (): BlockRow | undefined => [...a.pool.core.blocks.values()].find((x) => x.state === 'usable' && b.pool.core.blocks.get(x.number)?.state === 'accepted')
+  t.ok(await until(world, () => half() !== undefined), 'one is confirmed')
+  inside(b.pool).agreement.confirmAgain()
+  await world.wait(100)
+  a.powerCut()
+  a.flushMs = 3
+  await staysRight(t, world)
+})
