@@ -6,9 +6,9 @@ for (const restores of [false, true]) {
   t.test(`two KMEs under random trouble${restores ? ', with restored, new and doubled stores' : ''}: no rule of design 5 breaks`, async (t) => {
     const run = { nodes: 2, steps: 120, restores }
     let delivered = 0, fetched = 0
-    const failure = await runCampaign({ ...run, from: 1, seeds: 12 }, (r) => { delivered += r.delivered; fetched += r.fetched })
+    const failure = await runCampaign({ ...run, from: 1, seeds: 8 }, (r) => { delivered += r.delivered; fetched += r.fetched })
     if (failure !== undefined) t.fail(describeFailure(failure, run))
-    t.ok(delivered > 500 && fetched > 100, `the runs deliver and fetch (${delivered}, ${fetched})`)
+    t.ok(delivered > 300 && fetched > 60, `the runs deliver and fetch (${delivered}, ${fetched})`)
   })
 }
 
