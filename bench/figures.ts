@@ -64,3 +64,11 @@ export const line = (f: Figure): string => [
   f.name.padEnd(34), `${short(f.value)} ${f.unit}`.padStart(20), (f.baseline === null ? '' : short(f.baseline)).padStart(10),
   (f.ratio === null ? '' : f.ratio.toFixed(3)).padStart(7), `${short(f.spread[0])}..${short(f.spread[1])}`.padStart(18), f.target.padStart(22), f.reached ? 'reached' : 'NOT reached', f.note,
 ].join('  ')
+
+export const TABLE_HEAD = ['| Work | Found | Beside it | Ratio | Quartiles | To reach | |', '|---|---|---|---|---|---|---|']
+
+/** The same line for docs/performance.md. */
+export const tableRow = (f: Figure): string => `| ${[
+  f.name.trim(), `${short(f.value)} ${f.unit}`, f.baseline === null ? '' : short(f.baseline), f.ratio === null ? '' : f.ratio.toFixed(2),
+  `${short(f.spread[0])} to ${short(f.spread[1])}`, f.target, f.reached ? 'reached' : '**not reached**',
+].join(' | ')} |`
