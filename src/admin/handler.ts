@@ -61,7 +61,7 @@ export class AdminHandler {
     const match = matchRoute(this.parts.routes, request.method ?? '', url.pathname)
     await this.#authorize(entrance, who, match)
     const body = match.route.method === 'GET' || match.route.method === 'DELETE' ? {} : (requireJson(request.headers), parseBody(await readBody(request)))
-    const ask = { params: match.params, query: url.searchParams, body }
+    const ask = { params: match.params, query: url.searchParams, body, host: request.headers.host ?? '' }
     const answer = match.route.method === 'GET' ? await match.route.run(ask) : await this.#act(entrance, who, match, () => match.route.run(ask))
     this.#counts.add('ok')
     write(response, answer, request.method === 'HEAD')
@@ -144,7 +144,7 @@ const allowCors = (response: ServerResponse, origin: string): void => {
 
 const write = (response: ServerResponse, answer: Answer, headOnly: boolean): void => {
   const text = answer.plain?.text ?? `${JSON.stringify(answer.json)}\n`
-  const bytes = Buffer.from(text)
-  response.writeHead(answer.status, { 'content-type': answer.plain?.contentType ?? 'application/json; charset=utf-8', 'content-length': bytes.length })
+  const bytes = typeof text === 'string' ? Buffer.from(text) : text
+  response.writeHead(answer.status, { 'content-type': answer.plain?.contentType ?? 'application/json; charset=utf-8', 'content-length': bytes.length, ...answer.headers })
   response.end(headOnly ? undefined : bytes)
 }

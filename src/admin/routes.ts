@@ -6,12 +6,18 @@ import { incidentRoutes } from './incident-routes.js'
 import type { AdminPort, Role } from './port.js'
 
 /** A request whose caller, method, path and form were checked. */
-export interface Ask { readonly params: Readonly<Record<string, string>>, readonly query: URLSearchParams, readonly body: Body }
+export interface Ask { readonly params: Readonly<Record<string, string>>, readonly query: URLSearchParams, readonly body: Body, /** The Host header, checked. */ readonly host: string }
 
-/** Text that is not JSON, such as metrics. */
-export interface PlainText { readonly contentType: string, readonly text: string }
+/** What is not JSON, such as metrics. */
+export interface PlainText { readonly contentType: string, readonly text: string | Buffer }
 
-export interface Answer { readonly status: number, readonly json?: unknown, readonly plain?: PlainText }
+export interface Answer {
+  readonly status: number
+  readonly json?: unknown
+  readonly plain?: PlainText
+  /** Lower case; they replace the usual ones of the same name. */
+  readonly headers?: Readonly<Record<string, string>>
+}
 
 export interface Route {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
@@ -20,6 +26,8 @@ export interface Route {
   readonly role: Role
   /** What `run` does, for the page of routes. */
   readonly does: string
+  /** Members of the query, with what they mean. */
+  readonly query?: Readonly<Record<string, string>>
   readonly run: (ask: Ask) => Answer | Promise<Answer>
 }
 
@@ -77,10 +85,13 @@ const views = ({ port, metrics }: RouteParts): Route[] => {
     view('/v1/peers', 'neighbouring KMEs', () => ok(port.peers())),
     view('/v1/devices', 'QKD devices', () => ok(port.devices())),
     view('/v1/devices/:id/headers', 'newest frame headers of a device, without payload', (ask) => ok(port.frameHeaders(idOf(ask)))),
-    view('/v1/saes', 'registered SAEs, by pages: ?after=ID&limit=N', ({ query }) => {
-      const { after, limit } = pageOf(query)
-      return ok(port.saes(after, limit))
-    }),
+    {
+      ...view('/v1/saes', 'registered SAEs, by pages', ({ query }) => {
+        const { after, limit } = pageOf(query)
+        return ok(port.saes(after, limit))
+      }),
+      query: { after: 'the page begins behind this ID', limit: `SAEs of a page, up to ${PAGE_MAX}; ${PAGE_USUAL}` },
+    },
     view('/v1/account', 'where every bit is', async () => ok(await port.account())),
     view('/v1/alerts', 'active and cleared alerts', () => ok(port.alerts())),
     view('/v1/topology', 'the network: KMEs, links with stock and rate, routes', () => ok(port.topology())),

@@ -1,4 +1,5 @@
 import { alertBegins, type AlertEdge } from '../../machines/part.js'
+import { apiPageRoutes } from '../admin/api-page.js'
 import { AdminHandler } from '../admin/handler.js'
 import { AlertList } from '../admin/alerts.js'
 import { MetricRegistry } from '../admin/metrics.js'
@@ -9,12 +10,14 @@ import { AdminServer } from '../admin/server.js'
 import type { Config } from '../config/schema.js'
 import { checkRandomSource } from '../crypto/health.js'
 import type { HttpCounters } from '../http/counters.js'
+import { openApiDocument } from '../http/openapi.js'
 import type { Log } from '../kernel/log.js'
 import type { Random } from '../kernel/random.js'
 import type { Cancel, Clock, Soon } from '../kernel/time.js'
 import type { PeerManager } from '../peer/manager.js'
 import { joinParts } from '../peer/parts.js'
 import type { PeerHandler } from '../peer/ports.js'
+import { ExtensionRegistry } from '../pool/extensions.js'
 import type { Pool } from '../pool/pool.js'
 import type { PoolEvent } from '../pool/ports.js'
 import { listSaes } from '../store/saes.js'
@@ -33,7 +36,7 @@ import { createParts, partIds, poolPart } from './parts.js'
 import { createPeers } from './peers-start.js'
 import type { LogRoot } from './pino-log.js'
 import { PoolPath } from './pool-path.js'
-import { createRestStart } from './rest-start.js'
+import { createRestStart, keyLimitsOf } from './rest-start.js'
 import { registerRoutingMetrics } from './routing-metrics.js'
 import { SessionRegistry } from './sessions.js'
 import { createStoreEffects } from './store-shell.js'
@@ -242,8 +245,10 @@ export class Kme {
 
   private readonly startAdmin: StartServer = async () => {
     const { config } = this.o
+    const pages = { version: this.o.version, keyDocument: () => openApiDocument(this.o.version, keyLimitsOf(config), new ExtensionRegistry()) }
+    const routes = adminRoutes({ port: this.operations, kmeId: config.kme.id, metrics: () => this.metrics.text() })
     const handler = new AdminHandler({
-      routes: adminRoutes({ port: this.operations, kmeId: config.kme.id, metrics: () => this.metrics.text() }), audit: this.operatorAudit, log: this.o.logs.log('admin'),
+      routes: [...routes, ...apiPageRoutes(pages, routes)], audit: this.operatorAudit, log: this.o.logs.log('admin'),
     })
     const { https, socketPath, roles } = config.admin
     const server = await AdminServer.start({
