@@ -4,7 +4,7 @@
 #include <cstring>
 
 #if defined(__x86_64__)
-#include <nmmintrin.h>
+#include <immintrin.h>
 #elif defined(__aarch64__)
 #include <arm_acle.h>
 #include <sys/auxv.h>
@@ -101,6 +101,57 @@ QKME_CRC_TARGET uint32_t UpdateHardware(uint32_t raw, const uint8_t* p, size_t l
 const bool kHardware = HaveInstruction();
 #endif
 
+#if defined(__x86_64__)
+// Folding with carry-less multiplication (Gopal et al., "Fast CRC Computation for Generic Polynomials Using PCLMULQDQ
+// Instruction", Intel, 2009), on four lanes of 128 bits in each of four registers: what lies D bits before other bits is
+// added to them after multiplication by x^D modulo P. Reflected, so that the low half, which is 64 bits further off, and the
+// product's shift by one bit make D + 32 and D - 32 of it.
+constexpr uint64_t Power(size_t n) {
+  uint32_t raw = 0x80000000;
+  for (size_t i = 0; i < n; ++i) raw = (raw >> 1) ^ ((raw & 1) ? kPolynomial : 0);
+  return uint64_t{raw} << 1;
+}
+template <size_t kBits> struct Fold {
+  static constexpr uint64_t kLow = Power(kBits + 32), kHigh = Power(kBits - 32);
+};
+
+#define QKME_FOLD_TARGET __attribute__((target("vpclmulqdq,pclmul,avx512f,avx512bw,avx512dq,avx2,sse4.2")))
+constexpr size_t kFoldMin = 512, kLane = 64, kXor3 = 0x96;
+
+template <size_t kBits> QKME_FOLD_TARGET inline __m512i Fold512(__m512i sum, __m512i next) {
+  const __m512i by = _mm512_set_epi64(Fold<kBits>::kHigh, Fold<kBits>::kLow, Fold<kBits>::kHigh, Fold<kBits>::kLow,
+                                      Fold<kBits>::kHigh, Fold<kBits>::kLow, Fold<kBits>::kHigh, Fold<kBits>::kLow);
+  return _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(sum, by, 0x00), _mm512_clmulepi64_epi128(sum, by, 0x11), next, kXor3);
+}
+
+template <size_t kBits> QKME_FOLD_TARGET inline __m128i Fold128(__m128i sum, __m128i next) {
+  const __m128i by = _mm_set_epi64x(Fold<kBits>::kHigh, Fold<kBits>::kLow);
+  return _mm_xor_si128(next, _mm_xor_si128(_mm_clmulepi64_si128(sum, by, 0x00), _mm_clmulepi64_si128(sum, by, 0x11)));
+}
+
+/// At least kFoldMin bytes.
+QKME_FOLD_TARGET uint32_t UpdateFolding(uint32_t raw, const uint8_t* p, size_t length) {
+  __m512i a = _mm512_xor_si512(_mm512_loadu_si512(p), _mm512_zextsi128_si512(_mm_cvtsi32_si128(int(raw))));
+  __m512i b = _mm512_loadu_si512(p + kLane), c = _mm512_loadu_si512(p + 2 * kLane), d = _mm512_loadu_si512(p + 3 * kLane);
+  p += 4 * kLane;
+  length -= 4 * kLane;
+  for (; length >= 4 * kLane; p += 4 * kLane, length -= 4 * kLane) {
+    a = Fold512<2048>(a, _mm512_loadu_si512(p));
+    b = Fold512<2048>(b, _mm512_loadu_si512(p + kLane));
+    c = Fold512<2048>(c, _mm512_loadu_si512(p + 2 * kLane));
+    d = Fold512<2048>(d, _mm512_loadu_si512(p + 3 * kLane));
+  }
+  d = Fold512<512>(Fold512<512>(Fold512<512>(a, b), c), d);
+  for (; length >= kLane; p += kLane, length -= kLane) d = Fold512<512>(d, _mm512_loadu_si512(p));
+  alignas(64) __m128i lanes[4];
+  _mm512_store_si512(lanes, d);
+  const __m128i sum = Fold128<128>(Fold128<128>(Fold128<128>(lanes[0], lanes[1]), lanes[2]), lanes[3]);
+  raw = Step8(Step8(0, uint64_t(_mm_cvtsi128_si64(sum))), uint64_t(_mm_extract_epi64(sum, 1)));
+  return UpdateHardware(raw, p, length);
+}
+const bool kFolding = kHardware && __builtin_cpu_supports("vpclmulqdq") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+#endif
+
 }  // namespace
 
 uint32_t Crc32cUpdatePortable(uint32_t raw, const void* data, size_t length) {
@@ -115,6 +166,9 @@ uint32_t Crc32cUpdatePortable(uint32_t raw, const void* data, size_t length) {
 }
 
 uint32_t Crc32cUpdate(uint32_t raw, const void* data, size_t length) {
+#if defined(__x86_64__)
+  if (kFolding && length >= kFoldMin) return UpdateFolding(raw, static_cast<const uint8_t*>(data), length);
+#endif
 #if defined(QKME_CRC_TARGET)
   if (kHardware) return UpdateHardware(raw, static_cast<const uint8_t*>(data), length);
 #endif

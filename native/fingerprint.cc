@@ -7,6 +7,12 @@ namespace {
 
 __extension__ typedef unsigned __int128 Wide;
 
+inline uint64_t Word(const uint8_t* p) {
+  uint64_t word;
+  std::memcpy(&word, p, sizeof word);
+  return word;
+}
+
 SipHash Subkey(const SipHash& a, const SipHash& b, uint64_t label) {
   uint8_t key[16];
   const uint64_t words[2] = {label, label + 1};
@@ -32,20 +38,23 @@ Fingerprinter::Fingerprinter(const uint8_t* key) {
 Fingerprinter::~Fingerprinter() { explicit_bzero(static_cast<void*>(this), sizeof *this); }
 
 uint64_t Fingerprinter::Payload(const uint8_t* payload, size_t length) const {
-  Wide sum = 0;
-  const auto add = [&](size_t word, uint64_t m0, uint64_t m1) {
-    sum += Wide{m0 + nh_key_[word]} * (m1 + nh_key_[word + 1]);
-  };
+  const auto product = [&](size_t i, uint64_t m0, uint64_t m1) { return Wide{m0 + nh_key_[i / 8]} * (m1 + nh_key_[i / 8 + 1]); };
+  // Two sums, because each addition waits for the carry of the one before.
+  Wide sum = 0, other = 0;
   size_t i = 0;
-  for (; i + 16 <= length; i += 16) {
-    uint64_t m[2];
-    std::memcpy(m, payload + i, 16);
-    add(i / 8, m[0], m[1]);
+  for (; i + 32 <= length; i += 32) {
+    sum += product(i, Word(payload + i), Word(payload + i + 8));
+    other += product(i + 16, Word(payload + i + 16), Word(payload + i + 24));
+  }
+  sum += other;
+  if (i + 16 <= length) {
+    sum += product(i, Word(payload + i), Word(payload + i + 8));
+    i += 16;
   }
   if (i < length) {
     uint64_t m[2] = {0, 0};
     std::memcpy(m, payload + i, length - i);
-    add(i / 8, m[0], m[1]);
+    sum += product(i, m[0], m[1]);
   }
   const uint64_t digest[3] = {uint64_t(sum), uint64_t(sum >> 64), length};
   return finish_(digest, sizeof digest);

@@ -1,56 +1,21 @@
 #include "health.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
+
+#include "health_scan.h"
 
 namespace qkme {
 namespace {
 
-// 16 bytes at once, on any machine that GCC and Clang know: comparisons give 0xFF per equal byte.
-typedef uint8_t Bytes16 __attribute__((vector_size(16)));
-typedef int8_t Mask16 __attribute__((vector_size(16)));
-
-inline Bytes16 Load16(const uint8_t* p) {
-  Bytes16 v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
-}
-
-// The longest run of three or more equal bytes, or 0. One random frame in seventeen has any; of a run that was found the scan
-// goes on behind it.
+// The longest run of three or more equal bytes, or 0. One random frame in seventeen has any.
 uint32_t LongestTriple(const uint8_t* p, size_t length) {
   uint32_t longest = 0;
-  const auto measure = [&](size_t from) {
-    size_t to = from + 1;
-    while (to < length && p[to] == p[from]) ++to;
-    if (to - from >= 3) longest = std::max(longest, uint32_t(to - from));
-    return to;
-  };
-  size_t i = 0;
-  while (i + 18 <= length) {
-    const Bytes16 middle = Load16(p + i + 1);
-    const Mask16 found = (Load16(p + i) == middle) & (middle == Load16(p + i + 2));
-    uint64_t halves[2];
-    std::memcpy(halves, &found, sizeof halves);
-    if ((halves[0] | halves[1]) == 0) { i += 16; continue; }
-    const int first = halves[0] != 0 ? std::countr_zero(halves[0]) / 8 : 8 + std::countr_zero(halves[1]) / 8;
-    i = measure(i + size_t(first));
+  for (size_t i = FirstTriple(p, length); i < length; i += FirstTriple(p + i, length - i)) {
+    const size_t from = i;
+    while (i < length && p[i] == p[from]) ++i;
+    longest = std::max(longest, uint32_t(i - from));
   }
-  while (i + 2 < length) i = measure(i);
   return longest;
-}
-
-// At most 512 bytes at a time: a lane counts to 32 at most.
-uint32_t CountEqual(const uint8_t* p, size_t length, uint8_t value) {
-  size_t i = 0;
-  Bytes16 counts = {}, wanted;
-  std::memset(&wanted, value, sizeof wanted);
-  for (; i + 16 <= length; i += 16) counts -= reinterpret_cast<Bytes16>(Load16(p + i) == wanted);
-  uint32_t count = 0;
-  for (int lane = 0; lane < 16; ++lane) count += counts[lane];
-  for (; i < length; ++i) count += p[i] == value;
-  return count;
 }
 
 }  // namespace
@@ -104,15 +69,7 @@ bool HealthTests::DeadLine(const uint8_t* p, size_t length) {
   bool dead = false;
   for (size_t left = length / 8; left > 0;) {
     const size_t part = std::min<size_t>(left, kLineWords - words_);
-    uint64_t ones = ones_, zeros = zeros_;
-    for (size_t i = 0; i < part; ++i) {
-      uint64_t word;
-      std::memcpy(&word, p + 8 * i, 8);
-      ones &= word;
-      zeros &= ~word;
-    }
-    ones_ = ones;
-    zeros_ = zeros;
+    KeepStuck(p, part, &ones_, &zeros_);
     words_ += uint32_t(part);
     p += 8 * part;
     left -= part;

@@ -137,6 +137,7 @@ FrameFault Ingest::CopyAndCheck(FrameHeader* header) {
   const FrameFault form = CheckForm(*header, ring_.ring().geometry.Capacity());
   if (form != FrameFault::kNone) return form;
   const bool has_mac = header->flags & kFrameMac;
+  ring_.Expect();
   CopyOnce(copy_, slot->payload, header->payload_bytes + (has_mac ? kMacBytes : 0));
   if (FrameCrc(*header, copy_) != header->crc) return FrameFault::kCrc;
   // A link with a key takes only frames with a MAC, and one without cannot judge them.
@@ -177,6 +178,7 @@ Ingest::Fate Ingest::Refuse(const FrameHeader& header, IngestCounter counter, In
 
 Ingest::Fate Ingest::Judge(const FrameHeader& header, RecordSink& sink, uint32_t key_slot, uint8_t* out, uint32_t* meta) {
   const uint64_t name = fingerprinter_.Name(header.link, header.block_id, header.offset);
+  seen_.Expect(name);
   const uint64_t fingerprint = fingerprinter_.Payload(copy_, header.payload_bytes);
   const bool by_payload = header.payload_bytes >= kReplayBytesMin;
   const bool test = header.flags & kFrameTest, aborted = header.flags & kFrameAborted;

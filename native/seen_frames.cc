@@ -26,6 +26,14 @@ SeenFrames::SeenFrames(uint32_t capacity) : capacity_(capacity), mask_(2 * capac
   by_payload_.reset(static_cast<uint32_t*>(Zeroed(2 * size_t{capacity}, sizeof(uint32_t))));
 }
 
+void SeenFrames::Expect(uint64_t name) const {
+  __builtin_prefetch(&by_name_[uint32_t(name) & mask_]);
+  if (next_ < capacity_) return;
+  const Entry& oldest = entries_[next_ & (capacity_ - 1)];
+  __builtin_prefetch(&by_name_[uint32_t(oldest.name) & mask_]);
+  __builtin_prefetch(&by_payload_[uint32_t(oldest.fingerprint) & mask_]);
+}
+
 SeenFrames::Verdict SeenFrames::Judge(uint64_t name, uint64_t fingerprint, bool by_payload) const {
   if (const uint32_t at = Find(by_name_, &Entry::name, name)) {
     return entries_[at - 1].fingerprint == fingerprint ? Verdict::kRepeat : Verdict::kOtherBytes;

@@ -20,6 +20,8 @@ class SeenFrames {
   /// `capacity` is a power of two up to 2^24. @throws std::bad_alloc.
   explicit SeenFrames(uint32_t capacity);
 
+  /// What Judge and Add of this name will read, and what makes room for it, is fetched into the caches meanwhile.
+  void Expect(uint64_t name) const;
   /// `by_payload` false: too short a payload for its bytes to be told from chance.
   Verdict Judge(uint64_t name, uint64_t fingerprint, bool by_payload) const;
   /// Adds a frame that Judge called new, with the same `by_payload`. Another one under the same name is ignored.

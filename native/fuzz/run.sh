@@ -31,7 +31,7 @@ compile() { # source: prints its object, made if it is older than its source or 
 }
 
 build() { # target: its program and, for libFuzzer, the one that writes the seeds
-  local sources="native/crc32c.cc native/frame_mac.cc native/fingerprint.cc native/health.cc native/ingest.cc native/ring.cc native/seen_frames.cc native/pci/stream_parser.cc native/vault/locked_memory.cc"
+  local sources="native/crc32c.cc native/frame_mac.cc native/fingerprint.cc native/health.cc native/health_scan.cc native/ingest.cc native/ring.cc native/seen_frames.cc native/pci/stream_parser.cc native/vault/locked_memory.cc"
   [ "$1" != post_fuzz ] || sources=$(find native/post -maxdepth 1 -name '*.cc'; ls native/gf128*.cc)
   local objects="" source
   for source in $sources native/fuzz/$1.cc; do objects="$objects $(compile "$source")"; done
