@@ -28,6 +28,12 @@ class Args {
   /// What the function was created with.
   void* data() const { return data_; }
 
+  /// Whether the argument is there: false if it is left out or undefined.
+  bool Has(size_t i) const {
+    napi_valuetype type = napi_undefined;
+    return i < count_ && napi_typeof(env_, values_[i], &type) == napi_ok && type != napi_undefined;
+  }
+
   uint32_t U32(size_t i) const {
     double value = 0;
     const bool number = napi_get_value_double(env_, values_[i], &value) == napi_ok;

@@ -168,7 +168,7 @@ napi_value DeriveFromBlock(Vault& v, const Args& a) {
 napi_value ConfirmTag(Vault& v, const Args& a) {
   uint8_t* out = nullptr;
   const napi_value result = a.NewBytes(qkme::kGfBytes, &out);
-  v.ConfirmTag(a.U32(0), a.U32(1), a.Bytes(2), out);
+  v.ConfirmTag(a.U32(0), a.U32(1), a.Bytes(2), a.Has(3) ? a.Bytes(3) : std::span<uint8_t>(), out);
   return result;
 }
 

@@ -89,7 +89,7 @@ TEST("a confirmation leaves no copy of its keys") {
   Fixture f(2);
   uint8_t tag[16];
   const uint32_t hash = f.vault.TakeHashKey(f.block, 0);
-  f.vault.ConfirmTag(f.block, 1, f.plain, tag);
+  f.vault.ConfirmTag(f.block, 1, f.plain, {}, tag);
   f.vault.DropKey(hash);
   f.vault.DropBlock(f.block);
   CHECK(!f.Holds(464, 16) && !f.Holds(480, 16) && !f.Holds(496, 16) && !f.Holds(0, 16));

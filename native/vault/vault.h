@@ -84,7 +84,8 @@ class Vault {
   uint32_t DeriveFromBlock(uint32_t block, uint32_t offset, uint32_t length, std::string_view info);
 
   // vault_tags.cc
-  void ConfirmTag(uint32_t block, uint32_t role, ByteSpan m, uint8_t* out);
+  /// `challenge`: empty, or kGfBytes that are xored onto the key of the hash.
+  void ConfirmTag(uint32_t block, uint32_t role, ByteSpan m, ByteSpan challenge, uint8_t* out);
   bool VerifyConfirmTag(uint32_t block, uint32_t role, ByteSpan m, ByteSpan tag);
   uint32_t TakeHashKey(uint32_t block, uint32_t offset);
   void Tag(uint32_t hash_key, uint32_t block, uint32_t offset, ByteSpan data, OutSpan out);

@@ -29,14 +29,16 @@ void Xor(uint8_t* into, const uint8_t* from, size_t length) {
 }  // namespace
 
 // The hashed text is: role u8, seven zeros, length of m u64 (little endian), m, the block without its last 48 bytes.
-void Vault::ConfirmTag(uint32_t block, uint32_t role, ByteSpan m, uint8_t* out) {
+void Vault::ConfirmTag(uint32_t block, uint32_t role, ByteSpan m, ByteSpan challenge, uint8_t* out) {
   Block& from = GetBlock(block);
   Require(role == 1 || role == 2, "a role is 1 or 2");
+  Require(challenge.empty() || challenge.size() == kGfBytes, "a challenge is as long as the key of the hash");
   Require(from.total_bytes() >= Block::kConfirmBytes, "a block that is confirmed has at least 48 bytes");
   Require(from.Loaded(0, from.total_bytes()), "a block that is confirmed is loaded");
   const uint32_t rest = from.total_bytes() - Block::kConfirmBytes;
   uint8_t* const keys = scratch().confirm;  // k1, k2, k3
   from.Copy(rest, Block::kConfirmBytes, keys);
+  Xor(keys, challenge.data(), challenge.size());
   const uint64_t prefix[2] = {role, m.size()};
   {
     ScratchHash hash(scratch().hash, keys);
@@ -52,7 +54,7 @@ void Vault::ConfirmTag(uint32_t block, uint32_t role, ByteSpan m, uint8_t* out) 
 
 bool Vault::VerifyConfirmTag(uint32_t block, uint32_t role, ByteSpan m, ByteSpan tag) {
   uint8_t expected[kGfBytes];
-  ConfirmTag(block, role, m, expected);
+  ConfirmTag(block, role, m, {}, expected);
   return tag.size() == kGfBytes && EqualConstantTime(expected, tag.data(), kGfBytes);
 }
 

@@ -93,9 +93,10 @@ export interface NativeVault {
    * Confirmation tag (design 3.3): k1, k2, k3 are the block's last 48 bytes; role 1 (proposer):
    * P(k1; 1 || m || rest) xor k2; role 2: P(k1; 2 || m || rest) xor k3. P: polynomial over GF(2^128),
    * reduction 0x87, bit length appended (native/gf128.h). The role stands there as 16 bytes: role u8, seven zeros,
-   * length of m u64 little endian. All frames must be loaded.
+   * length of m u64 little endian. All frames must be loaded. With `challenge` (16 bytes) the key of P is k1 xor challenge: whoever knows
+   * the bits of the block, as nodes of a relay do, cannot say then how a change of them changes the tag.
    */
-  confirmTag (block: BlockHandle, role: 1 | 2, m: Uint8Array): Uint8Array
+  confirmTag (block: BlockHandle, role: 1 | 2, m: Uint8Array, challenge?: Uint8Array): Uint8Array
   verifyConfirmTag (block: BlockHandle, role: 1 | 2, m: Uint8Array, tag: Uint8Array): boolean
   /** HKDF over `length` (at most 4096) bytes of the block at `offset`: ID epoch keys. May be repeated for the same bytes. */
   deriveFromBlock (block: BlockHandle, offset: number, length: number, info: string): KeyHandle

@@ -240,7 +240,7 @@ export const messages = {
     schema: Type.Object({ job: bytes(16), path: tunnelPath, hop: relayBackHop, share: shareNumber, at: entity, cause: Type.Union(relayFailures.map((f) => Type.Literal(f))) }, { additionalProperties: false }),
   },
   /** End to end only. The destination has all shares of a job; one tag for each, by its last 48 bytes (as `propose`), and the hybrid exchange whose stream goes over them, or null. */
-  relayArrived: { code: 50, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), tags: shareTags, exchange: Type.Union([bytes(16), Type.Null()]) }, { additionalProperties: false }) },
+  relayArrived: { code: 50, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), tags: shareTags, exchange: Type.Union([bytes(16), Type.Null()]), challenge: bytes(16) }, { additionalProperties: false }) },
   /** End to end only. The source's tags: it has joined the shares, and the destination does now. */
   relayJoin: { code: 51, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), tags: shareTags }, { additionalProperties: false }) },
   /** End to end only. The job is given up; `wrong` are shares whose tag did not fit: their paths lie. */

@@ -16,8 +16,9 @@ const KEPT_MS = 2_000
 const OFFER_BYTES_MIN = 1_024
 
 export const flowOf = (path: readonly KmeId[]): string => `${path[0]!}>${path.at(-1)!}`
-export interface ShareName { readonly job: Uint8Array, readonly share: number }
-export const nameOf = ({ job, share }: ShareName): string => `${Buffer.from(job).toString('hex')}/${share}`
+/** A share on its way. The way is part of the name: who knows a job's ID and is not on its way can say nothing about it. */
+export interface ShareName { readonly job: Uint8Array, readonly share: number, readonly path: readonly KmeId[] }
+export const nameOf = ({ job, share, path }: ShareName): string => `${Buffer.from(job).toString('hex')}/${share} ${path.join('>')}`
 
 /**
  * Use of one lane, first by the neighbour that asks and then, within it, by flow: a neighbour gets no more by calling its flows by many

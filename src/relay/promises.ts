@@ -1,7 +1,7 @@
 import type { KmeId } from '../kernel/ids.js'
 import type { Cancel, Clock } from '../kernel/time.js'
 
-interface Promise { readonly from: KmeId, readonly next: KmeId, bytes: number, readonly cancel: Cancel }
+interface Promise { readonly from: KmeId, readonly next: KmeId, bytes: number, isAnswered: boolean, readonly cancel: Cancel }
 
 /** Key of our lanes that is set aside for jobs under way, by the node that it leads to: those of others which were told that they may come, and ours. */
 export class Promises {
@@ -22,16 +22,17 @@ export class Promises {
   make (job: string, from: KmeId | '', next: KmeId, bytes: number): boolean {
     const count = this.counts.get(from) ?? 0
     if (this.byJob.has(job) || (from !== '' && count >= this.perNeighbourMax)) return false
-    this.byJob.set(job, { from, next, bytes, cancel: this.clock.after(this.keepMs, () => { this.end(job) }) })
+    this.byJob.set(job, { from, next, bytes, isAnswered: false, cancel: this.clock.after(this.keepMs, () => { this.end(job) }) })
     this.counts.set(from, count + 1)
     this.sums.set(next, this.of(next) + bytes)
     return true
   }
 
-  /** It will be smaller than was asked. @returns what it may be. */
+  /** The further nodes have answered: it will be no greater than they say. @returns what it may be; 0 if nothing was promised, or they have answered already. */
   shrink (job: string, bytes: number): number {
     const promise = this.byJob.get(job)
-    if (promise === undefined) return 0
+    if (promise === undefined || promise.isAnswered) return 0
+    promise.isAnswered = true
     const less = Math.min(promise.bytes, bytes)
     this.sums.set(promise.next, this.of(promise.next) - promise.bytes + less)
     promise.bytes = less

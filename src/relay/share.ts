@@ -49,17 +49,18 @@ const canonical = (job: Uint8Array, index: number, shares: number, exchange: Uin
 
 /**
  * Opens all shares of a job, makes the tags of both sides and joins the shares to frames. `role` is 1 at the destination, which
- * speaks first, and 2 at the source. The last 48 bytes of each share are k1, k2 and k3 of its tags (design 3.3).
+ * speaks first, and 2 at the source. The last 48 bytes of each share are k1, k2 and k3 of its tags (design 3.3). The nodes of a path know all
+ * of these, and could change bits and k2, k3 so that the tags fit again: that is what `challenge` is for, which the destination draws when it has all shares, and of which they never hear.
  *
  * @throws errors that `isPassing` knows: the job is given up.
  */
-export const examine = (p: RelayPorts, pool: RelayedPool, job: Uint8Array, shares: readonly Share[], exchange: Uint8Array | null, role: 1 | 2): Verdict => {
+export const examine = (p: RelayPorts, pool: RelayedPool, job: Uint8Array, shares: readonly Share[], exchange: Uint8Array | null, challenge: Uint8Array, role: 1 | 2): Verdict => {
   const blocks: BlockHandle[] = []
   try {
     for (const share of shares) blocks.push(load(p, share))
     const m = shares.map((share, i) => canonical(job, i, shares.length, exchange, share))
-    const tags = blocks.map((block, i) => p.vault.confirmTag(block, role, m[i]!))
-    const expected = blocks.map((block, i) => p.vault.confirmTag(block, 3 - role as 1 | 2, m[i]!))
+    const tags = blocks.map((block, i) => p.vault.confirmTag(block, role, m[i]!, challenge))
+    const expected = blocks.map((block, i) => p.vault.confirmTag(block, 3 - role as 1 | 2, m[i]!, challenge))
     return { tags, expected, joined: join(p, pool, job, shares, blocks, exchange) }
   } finally {
     for (const block of blocks) p.vault.dropBlock(block)

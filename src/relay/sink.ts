@@ -52,10 +52,10 @@ export class RelaySink {
     const exchange = pool.hybrid ? p.hybrid?.current(pool.remote) : null
     if (exchange === undefined) { this.refuse(entry, 'no hybrid exchange'); return }
     try {
-      const { tags, expected, joined } = examine(p, pool, entry.id, shares, exchange, 1)
+      const challenge = p.random.bytes(16), { tags, expected, joined } = examine(p, pool, entry.id, shares, exchange, challenge, 1)
       entry.agreed = { expected, joined }
       entry.shares.fill(undefined)
-      if (!pool.send('relayArrived', { job: entry.id, tags, exchange })) this.drop(jobName(entry.id))
+      if (!pool.send('relayArrived', { job: entry.id, tags, exchange, challenge })) this.drop(jobName(entry.id))
     } catch (error) {
       if (!isPassing(error)) throw error
       this.refuse(entry, 'no room for the shares, or one does not open')

@@ -79,7 +79,7 @@ export class RelaySource {
     const id = p.random.bytes(16)
     const job: Job = { id, paths, bytes, shares: [], isPlanned: false, isAsked: false, ready: new Set(), cancel: p.clock.after(p.limits.jobMs, () => { this.late(id) }) }
     this.jobs.set(jobName(id), job)
-    paths.forEach((path, share) => { this.allotment.promises.make(nameOf({ job: id, share }), '', path[1]!, bytes) })
+    paths.forEach((path, share) => { this.allotment.promises.make(nameOf({ job: id, share, path }), '', path[1]!, bytes) })
     this.counters.jobs++
     this.note = ''
     if (!pool.send('relayPlan', { job: id, paths: paths.map((path) => [...path]) })) this.fail(job, `the channel to ${pool.remote} takes nothing now`)
@@ -135,7 +135,7 @@ export class RelaySource {
       for (const path of job.paths) {
         const lane = this.laneOf(path)!
         const { share, pads } = takeShare(p, lane.access, pool, job.id, path, job.bytes)
-        this.allotment.promises.end(nameOf({ job: job.id, share: job.shares.length }))
+        this.allotment.promises.end(nameOf({ job: job.id, share: job.shares.length, path }))
         this.allotment.used(p.self, path[1]!, path, job.bytes)
         job.shares.push(share)
         messages.push({ lane, pads, path, share })
@@ -162,7 +162,7 @@ export class RelaySource {
   onArrived (body: Body<'relayArrived'>): void {
     const job = this.jobs.get(jobName(body.job))
     if (job === undefined || job.shares.length !== body.tags.length) { this.pool.send('relayRefused', { job: body.job, wrong: [], reason: 'no such job, or not any more' }); return }
-    const verdict = this.examine(job, body.exchange)
+    const verdict = this.examine(job, body)
     if (verdict === undefined) return
     const wrong = body.tags.flatMap((tag, i) => timingSafeEqual(tag, verdict.expected[i]!) ? [] : [i])
     if (wrong.length > 0) { this.onLie(job, wrong); return }
@@ -176,14 +176,14 @@ export class RelaySource {
     this.pool.ingest(records, meta, count, () => { this.tick() })
   }
 
-  private examine (job: Job, exchange: Uint8Array | null): Verdict | undefined {
+  private examine (job: Job, { exchange, challenge }: Body<'relayArrived'>): Verdict | undefined {
     const { p, pool } = this
     if ((exchange !== null) !== pool.hybrid || (exchange !== null && p.hybrid?.has(pool.remote, exchange) !== true)) {
       this.fail(job, 'the two ends do not agree on the hybrid exchange')
       return undefined
     }
     try {
-      return examine(p, pool, job.id, job.shares, exchange, 2)
+      return examine(p, pool, job.id, job.shares, exchange, challenge, 2)
     } catch (error) {
       if (!isPassing(error)) throw error
       this.fail(job, 'no room for the shares, or one does not open')
@@ -259,7 +259,7 @@ export class RelaySource {
 
   private end (job: Job): boolean {
     job.cancel()
-    job.paths.forEach((_, share) => { this.allotment.promises.end(nameOf({ job: job.id, share })) })
+    job.paths.forEach((path, share) => { this.allotment.promises.end(nameOf({ job: job.id, share, path })) })
     return this.jobs.delete(jobName(job.id))
   }
 

@@ -1,85 +1,66 @@
-import { Agreement } from '../../src/pool/agreement.js'
-import { Claims } from '../../src/pool/claims.js'
-import { OwnerLane } from '../../src/pool/owner-lane.js'
-import { Pads } from '../../src/pool/pads.js'
-import { Startup } from '../../src/pool/startup.js'
 import { Greeting } from '../../src/pool/greeting.js'
+import { Pads } from '../../src/pool/pads.js'
+import { RelayAccess } from '../../src/pool/relay-access.js'
 import { RelayedEnd } from '../../src/relay/relayed.js'
 import { RelaySink } from '../../src/relay/sink.js'
 import { RelaySource } from '../../src/relay/source.js'
-import { both, patch, type Any, type Mutant } from '../pool/mutants.js'
+import type { Mutant } from '../pool/mutants.js'
+import {
+  both, claimsNothing, confirmsAnyBytes, cutsUnflushed, forgetsPeersWord, goesOnAtLease, opensStayOpen, patch, usesHorizonAtOnce, type Any, type Removal,
+} from '../pool/removals.js'
+
+/** Each end takes the tags of the other for its own. */
+const confirmsAnyShare: Removal = () => both(
+  patch(RelaySource.prototype, 'onArrived', (f) => function (body) { this.said = body.tags; f.call(this, body) }),
+  patch(RelaySource.prototype, 'examine', (f) => function (job, body) { const verdict = f.call(this, job, body); return verdict === undefined ? undefined : { ...verdict, expected: this.said } }),
+  patch(RelaySink.prototype, 'onJoin', (f) => function (body) {
+    for (const entry of this.arriving.values()) if (entry.agreed !== undefined) entry.agreed = { ...entry.agreed, expected: body.tags }
+    f.call(this, body)
+  }),
+)
+
+/** As if the pads of the job before, which may have failed, were free again. */
+const sendsBitsAgain: Removal = () => patch(RelaySource.prototype, 'message', (f) => function (job, index, path, share, pads) {
+  const { earlier } = this
+  this.earlier = pads
+  return f.call(this, job, index, path, share, earlier !== undefined && earlier.length === pads.length && earlier.every((pad: Any, i: number) => pad.length === pads[i].length) ? earlier : pads)
+})
+
+const saysNothingOfPads: Removal = () => both(
+  patch(Greeting.prototype, 'make', (f) => function (generation) { return f.call(this, generation, this.core.meta.padMine) }),
+  patch(Pads.prototype, 'peerSays', () => () => {}),
+)
+
+const asksNothingWhenEmpty: Removal = () => patch(RelayedEnd.prototype, 'wantedBytes', (f) => function () {
+  const isDry = this.pool.pending.bytes === 0 && this.pool.lane.freeBytes(true) === 0
+  return isDry && this.pool.stockBytes() > 0 ? Math.max(0, this.stockBytes - this.pool.stockBytes()) : f.call(this)
+})
+
+/** A neighbour may name bits of its lane as often as it likes. */
+const passesPadsAgain: Removal = () => patch(RelayAccess.prototype, 'claim', (f) => function (pads) {
+  const { claims } = this
+  this.claims = { check: () => 'fresh', take: claims.take.bind(claims) }
+  try { return f.call(this, pads) } finally { this.claims = claims }
+})
+
+/** Jobs go on though nothing can be confirmed any more. */
+const keepsJobsWithoutChannel: Removal = () => patch(RelaySource.prototype, 'stop', () => () => {})
+const waitsForever: Removal = () => patch(RelaySource.prototype, 'late', () => () => {})
 
 /** Rules of a network, and how to remove each: `seed` is a run of five KMEs that notices; 0: none is known. */
 export const meshMutants: readonly Omit<Mutant, 'restores'>[] = [
-  {
-    // Relayed frames are confirmed once more as a block: that stands behind.
-    rule: 'a share is confirmed end to end before it becomes key', seed: 0,
-    behind: () => both(
-      patch(Agreement.prototype, 'answerTag', () => function (block, m) { return this.withBytes(block, (handle: Any) => this.core.deps.vault.confirmTag(handle, 2, m)) }),
-      patch(Agreement.prototype, 'onConfirm', (f) => function (body) {
-        const flight = this.flights.get(body.number)
-        if (flight !== undefined && body.tag !== null) this.flights.set(body.number, { ...flight, answerTag: body.tag })
-        f.call(this, body)
-      }),
-    ),
-    remove: () => both(
-      patch(RelaySource.prototype, 'onArrived', (f) => function (body) { this.said = body.tags; f.call(this, body) }),
-      patch(RelaySource.prototype, 'examine', (f) => function (job, exchange) { const verdict = f.call(this, job, exchange); return verdict === undefined ? undefined : { ...verdict, expected: this.said } }),
-      patch(RelaySink.prototype, 'onJoin', (f) => function (body) {
-        for (const entry of this.arriving.values()) if (entry.agreed !== undefined) entry.agreed = { ...entry.agreed, expected: body.tags }
-        f.call(this, body)
-      }),
-    ),
-  },
-  {
-    rule: 'the bits of a job that failed never go out again', seed: 1,
-    remove: () => patch(RelaySource.prototype, 'message', (f) => function (job, index, path, share, pads) {
-      const { earlier } = this
-      this.earlier = pads
-      // As if the pads of the job before, which may have failed, were free again.
-      return f.call(this, job, index, path, share, earlier !== undefined && earlier.length === pads.length && earlier.every((pad: Any, i: number) => pad.length === pads[i].length) ? earlier : pads)
-    }),
-  },
-  {
-    rule: 'a hello says what pads are left', seed: 0,
-    remove: () => both(
-      patch(Greeting.prototype, 'make', (f) => function (generation) { return f.call(this, generation, this.core.meta.padMine) }),
-      patch(Pads.prototype, 'peerSays', () => () => {}),
-    ),
-  },
-  {
-    rule: 'an empty lane asks for a block, though the other side holds the stock', seed: 7,
-    remove: () => patch(RelayedEnd.prototype, 'wantedBytes', (f) => function () {
-      const isDry = this.pool.pending.bytes === 0 && this.pool.lane.freeBytes(true) === 0
-      return isDry && this.pool.stockBytes() > 0 ? Math.max(0, this.stockBytes - this.pool.stockBytes()) : f.call(this)
-    }),
-  },
-  { rule: 'claims are checked', seed: 1, remove: () => patch(Claims.prototype, 'check', () => () => 'fresh') },
-  {
-    rule: 'the looker acknowledges a horizon before it is used', seed: 3,
-    remove: () => patch(OwnerLane.prototype, 'open', (f) => function (blocks) {
-      const from = this.core.meta.horizonMine + 1
-      f.call(this, blocks)
-      this.onHorizonAck({ lane: 0, from, index: from + blocks.length - 1, refused: [] })
-    }),
-  },
-  {
-    rule: 'a block that was open when its owner crashed is closed', seed: 4,
-    remove: () => patch(Startup.prototype, 'beginAbove', () => function () {
-      this.begun = true
-      const opened = this.opened()
-      if (opened.length > 0) this.lane.resume(opened, { index: Math.min(...opened.map((b: { index: number }) => b.index)), offset: 0 })
-      this.core.durable(() => { this.begin?.() })
-    }),
-  },
-  {
-    rule: 'what a peer remembers of a store counts, and a store that is behind it is void', seed: 0,
-    remove: () => both(
-      patch(Greeting.prototype, 'judge', (f) => function (hello) {
-        const verdict = f.call(this, hello)
-        return verdict.kind === 'rolledBack' || verdict.kind === 'refuse' ? { kind: 'go' } : verdict
-      }),
-      patch(Greeting.prototype, 'merge', (f) => function (hello, voided) { f.call(this, { ...hello, yours: null }, voided) }),
-    ),
-  },
+  // Relayed frames are confirmed once more as a block: that stands behind.
+  { rule: 'a share is confirmed end to end before it becomes key', seed: 1, behind: confirmsAnyBytes, remove: confirmsAnyShare },
+  { rule: 'the bits of a job that failed never go out again', seed: 1, remove: sendsBitsAgain },
+  { rule: 'a hello says what pads are left', seed: 0, remove: saysNothingOfPads },
+  { rule: 'an empty lane asks for a block, though the other side holds the stock', seed: 7, remove: asksNothingWhenEmpty },
+  { rule: 'claims are checked', seed: 1, remove: claimsNothing },
+  { rule: 'a node takes bits of a neighbour once', seed: 1, remove: passesPadsAgain },
+  { rule: 'the looker acknowledges a horizon before it is used', seed: 3, remove: usesHorizonAtOnce },
+  { rule: 'a block that was open when its owner crashed is closed', seed: 4, remove: opensStayOpen },
+  // As between two KMEs: seen where a lane goes on behind what its store says it leased.
+  { rule: 'pads of the relay are leased on disk before bits go out under them', seed: 1, behind: goesOnAtLease, remove: cutsUnflushed },
+  // A job's own time limit stands behind.
+  { rule: 'jobs end with their control channel', seed: 1, behind: waitsForever, remove: keepsJobsWithoutChannel },
+  { rule: 'what a peer remembers of a store counts, and a store that is behind it is void', seed: 0, remove: forgetsPeersWord },
 ]

@@ -14,7 +14,7 @@ const root = import.meta.url.includes('/dist/') ? '../../../' : '../../'
 const read = <T>(name: string): T => JSON.parse(readFileSync(new URL(`${root}test/vectors/${name}.json`, import.meta.url), 'utf8')) as T
 
 interface Relay {
-  links: { a: string, b: string, paths: number, hybrid: boolean, link: number }[], job: string, frames: number[], joinedHex: string
+  links: { a: string, b: string, paths: number, hybrid: boolean, link: number }[], job: string, challengeHex: string, frames: number[], joinedHex: string
   shares: { path: string[], bitsHex: string, padsOfSecondHopHex: string, dataOnSecondHopHex: string, m: string, destinationTagHex: string, sourceTagHex: string }[]
   messages: { name: MessageName, code: number, body: object, bodyHex: string }[]
 }
@@ -45,11 +45,12 @@ t.test('pads come off, tags and the joined bits are what the vault makes', async
   const folder = mkdtempSync(join(tmpdir(), 'qkme-vectors-'))
   t.teardown(() => { rmSync(folder, { recursive: true, force: true }) })
   const vault = testVault(), keyBytes = new Uint8Array(32).fill(5), key = knownKey(vault, folder, keyBytes)
+  const challenge = unhex(relay.challengeHex)
   for (const s of relay.shares) {
     t.equal(hex(xor(unhex(s.dataOnSecondHopHex), unhex(s.padsOfSecondHopHex))), s.bitsHex)
     const { block } = knownBlock(vault, key, keyBytes, 1, 0, Buffer.from(s.bitsHex, 'hex'), relay.frames)
-    t.equal(hex(vault.confirmTag(block, 1, Buffer.from(s.m))), s.destinationTagHex)
-    t.equal(hex(vault.confirmTag(block, 2, Buffer.from(s.m))), s.sourceTagHex)
+    t.equal(hex(vault.confirmTag(block, 1, Buffer.from(s.m), challenge)), s.destinationTagHex)
+    t.equal(hex(vault.confirmTag(block, 2, Buffer.from(s.m), challenge)), s.sourceTagHex)
   }
   t.equal(hex(xor(...relay.shares.map((s) => unhex(s.bitsHex).subarray(0, 128)))), relay.joinedHex)
 })

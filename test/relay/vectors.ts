@@ -13,7 +13,7 @@ export const unhex = (text: string): Uint8Array => new Uint8Array(Buffer.from(te
 export const xor = (...all: readonly Uint8Array[]): Uint8Array => all[0]!.map((_, i) => all.reduce((sum, bytes) => sum ^ bytes[i]!, 0))
 
 const random = new SimRandom(7)
-const job = random.bytes(16), FRAMES = [112, 64]
+const job = random.bytes(16), challenge = random.bytes(16), FRAMES = [112, 64]
 
 /** In front of what a confirmation covers: the role in 8 octets, the length of m in 8, both little-endian. */
 const prefix = (role: number, m: string): Buffer => {
@@ -28,7 +28,7 @@ const shares = [['kme-a', 'kme-b', 'kme-d'], ['kme-a', 'kme-c', 'kme-d']].map((p
   const bits = random.bytes(176), pads = random.bytes(176)
   const m = JSON.stringify([hex(job), index, 2, null, path, FRAMES])
   const k = [0, 16, 32].map((at) => bits.subarray(128 + at, 144 + at)), rest = bits.subarray(0, 128)
-  const tag = (role: 1 | 2): Uint8Array => xor(polyHash(k[0]!, Buffer.concat([prefix(role, m), Buffer.from(m), rest])), k[role]!)
+  const tag = (role: 1 | 2): Uint8Array => xor(polyHash(xor(k[0]!, challenge), Buffer.concat([prefix(role, m), Buffer.from(m), rest])), k[role]!)
   return { path, bits, pads, data: xor(bits, pads), m, tags: [tag(1), tag(2)] as const }
 })
 const [first] = shares as [typeof shares[0], typeof shares[0]]
@@ -41,7 +41,7 @@ const message = <N extends MessageName>(name: N, body: Body<N>): object => ({
 export const relayVectors = (): object => ({
   about: 'A job of two shares from kme-a to kme-d: every message with its body (bytes as hex) and its MessagePack, and the bits behind them. docs/relay-protocol.md, Relay of blocks.',
   links: [['kme-a', 'kme-d', 1, false], ['kme-d', 'kme-a', 1, false], ['kme-a', 'kme-d', 2, false], ['kme-a', 'kme-d', 1, true]].map(([a, b, paths, hybrid]) => ({ a, b, paths, hybrid, link: relayLink(a as string, b as string, { paths: paths as number, hybrid: hybrid as boolean }) })),
-  job: hex(job), frames: FRAMES,
+  job: hex(job), challengeHex: hex(challenge), frames: FRAMES,
   shares: shares.map((s) => ({ path: s.path, bitsHex: hex(s.bits), padsOfSecondHopHex: hex(s.pads), dataOnSecondHopHex: hex(s.data), m: s.m, destinationTagHex: hex(s.tags[0]), sourceTagHex: hex(s.tags[1]) })),
   joinedHex: hex(xor(...shares.map((s) => s.bits.subarray(0, 128)))),
   messages: [
@@ -50,7 +50,7 @@ export const relayVectors = (): object => ({
     message('relay', { ...at, hop: 1, shares: 2, frames: FRAMES, pads: [{ block: 5, offset: 1_024, length: 176 }], data: new Uint8Array(0) }),
     message('relay', { ...at, hop: 2, shares: 2, frames: FRAMES, pads: [{ block: 9, offset: 63_368, length: 72 }, { block: 10, offset: 0, length: 104 }], data: first.data }),
     message('relayFailed', { ...at, hop: 0, at: 'kme-b', cause: 'stock' }),
-    message('relayArrived', { job, tags: shares.map((s) => s.tags[0]), exchange: null }), message('relayJoin', { job, tags: shares.map((s) => s.tags[1]) }),
+    message('relayArrived', { job, tags: shares.map((s) => s.tags[0]), exchange: null, challenge }), message('relayJoin', { job, tags: shares.map((s) => s.tags[1]) }),
     message('relayRefused', { job, wrong: [1], reason: 'shares differ' }),
   ],
 })
