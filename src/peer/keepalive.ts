@@ -9,14 +9,19 @@ export interface Watched {
   dead (why: string): void
 }
 
+/** Before a peer is given up, what has come while this process did other things is read: a part of the time to a ping. */
+const LAST_WORD_PART = 10
+
 /**
  * Watches a connection: pings when it is quiet, and finds out when the other side neither speaks nor reads. A peer that
- * reads nothing is dead even if it speaks: otherwise its full queue would block us for ever.
+ * reads nothing is dead even if it speaks: otherwise its full queue would block us for ever. A timer runs before sockets are
+ * read: after a stall of our own the peer's words are still in there, so silence must last until they have been read.
  */
 export class Keepalive {
   #heardMs: number
   #movedMs: number
   #cancel: Cancel
+  #isDoubted = false
 
   constructor (private readonly clock: Clock, private readonly limits: Pick<PeerLimits, 'pingAfterMs' | 'idleTimeoutMs'>, private readonly watched: Watched) {
     this.#heardMs = this.#movedMs = clock.monoMs()
@@ -34,10 +39,12 @@ export class Keepalive {
   readonly #look = (): void => {
     const nowMs = this.clock.monoMs()
     if (this.watched.bufferedBytes === 0) this.#movedMs = nowMs
-    const quietMs = nowMs - this.#heardMs, stuckMs = nowMs - this.#movedMs
-    if (quietMs >= this.limits.idleTimeoutMs) { this.watched.dead(`nothing was heard for ${Math.round(quietMs)} ms`); return }
-    if (stuckMs >= this.limits.idleTimeoutMs) { this.watched.dead(`the peer has read nothing for ${Math.round(stuckMs)} ms`); return }
-    if (quietMs >= this.limits.pingAfterMs) this.watched.ping()
-    this.#cancel = this.clock.after(this.limits.pingAfterMs, this.#look)
+    const quietMs = nowMs - this.#heardMs, stuckMs = nowMs - this.#movedMs, { idleTimeoutMs, pingAfterMs } = this.limits
+    const why = quietMs >= idleTimeoutMs ? `nothing was heard for ${Math.round(quietMs)} ms` : stuckMs >= idleTimeoutMs ? `the peer has read nothing for ${Math.round(stuckMs)} ms` : ''
+    if (why !== '' && this.#isDoubted) { this.watched.dead(why); return }
+    this.#isDoubted = why !== ''
+    if (this.#isDoubted) { this.#cancel = this.clock.after(pingAfterMs / LAST_WORD_PART, this.#look); return }
+    if (quietMs >= pingAfterMs) this.watched.ping()
+    this.#cancel = this.clock.after(pingAfterMs, this.#look)
   }
 }

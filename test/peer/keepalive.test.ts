@@ -46,3 +46,14 @@ t.test('stop', async (t) => {
   clock.advance(100_000)
   t.same([watched.pings, watched.deaths, clock.pending], [0, [], 0])
 })
+
+t.test('what a stalled process finds in its socket afterwards counts', async (t) => {
+  const { clock, watched, keepalive } = watch()
+  clock.advance(20_000) // The timers of the stall run; then the socket is read.
+  keepalive.heard()
+  t.same(watched.deaths, [])
+  clock.advance(20_500)
+  t.same(watched.deaths, [], 'silence is believed once what waited has been read')
+  clock.advance(500)
+  t.match(watched.deaths, [/nothing was heard for 21000 ms/])
+})
