@@ -103,7 +103,8 @@ export const openApiDocument = (version: string, limits: KeyLimits, registry: Ex
     openapi: '3.1.0',
     info: {
       title: 'qkme key delivery API', version, license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
-      description: 'ETSI GS QKD 014 V1.1.1. A client is known by its TLS certificate alone. Limits shown are the defaults; Get status tells those in force.',
+      description: 'ETSI GS QKD 014 V1.1.1. A client is known by its TLS certificate alone. '
+        + (limits === documentedLimits ? 'Limits shown are the defaults; Get status tells those in force.' : 'Limits shown are those of this KME.'),
     },
     servers: [{ url: 'https://{kme}/api/v1', variables: { kme: { default: 'localhost:8443' } } }],
     security: [{ mutualTls: [] }],
