@@ -1,7 +1,10 @@
 /** Every row by its name, in the order of the table. */
 import type { Figure } from './figures.js'
-import { relay, relayPads } from './rows-relay.js'
-import { cascade, chain } from './rows-post.js'
+import { encRelayed, reroute } from './rows-network.js'
+import { relay } from './rows-relay.js'
+import { relayPads } from './rows-relay-pads.js'
+import { chain } from './post-chain.js'
+import { cascade } from './rows-post.js'
 import { amplification, ldpc } from './rows-post-kernels.js'
 import { doorbell, drain, ringLatency, ringRatio, ringThroughput } from './rows-ring.js'
 import { ingestUnderLoad, memory, much, neverReads } from './rows-site.js'
@@ -29,6 +32,8 @@ export const rows: Readonly<Record<string, RowEntry>> = {
   doorbell: { needs: 'own', run: doorbell },
   'relay-pads': { needs: 'own', run: relayPads },
   relay: { needs: 'own', run: relay },
+  'enc-relayed': { needs: 'own', run: encRelayed },
+  reroute: { needs: 'own', run: reroute },
   routes: { needs: 'own', run: routes },
   cascade: { needs: 'own', run: cascade },
   'post-chain': { needs: 'own', run: chain },

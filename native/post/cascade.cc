@@ -3,16 +3,12 @@
 #include <algorithm>
 #include <cstring>
 
-#include "gf128.h"
 #include "post/error.h"
 
 namespace qkme::post {
 namespace {
 
 constexpr size_t kHeaderBytes = 8;
-constexpr uint32_t kLanesMax = 64;
-constexpr uint32_t kStride = 16;
-constexpr uint64_t kCheckMask = (1ull << kCheckBits) - 1;
 
 void PutU32(uint8_t* at, uint32_t value) {
   for (int i = 0; i < 4; ++i) at[i] = static_cast<uint8_t>(value >> 8 * i);
@@ -24,18 +20,38 @@ uint32_t GetU32(const uint8_t* at) {
 
 bool BitAt(const uint8_t* bits, size_t i) { return bits[i >> 3] >> (i & 7) & 1; }
 
-/// `count` (1 to 64) bits from bit `from` on; what lies beyond the end is 0.
-uint64_t LoadBits(std::span<const uint8_t> bits, size_t from, uint32_t count) {
-  uint8_t bytes[16] = {};
-  const size_t first = from >> 3;
-  if (first < bits.size()) std::memcpy(bytes, bits.data() + first, std::min<size_t>(9, bits.size() - first));
-  uint64_t low = 0;
-  std::memcpy(&low, bytes, 8);
-  const uint32_t shift = from & 7;
-  uint64_t word = low >> shift;
-  if (shift != 0) word |= static_cast<uint64_t>(bytes[8]) << (64 - shift);
-  return count == 64 ? word : word & BitsBelow(count);
-}
+/// Appends bits to a message, a word at a time. Wipes nothing: what it holds goes to the message.
+class BitWriter {
+ public:
+  explicit BitWriter(std::vector<uint8_t>& out) : out_(out) {}
+  /// `count` (at most 64) bits; those above are 0.
+  void Put(uint64_t bits, uint32_t count) {
+    word_ |= bits << fill_;
+    total_ += count;
+    if (fill_ + count < 64) {
+      fill_ += count;
+      return;
+    }
+    Append(8);
+    word_ = fill_ == 0 ? 0 : bits >> (64 - fill_);
+    fill_ = fill_ + count - 64;
+  }
+  /// Number of bits.
+  size_t End() {
+    Append((fill_ + 7) / 8);
+    return total_;
+  }
+
+ private:
+  void Append(size_t bytes) {
+    for (size_t i = 0; i < bytes; ++i) out_.push_back(static_cast<uint8_t>(word_ >> 8 * i));
+  }
+
+  std::vector<uint8_t>& out_;
+  uint64_t word_ = 0;
+  uint32_t fill_ = 0;
+  size_t total_ = 0;
+};
 
 }  // namespace
 
@@ -49,71 +65,15 @@ Cascade::Cascade(const CascadeOptions& options, std::span<const uint8_t> bits) :
   const uint64_t rows = (uint64_t{length_bits_} + lanes_ - 1) / lanes_;
   frame_bits_ = std::max<uint32_t>(2, static_cast<uint32_t>((rows + groups_ - 1) / groups_));
   plan_ = PlanCascade(options.variant, frame_bits_, options.error_ppm);
-  stride_ = kStride;
-  SharedRandom random(seed_, kStreamCheck);
-  for (size_t i = 0; i < sizeof check_key_; i += 8) {
-    const uint64_t word = random.Next();
-    std::memcpy(check_key_ + i, &word, 8);
-  }
-  inverse_.resize(size_t{frame_bits_} * stride_);
-  group_.resize(groups_);
-  for (uint32_t g = 0; g < groups_; ++g) {
-    Group& group = group_[g];
-    group.slices = ZeroPages(frame_bits_);
-    for (uint32_t place = 0; place < frame_bits_; ++place) {
-      const uint64_t from = (uint64_t{place} * groups_ + g) * lanes_;
-      group.slices[place] = from < length_bits_ ? LoadBits(bits, from, lanes_) : 0;
-    }
-    // Bits of the last byte that are no part of the key.
-    for (uint32_t place = 0; place < frame_bits_; ++place) {
-      const uint64_t from = (uint64_t{place} * groups_ + g) * lanes_;
-      if (from + lanes_ > length_bits_ && from < length_bits_) group.slices[place] &= BitsBelow(static_cast<uint32_t>(length_bits_ - from));
-    }
-    group.frames.resize(lanes_);
-    group.passes.reserve(plan_.block_bits.size());
-    for (uint32_t lane = 0; lane < lanes_; ++lane) OpenNext(group, lane);
-  }
+  Deal(bits);
   open_frames_ = groups_ * lanes_;
+  open_.resize(open_frames_);
+  for (uint32_t i = 0; i < open_frames_; ++i) open_[i] = i;
   MakeMessage();
 }
 
 Cascade::~Cascade() {
   explicit_bzero(message_.data(), message_.size());
-}
-
-void Cascade::PreparePass(uint32_t pass) {
-  if (order_.size() > pass) return;
-  order_.emplace_back();
-  if (pass == 0) return;  // The key's own order.
-  std::vector<uint32_t>& order = order_.back();
-  order = MakePermutation(seed_, kStreamPass + pass, frame_bits_);
-  if (pass < stride_) {
-    for (uint32_t i = 0; i < frame_bits_; ++i) inverse_[size_t{order[i]} * stride_ + pass] = i;
-    return;
-  }
-  std::vector<uint32_t>& inverse = late_inverse_.emplace_back(frame_bits_);
-  for (uint32_t i = 0; i < frame_bits_; ++i) inverse[order[i]] = i;
-}
-
-void Cascade::OpenInGroup(Group& group, uint32_t pass) {
-  if (group.passes.size() > pass) return;
-  PreparePass(pass);
-  BitRows& made = group.passes.emplace_back(lanes_, frame_bits_);
-  // All lanes at once: word j holds the parity of the first j bits of each lane; 64 words are turned at a time.
-  const uint32_t* const order = pass == 0 ? nullptr : order_[pass].data();
-  uint64_t parity = 0, square[64];
-  for (uint32_t first = 0; first <= frame_bits_; first += 64) {
-    const uint32_t count = std::min(64u, frame_bits_ + 1 - first);
-    for (uint32_t j = 0; j < count; ++j) {
-      square[j] = parity;
-      const uint32_t at = first + j;
-      if (at < frame_bits_) parity ^= group.slices[order == nullptr ? at : order[at]];
-    }
-    for (uint32_t j = count; j < 64; ++j) square[j] = 0;
-    Transpose64(square);
-    for (uint32_t lane = 0; lane < lanes_; ++lane) made.PrefixWord(lane, first >> 6) = square[lane];
-  }
-  explicit_bzero(square, sizeof square);
 }
 
 uint32_t Cascade::AskedBlocks(uint32_t pass) const {
@@ -122,10 +82,9 @@ uint32_t Cascade::AskedBlocks(uint32_t pass) const {
   return pass == 0 ? blocks : blocks - 1;
 }
 
-Cascade::Range Cascade::BlockAround(const BitRows& pass, uint32_t number, uint32_t lane, uint32_t at) const {
-  if (plan_.keeps_pieces) return {pass.StartBefore(lane, at), pass.StartAfter(lane, at, frame_bits_)};
-  const uint32_t size = plan_.block_bits[number], from = at / size * size;
-  return {from, std::min(frame_bits_, from + size)};
+Cascade::Range Cascade::BlockAround(const BitRow& row, uint32_t pass, uint32_t at) const {
+  const uint32_t from = BlockStart(row, pass, at);
+  return {from, plan_.keeps_pieces ? row.StartAfter(at, frame_bits_) : std::min(frame_bits_, from + plan_.block_bits[pass])};
 }
 
 /// The ranges whose parities are due in a frame, in the order of the message.
@@ -138,58 +97,30 @@ void Cascade::EachRange(const Frame& frame, Each each) const {
       return;
     }
     case Frame::State::kBisecting:
-      for (const Range& range : frame.ranges) each(frame.pass, range.from, range.from + (range.to - range.from) / 2);
+      for (size_t i = 0; i < frame.ranges.size(); ++i) {
+        if (i + kRangesAhead < frame.ranges.size()) Prefetch(frame.rows[frame.pass], frame.ranges[i + kRangesAhead]);
+        each(frame.pass, frame.ranges[i].from, frame.ranges[i].Middle());
+      }
       return;
     case Frame::State::kDone: return;
   }
 }
 
-void Cascade::PutBits(uint64_t bits, uint32_t count) {
-  for (uint32_t i = 0; i < count; ++i, ++asked_now_) {
-    if ((asked_now_ & 7) == 0) message_.push_back(0);
-    message_.back() |= static_cast<uint8_t>((bits >> i & 1) << (asked_now_ & 7));
-  }
-}
-
 void Cascade::MakeMessage() {
   message_.assign(kHeaderBytes, 0);
-  asked_now_ = 0;
-  for (Group& group : group_) {
-    for (uint32_t lane = 0; lane < lanes_; ++lane) {
-      Frame& frame = group.frames[lane];
-      if (round_ == 0) {
-        frame.check = Check(group, lane, false);
-        PutBits(frame.check, kCheckBits);
-      }
-      EachRange(frame, [&](uint32_t pass, uint32_t from, uint32_t to) { PutBits(group.passes[pass].Own(lane, from, to), 1); });
+  BitWriter writer(message_);
+  for (const uint32_t number : open_) {
+    Frame& frame = group_[number / lanes_].frames[number % lanes_];
+    if (round_ == 0) {
+      frame.check = Check(frame, false);
+      writer.Put(frame.check, kCheckBits);
     }
+    EachRange(frame, [&](uint32_t pass, uint32_t from, uint32_t to) { writer.Put(frame.rows[pass].Own(from, to), 1); });
   }
+  asked_now_ = writer.End();
   PutU32(message_.data(), round_);
   PutU32(message_.data() + 4, static_cast<uint32_t>(asked_now_));
 }
-
-/// Check of a frame's own bits, or of the places found to be wrong (then without the term of the length, which cancels).
-uint64_t Cascade::Check(const Group& group, uint32_t lane, bool found) const {
-  const BitRows& first = group.passes[0];  // in the order of the frame
-  const uint32_t words = (frame_bits_ >> 6) + 1;
-  std::vector<uint64_t> bits(words + 1);
-  for (uint32_t i = 0; i < words; ++i) bits[i] = found ? first.FoundWord(lane, i) : first.OwnWord(lane, i);
-  const auto hash = [&] {
-    PolyHash state(check_key_);
-    state.Update(reinterpret_cast<const uint8_t*>(bits.data()), words * sizeof bits[0]);
-    uint8_t out[kGfBytes];
-    state.Final(out);
-    uint64_t low = 0;
-    std::memcpy(&low, out, sizeof low);
-    return low & kCheckMask;
-  };
-  uint64_t result = hash();
-  explicit_bzero(bits.data(), bits.size() * sizeof bits[0]);
-  if (found) result ^= hash();
-  return result;
-}
-
-bool Cascade::Solved(const Group& group, uint32_t lane) const { return Check(group, lane, true) == group.frames[lane].check; }
 
 void Cascade::End(Frame& frame, bool good) {
   frame.state = Frame::State::kDone;
@@ -209,36 +140,34 @@ void Cascade::Receive(std::span<const uint8_t> message) {
   leaked_bits_ += asked_now_;
   ++round_;
   size_t at = 0;
-  for (Group& group : group_) {
-    for (uint32_t lane = 0; lane < lanes_; ++lane) Take(group, lane, differ_.data(), at);
-  }
+  for (const uint32_t number : open_) Take(group_[number / lanes_], number % lanes_, differ_.data(), at);
+  std::erase_if(open_, [this](uint32_t number) { return group_[number / lanes_].frames[number % lanes_].state == Frame::State::kDone; });
   MakeMessage();
 }
 
 void Cascade::Take(Group& group, uint32_t lane, const uint8_t* differ, size_t& at) {
   Frame& frame = group.frames[lane];
-  if (frame.state == Frame::State::kDone) return;
   if (round_ == 1) {
     uint64_t other = 0;
     for (uint32_t i = 0; i < kCheckBits; ++i) other |= static_cast<uint64_t>(BitAt(differ, at++)) << i;
     frame.check = other;
   }
   const size_t before = at;
-  if (frame.state == Frame::State::kOpening) FinishOpening(group, lane, differ, at);
-  else Bisect(group, lane, differ, at);
+  if (frame.state == Frame::State::kOpening) FinishOpening(frame, differ, at);
+  else Bisect(frame, differ, at);
   frame.asked += static_cast<uint32_t>(at - before);
   if (frame.asked > frame_bits_) return End(frame, false);
   if (frame.ranges.empty()) Continue(group, lane);
 }
 
-void Cascade::FinishOpening(Group& group, uint32_t lane, const uint8_t* differ, size_t& at) {
-  Frame& frame = group.frames[lane];
+void Cascade::FinishOpening(Frame& frame, const uint8_t* differ, size_t& at) {
   const uint32_t pass = frame.passes - 1, size = plan_.block_bits[pass], asked = AskedBlocks(pass);
-  BitRows& made = group.passes[pass];
+  BitRow& row = frame.rows[pass];
   constexpr size_t kAhead = 16;
   for (size_t i = 0; i < frame.wrong.size(); ++i) {
-    if (i + kAhead < frame.wrong.size()) __builtin_prefetch(&inverse_[size_t{frame.wrong[i + kAhead]} * stride_ + pass]);
-    made.FlipFound(lane, PlaceIn(pass, frame.wrong[i]));
+    if (i + 2 * kAhead < frame.wrong.size()) PrefetchPlaceIn(pass, frame.wrong[i + 2 * kAhead]);
+    if (i + kAhead < frame.wrong.size()) row.Prefetch(PlaceIn(pass, frame.wrong[i + kAhead]));
+    row.FlipFound(PlaceIn(pass, frame.wrong[i]));
   }
   bool all = false;
   const uint32_t blocks = (frame_bits_ + size - 1) / size;
@@ -247,54 +176,78 @@ void Cascade::FinishOpening(Group& group, uint32_t lane, const uint8_t* differ, 
     bool odd = all;  // of the block that was not asked
     if (i < asked) {
       odd = BitAt(differ, at++);
-      if (!frame.wrong.empty()) odd ^= made.Found(lane, from, to);
+      if (!frame.wrong.empty()) odd ^= row.Found(from, to);
       all ^= odd;
     }
-    if (plan_.keeps_pieces) made.SetStart(lane, from);
+    if (plan_.keeps_pieces) row.SetStart(from);
     if (!odd) continue;
-    made.FlipOdd(lane, from);
+    row.FlipOdd(from);
     frame.odd_blocks[pass].push_back(from);
   }
   frame.state = Frame::State::kBisecting;
 }
 
-void Cascade::Bisect(Group& group, uint32_t lane, const uint8_t* differ, size_t& at) {
-  Frame& frame = group.frames[lane];
-  BitRows& pass = group.passes[frame.pass];
+void Cascade::Bisect(Frame& frame, const uint8_t* differ, size_t& at) {
+  BitRow& row = frame.rows[frame.pass];
   size_t kept = 0;
+  singled_.clear();
   for (size_t i = 0; i < frame.ranges.size(); ++i) {
+    if (i + kRangesAhead < frame.ranges.size()) Prefetch(row, frame.ranges[i + kRangesAhead]);
     Range range = frame.ranges[i];
-    const uint32_t middle = range.from + (range.to - range.from) / 2;
-    const bool odd = BitAt(differ, at++) ^ pass.Found(lane, range.from, middle);
-    if (plan_.keeps_pieces) pass.SetStart(lane, middle);
-    if (odd) range.to = middle;
-    else range.from = middle;
-    if (range.to - range.from == 1) Found(group, lane, frame.pass, range.from);
-    else frame.ranges[kept++] = range;
+    const uint32_t middle = range.Middle();
+    const bool odd = BitAt(differ, at++) ^ row.Found(range.from, middle);
+    if (plan_.keeps_pieces) row.SetStart(middle);
+    // Nobody can foresee which half it is: no branch.
+    const uint32_t half = 0u - static_cast<uint32_t>(odd);
+    range.to ^= (range.to ^ middle) & half;
+    range.from ^= (range.from ^ middle) & ~half;
+    if (range.to - range.from == 1) {
+      singled_.push_back(range.from);
+    } else {
+      row.Prefetch(range.Middle());
+      frame.ranges[kept++] = range;
+    }
   }
   frame.ranges.resize(kept);
+  // Ranges of one pass do not overlap, so none of these places lies in a range that was still to be looked at.
+  Found(frame, frame.pass, singled_);
 }
 
-/// The place that stands at `at` in the order of `pass` is wrong.
-void Cascade::Found(Group& group, uint32_t lane, uint32_t pass, uint32_t at) {
-  Frame& frame = group.frames[lane];
-  const uint32_t place = pass == 0 ? at : order_[pass][at];
+/// The bits that stand at `places` in the order of `pass` are wrong. Each is marked in every pass, at places that have nothing to do
+/// with each other: all are fetched before the first one is used, or each would be waited for.
+void Cascade::Found(Frame& frame, uint32_t pass, std::span<const uint32_t> places) {
+  constexpr size_t kAhead = 16;
+  uint32_t wrong[kAhead];
+  for (size_t done = 0; done < places.size(); done += kAhead) {
+    const size_t count = std::min(kAhead, places.size() - done);
+    for (size_t i = 0; i < count; ++i) {
+      wrong[i] = pass == 0 ? places[done + i] : order_[pass][places[done + i]];
+      for (uint32_t other = 1; other < frame.passes; other = other < kStride ? kStride : other + 1) PrefetchPlaceIn(other, wrong[i]);
+    }
+    for (size_t i = 0; i < count; ++i) {
+      for (uint32_t other = 0; other < frame.passes; ++other) frame.rows[other].Prefetch(PlaceIn(other, wrong[i]));
+    }
+    for (size_t i = 0; i < count; ++i) Mark(frame, pass, wrong[i]);
+  }
+}
+
+void Cascade::Mark(Frame& frame, uint32_t pass, uint32_t place) {
   frame.wrong.push_back(place);
   ++corrected_;
   for (uint32_t other = 0; other < frame.passes; ++other) {
-    BitRows& made = group.passes[other];
+    BitRow& row = frame.rows[other];
     const uint32_t there = PlaceIn(other, place);
-    made.FlipFound(lane, there);
+    row.FlipFound(there);
     if (other == pass) continue;
-    const uint32_t from = BlockAround(made, other, lane, there).from;
-    if (made.FlipOdd(lane, from)) frame.odd_blocks[other].push_back(from);
+    const uint32_t from = BlockStart(row, other, there);
+    if (row.FlipOdd(from)) frame.odd_blocks[other].push_back(from);
   }
 }
 
 /// Finds the next ranges to bisect, or opens the next pass, or ends.
 void Cascade::Continue(Group& group, uint32_t lane) {
   Frame& frame = group.frames[lane];
-  while (TakeOddBlocks(group, lane)) {
+  while (TakeOddBlocks(frame)) {
     if (!frame.ranges.empty()) return;
     // Pieces of one bit need no question. Parities that contradict each other, which only a liar sends, would turn
     // such a bit to and fro for ever.
@@ -302,41 +255,36 @@ void Cascade::Continue(Group& group, uint32_t lane) {
   }
   if (frame.checked_found != frame.wrong.size()) {
     frame.checked_found = frame.wrong.size();
-    if (Solved(group, lane)) return End(frame, true);
+    if (Solved(frame)) return End(frame, true);
   }
   if (frame.passes == plan_.block_bits.size()) return End(frame, false);
   OpenNext(group, lane);
 }
 
 /// Takes all odd blocks of the lowest pass that has any. False: there is none.
-bool Cascade::TakeOddBlocks(Group& group, uint32_t lane) {
-  Frame& frame = group.frames[lane];
+bool Cascade::TakeOddBlocks(Frame& frame) {
   for (uint32_t number = 0; number < frame.passes; ++number) {
     if (frame.odd_blocks[number].empty()) continue;
-    BitRows& pass = group.passes[number];
+    BitRow& row = frame.rows[number];
     const std::vector<uint32_t> starts = std::move(frame.odd_blocks[number]);
     frame.odd_blocks[number].clear();
     frame.pass = number;
     bool any = false;
     for (const uint32_t start : starts) {
-      if (!pass.Odd(lane, start)) continue;
+      if (!row.Odd(start)) continue;
       any = true;
-      pass.FlipOdd(lane, start);  // The bisection leaves only even pieces, and names it once.
-      const Range range = BlockAround(pass, number, lane, start);
-      if (range.to - range.from == 1) Found(group, lane, number, start);
-      else frame.ranges.push_back(range);
+      row.FlipOdd(start);  // The bisection leaves only even pieces, and names it once.
+      const Range range = BlockAround(row, number, start);
+      if (range.to - range.from == 1) {
+        Found(frame, number, {&start, 1});
+      } else {
+        row.Prefetch(range.Middle());
+        frame.ranges.push_back(range);
+      }
     }
     if (any) return true;
   }
   return false;
-}
-
-void Cascade::OpenNext(Group& group, uint32_t lane) {
-  Frame& frame = group.frames[lane];
-  OpenInGroup(group, frame.passes);
-  ++frame.passes;
-  frame.odd_blocks.emplace_back();
-  frame.state = Frame::State::kOpening;
 }
 
 void Cascade::Correct(std::span<uint8_t> bits) const {

@@ -44,6 +44,7 @@ struct CascadeOptions {
 
 inline constexpr uint32_t kCascadeBitsMax = 1u << 27;
 inline constexpr uint32_t kCheckBits = 40;
+inline constexpr uint32_t kLanesMax = 64;  ///< frames of a group: bits of a word
 
 class Cascade {
  public:
@@ -75,7 +76,10 @@ class Cascade {
   void Correct(std::span<uint8_t> bits) const;
 
  private:
-  struct Range { uint32_t from, to; };
+  struct Range {
+    uint32_t from, to;
+    uint32_t Middle() const { return from + (to - from) / 2; }
+  };
 
   struct Frame {
     enum class State : uint8_t { kOpening, kBisecting, kDone };
@@ -88,46 +92,71 @@ class Cascade {
     std::vector<Range> ranges;      ///< odd, being bisected
     std::vector<uint32_t> wrong;    ///< places found, in the order of the key
     std::vector<std::vector<uint32_t>> odd_blocks;  ///< by pass: starts of blocks that became odd (may have become even again)
+    std::vector<BitRow> rows;       ///< by pass
+    std::vector<BitRows> late;      ///< memory of the rows from pass kSharedPasses on
   };
 
   struct Group {
     ZeroPages slices;  ///< bit l of word p: place p of lane l. Secret.
     std::vector<Frame> frames;
-    std::vector<BitRows> passes;  ///< those opened
+    std::vector<BitRows> shared;  ///< by pass: the rows of all frames
   };
 
+  /// The first passes are opened for all frames of a group at once. Of later ones most frames have no need (at 2 % and
+  /// option 8 one in twenty), so each gets its rows for itself.
+  static constexpr uint32_t kSharedPasses = 3;
+  static constexpr uint32_t kStride = 4;
+
+  // Books (cascade_books.cc).
+  void Deal(std::span<const uint8_t> bits);
   void PreparePass(uint32_t pass);
-  void OpenInGroup(Group& group, uint32_t pass);
+  void OpenTogether(Group& group, uint32_t pass);
+  BitRows OpenAlone(const Group& group, uint32_t lane, uint32_t pass) const;
+  void OpenNext(Group& group, uint32_t lane);
+  uint64_t Check(const Frame& frame, bool found) const;
+  bool Solved(const Frame& frame) const { return Check(frame, true) == frame.check; }
+
   uint32_t PlaceIn(uint32_t pass, uint32_t place) const {
     if (pass == 0) return place;
-    return pass < stride_ ? inverse_[size_t{place} * stride_ + pass] : late_inverse_[pass - stride_][place];
+    return pass < kStride ? inverse_[size_t{place} * kStride + pass] : late_inverse_[pass - kStride][place];
   }
-  uint64_t Check(const Group& group, uint32_t lane, bool found) const;
-  bool Solved(const Group& group, uint32_t lane) const;
+  void PrefetchPlaceIn(uint32_t pass, uint32_t place) const {
+    __builtin_prefetch(pass < kStride ? &inverse_[size_t{place} * kStride] : &late_inverse_[pass - kStride][place]);
+  }
+  /// What the question of a range reads lies where nothing else was just now: it is fetched some ranges ahead.
+  static constexpr size_t kRangesAhead = 8;
+  static void Prefetch(const BitRow& row, const Range& range) {
+    row.Prefetch(range.from);
+    row.Prefetch(range.Middle());
+  }
   void End(Frame& frame, bool good);
-  Range BlockAround(const BitRows& pass, uint32_t number, uint32_t lane, uint32_t at) const;
+  uint32_t BlockStart(const BitRow& row, uint32_t pass, uint32_t at) const {
+    return plan_.keeps_pieces ? row.StartBefore(at) : at / plan_.block_bits[pass] * plan_.block_bits[pass];
+  }
+  Range BlockAround(const BitRow& row, uint32_t pass, uint32_t at) const;
   uint32_t AskedBlocks(uint32_t pass) const;
 
   template <typename Each>
   void EachRange(const Frame& frame, Each each) const;
   void MakeMessage();
-  void PutBits(uint64_t bits, uint32_t count);
   void Take(Group& group, uint32_t lane, const uint8_t* differ, size_t& at);
-  void FinishOpening(Group& group, uint32_t lane, const uint8_t* differ, size_t& at);
-  void Bisect(Group& group, uint32_t lane, const uint8_t* differ, size_t& at);
-  void Found(Group& group, uint32_t lane, uint32_t pass, uint32_t at);
+  void FinishOpening(Frame& frame, const uint8_t* differ, size_t& at);
+  void Bisect(Frame& frame, const uint8_t* differ, size_t& at);
+  void Found(Frame& frame, uint32_t pass, std::span<const uint32_t> places);
+  void Mark(Frame& frame, uint32_t pass, uint32_t place);
   void Continue(Group& group, uint32_t lane);
-  bool TakeOddBlocks(Group& group, uint32_t lane);
-  void OpenNext(Group& group, uint32_t lane);
+  bool TakeOddBlocks(Frame& frame);
 
   CascadePlan plan_;
   Seed seed_;
-  uint32_t length_bits_, frame_bits_, lanes_, groups_, stride_;
+  uint32_t length_bits_, frame_bits_, lanes_, groups_;
   std::vector<std::vector<uint32_t>> order_;  ///< by pass: order_[i][j] is the place that stands at j
-  std::vector<uint32_t> inverse_;             ///< [place * stride_ + pass]: where the place stands. One line of cache per place.
-  std::vector<std::vector<uint32_t>> late_inverse_;  ///< the same for passes from stride_ on, which are rare
+  std::vector<uint32_t> inverse_;             ///< [place * kStride + pass]: where the place stands
+  std::vector<std::vector<uint32_t>> late_inverse_;  ///< the same for passes from kStride on, which are rare
   std::vector<Group> group_;
+  std::vector<uint32_t> open_;  ///< group * lanes_ + lane of the frames that were open at the last message
   std::vector<uint8_t> message_, differ_;
+  std::vector<uint32_t> singled_;  ///< places that a bisection has just come down to
   uint8_t check_key_[16];
   size_t asked_now_ = 0;
   uint32_t round_ = 0, open_frames_ = 0, given_up_ = 0;

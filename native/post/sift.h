@@ -21,7 +21,14 @@ size_t SelectBits(std::span<const uint8_t> plane, std::span<const uint8_t> mask,
 /// Number of 1s in a AND b, of `count` bits.
 size_t CountBoth(std::span<const uint8_t> a, std::span<const uint8_t> b, size_t count);
 
-/// Whether SelectBits uses the instruction pext.
+/// What becomes of two planes, bit by bit. The order is that of PLANE_RULES in src/post/native.ts.
+enum class PlaneRule : unsigned { kAnd, kAndNot, kXor, kSame };
+inline constexpr unsigned kPlaneRules = 4;
+
+/// A plane of `count` bits made from two; bits behind the last become 0.
+void Combine(PlaneRule rule, std::span<const uint8_t> a, std::span<const uint8_t> b, size_t count, std::span<uint8_t> out);
+
+/// Whether planes are taken, selected and counted with AVX2, pext and popcnt.
 bool SelectIsFast();
 /// For tests: forbids it.
 void ForbidFastSelect(bool forbid);

@@ -16,6 +16,9 @@ export interface NativePolyHash {
 /** Variants of Cascade in the order of native/post/cascade_plan.h, by their names in the literature. */
 export const CASCADE_VARIANTS = ['original', 'biconf', 'yanetal', 'option7', 'option8'] as const
 
+/** Rules of `combinePlanes` in the order of native/post/sift.h. */
+export const PLANE_RULES = ['and', 'andNot', 'xor', 'same'] as const
+
 export interface NativeCascadeStats {
   readonly done: boolean, readonly rounds: number, readonly frames: number, readonly frameBits: number
   /** Bits that Alice sent. */
@@ -85,6 +88,8 @@ export interface NativePost {
   takePlane (records: Uint8Array, shift: number): Uint8Array
   /** Appends the bits of `plane` where `mask` is 1 (of the first `count`) to `out`, from its bit `at` on, where it must be 0. Returns how many. */
   selectBits (plane: Uint8Array, mask: Uint8Array, count: number, out: Uint8Array, at: number): number
+  /** A fresh plane of `count` bits, made bit by bit from two; 0 behind the last. `rule` is an index of PLANE_RULES. */
+  combinePlanes (rule: number, a: Uint8Array, b: Uint8Array, count: number): Uint8Array
   /** Number of 1s in a AND b, of the first `count`. */
   countBoth (a: Uint8Array, b: Uint8Array, count: number): number
   readonly features: { readonly gf128: string }

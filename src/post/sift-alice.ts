@@ -1,5 +1,5 @@
 import { KmeError } from '../kernel/errors.js'
-import { and, andNot, combine, packedBytes, same, xor } from './bits.js'
+import { combine, packedBytes } from './bits.js'
 import { loadPost } from './native.js'
 import { BURSTS_IN_FLIGHT_MAX, checkSiftMessage } from './sift-messages.js'
 import type { SiftMessage } from './sift-messages.js'
@@ -55,13 +55,13 @@ export class SiftAlice {
     if (m.count !== count || m.slots !== slots) {
       throw new KmeError('PROTOCOL', `sifting: Bob reports ${m.count} detections in ${m.slots} slots, Alice's records have ${count} in ${slots}`)
     }
-    burst.matched = combine(planes.tests, m.bases, count, same)
+    burst.matched = combine(planes.tests, m.bases, count, 'same')
     return { type: 'sifting', burst: m.burst, count, keep: burst.matched.slice(), low: planes.low, high: planes.high }
   }
 
   private compare (burst: Open, matched: Uint8Array, m: SiftMessage & { type: 'test-bits' }): { reply: SiftMessage, block?: SiftedBlock } {
     const { selectBits, countBoth } = loadPost(), { planes, count } = burst
-    const keyMask = combine(matched, planes.tests, count, andNot), testMask = combine(matched, planes.tests, count, and)
+    const keyMask = combine(matched, planes.tests, count, 'andNot'), testMask = combine(matched, planes.tests, count, 'and')
     const tests = countBoth(testMask, testMask, count)
     if (tests !== m.count) throw new KmeError('PROTOCOL', `sifting: Bob opens ${m.count} test bits, ${tests} were matched`)
     const chosen = (plane: Uint8Array): Uint8Array => {
@@ -70,7 +70,7 @@ export class SiftAlice {
       return out
     }
     const low = chosen(planes.low), high = chosen(planes.high), all = chosen(testMask)
-    const errors = countLevels(combine(chosen(planes.bits), m.bits, tests, xor), low, high, tests, this.intensities)
+    const errors = countLevels(combine(chosen(planes.bits), m.bits, tests, 'xor'), low, high, tests, this.intensities)
     const detections = countLevels(all, low, high, tests, this.intensities)
     const block = this.builder.addBurst(planes.bits, keyMask, planes.low, planes.high, count, { detections, errors }, burst.slots)
     planes.bits.fill(0)

@@ -1,5 +1,5 @@
 import { KmeError } from '../kernel/errors.js'
-import { and, andNot, combine, packedBytes } from './bits.js'
+import { combine, packedBytes } from './bits.js'
 import { loadPost } from './native.js'
 import { BURSTS_IN_FLIGHT_MAX, checkSiftMessage } from './sift-messages.js'
 import type { SiftMessage } from './sift-messages.js'
@@ -57,7 +57,7 @@ export class SiftBob {
     const beyond = this.intensities < 2 ? countBoth(m.low, m.low, count) + countBoth(m.high, m.high, count)
       : this.intensities < 3 ? countBoth(m.high, m.high, count) : countBoth(m.low, m.high, count)
     if (beyond > 0) throw new KmeError('PROTOCOL', `sifting: ${beyond} pulses have an intensity that the source does not have`)
-    const mask = combine(m.keep, bases, count, and), opened = countBoth(mask, mask, count)
+    const mask = combine(m.keep, bases, count, 'and'), opened = countBoth(mask, mask, count)
     const chosen = new Uint8Array(packedBytes(opened))
     selectBits(bits, mask, count, chosen, 0)
     burst.sifted = { keep: m.keep, low: m.low, high: m.high, tests: countLevels(mask, m.low, m.high, count, this.intensities) }
@@ -68,7 +68,7 @@ export class SiftBob {
     if (m.errors.length !== this.intensities || m.errors.some((n, i) => n > sifted.tests[i]!)) {
       throw new KmeError('PROTOCOL', `sifting: Alice reports impossible errors for burst ${m.burst}`)
     }
-    const { bits, bases, count, slots } = burst, mask = combine(sifted.keep, bases, count, andNot)
+    const { bits, bases, count, slots } = burst, mask = combine(sifted.keep, bases, count, 'andNot')
     const block = this.builder.addBurst(bits, mask, sifted.low, sifted.high, count, { detections: sifted.tests, errors: m.errors }, slots)
     bits.fill(0)
     return block

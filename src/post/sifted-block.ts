@@ -1,5 +1,5 @@
 import { KmeError, invariant } from '../kernel/errors.js'
-import { packedBytes, xor, combine } from './bits.js'
+import { packedBytes, combine } from './bits.js'
 import type { BasisCounts, SiftedCounts } from './counts.js'
 import { loadPost } from './native.js'
 
@@ -132,7 +132,7 @@ export class BlockBuilder {
  * @param block  Gives length and intensities (either party's: they are equal).
  */
 export const errorsByIntensity = (block: SiftedBlock, before: Uint8Array, after: Uint8Array): number[] =>
-  countLevels(combine(before, after, block.lengthBits, xor), block.low, block.high, block.lengthBits, block.keyDetections.length)
+  countLevels(combine(before, after, block.lengthBits, 'xor'), block.low, block.high, block.lengthBits, block.keyDetections.length)
 
 /** The counts that the key-length formulas read. */
 export const blockCounts = (block: SiftedBlock, keyErrors: readonly number[]): SiftedCounts =>

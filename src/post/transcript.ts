@@ -1,5 +1,5 @@
 import { KmeError } from '../kernel/errors.js'
-import { equalBytes, xor, combine } from './bits.js'
+import { equalBytes, combine } from './bits.js'
 import { loadPost } from './native.js'
 import type { NativePolyHash } from './native.js'
 
@@ -61,7 +61,7 @@ class Direction {
   /** The tag over everything since the last one. */
   tag (): { number: number, tag: Uint8Array } {
     const pad = this.pads.take(), digest = this.hash.final()
-    const tag = combine(digest, pad, TAG_BYTES * 8, xor), number = this.number++
+    const tag = combine(digest, pad, TAG_BYTES * 8, 'xor'), number = this.number++
     pad.fill(0)
     digest.fill(0)
     this.longestBlocks = Math.max(this.longestBlocks, Math.ceil(this.blocks))

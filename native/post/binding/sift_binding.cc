@@ -39,10 +39,21 @@ Napi::Value CountBoth(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value CombinePlanes(const Napi::CallbackInfo& info) {
+  return Guarded(info.Env(), [&]() -> Napi::Value {
+    const auto rule = static_cast<qkme::post::PlaneRule>(Whole(info[0], 0, qkme::post::kPlaneRules - 1, "a rule of planes is 0 to 3"));
+    const auto count = Whole(info[3], 0, kBitsMax, "a plane has at most 2^32 bits");
+    auto out = NewBytes(info.Env(), PackedBytes(count));
+    qkme::post::Combine(rule, Bytes(info[1]), Bytes(info[2]), count, {out.Data(), out.ByteLength()});
+    return out;
+  });
+}
+
 }  // namespace
 
 void InitSift(Napi::Env env, Napi::Object exports) {
   exports.Set("takePlane", Napi::Function::New(env, TakePlane, "takePlane"));
   exports.Set("selectBits", Napi::Function::New(env, SelectBits, "selectBits"));
+  exports.Set("combinePlanes", Napi::Function::New(env, CombinePlanes, "combinePlanes"));
   exports.Set("countBoth", Napi::Function::New(env, CountBoth, "countBoth"));
 }

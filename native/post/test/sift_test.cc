@@ -21,16 +21,37 @@ Bytes RandomBytes(std::mt19937_64& random, size_t n) {
   return out;
 }
 
-TEST("a plane is one bit of each record") {
+TEST("a plane is one bit of each record, with and without AVX2") {
   std::mt19937_64 random(1);
-  for (size_t n = 0; n < 200; ++n) {
-    const Bytes records = RandomBytes(random, n);
+  for (size_t n = 0; n < 400; ++n) {
+    const bool slow = n % 2 == 1;
+    ForbidFastSelect(slow);
+    const Bytes records = RandomBytes(random, n / 2);
     for (unsigned shift = 0; shift < 8; ++shift) {
-      Bytes plane(PackedBytes(n), 0xff);
+      Bytes plane(PackedBytes(records.size()), 0xff);
       TakePlane(records, shift, plane);
-      for (size_t i = 0; i < plane.size() * 8; ++i) CHECK(Bit(plane, i) == (i < n && (records[i] >> shift & 1)));
+      for (size_t i = 0; i < plane.size() * 8; ++i) CHECK(Bit(plane, i) == (i < records.size() && (records[i] >> shift & 1)));
     }
   }
+  ForbidFastSelect(false);
+}
+
+TEST("planes are combined bit by bit, and nothing stands behind the last bit") {
+  std::mt19937_64 random(3);
+  for (size_t n = 0; n < 300; n += 3) {
+    const Bytes a = RandomBytes(random, PackedBytes(n)), b = RandomBytes(random, PackedBytes(n));
+    for (unsigned rule = 0; rule < kPlaneRules; ++rule) {
+      Bytes out(PackedBytes(n), 0xff);
+      Combine(static_cast<PlaneRule>(rule), a, b, n, out);
+      for (size_t i = 0; i < out.size() * 8; ++i) {
+        const bool x = i < n && Bit(a, i), y = i < n && Bit(b, i);
+        const bool expected[] = {x && y, x && !y, x != y, x == y};
+        CHECK(Bit(out, i) == (i < n && expected[rule]));
+      }
+    }
+  }
+  Bytes out(2);
+  THROWS(Combine(PlaneRule::kAnd, Bytes(2), Bytes(1), 16, out), "equally long");
 }
 
 TEST("selected bits follow each other, with and without pext, from any bit on") {
@@ -95,28 +116,29 @@ TEST("places of a permutation are uniform") {
 TEST("rows of bits: parities, starts and neighbours at any distance") {
   constexpr uint32_t kBits = 20'000;
   std::mt19937_64 random(3);
-  BitRows rows(3, kBits);
+  BitRows memory(3, kBits);
+  BitRow rows = memory.Row(1), other = memory.Row(2);
   std::vector<bool> found(kBits), start(kBits);
-  rows.SetStart(1, 0);
+  rows.SetStart(0);
   start[0] = true;
   for (int step = 0; step < 400; ++step) {
     const uint32_t at = static_cast<uint32_t>(random() % kBits);
-    rows.FlipFound(1, at);
+    rows.FlipFound(at);
     found[at] = !found[at];
     if (step % 20 == 0) {
       const uint32_t place = static_cast<uint32_t>(random() % kBits);
-      rows.SetStart(1, place);
+      rows.SetStart(place);
       start[place] = true;
     }
     uint32_t from = static_cast<uint32_t>(random() % kBits), to = static_cast<uint32_t>(random() % (kBits + 1));
     if (from > to) std::swap(from, to);
     bool parity = false;
     for (uint32_t i = from; i < to; ++i) parity ^= found[i];
-    CHECK(rows.Found(1, from, to) == parity && !rows.Found(0, from, to) && !rows.Found(2, from, to));
+    CHECK(rows.Found(from, to) == parity && !memory.Row(0).Found(from, to) && !other.Found(from, to));
     uint32_t before = from, after = from + 1;
     while (!start[before]) --before;
     while (after < kBits && !start[after]) ++after;
-    CHECK(rows.StartBefore(1, from) == before && rows.StartAfter(1, from, kBits) == after);
+    CHECK(rows.StartBefore(from) == before && rows.StartAfter(from, kBits) == after);
   }
 }
 
