@@ -54,6 +54,22 @@ export class SimNetwork {
     }
   }
 
+  /** As one process of a node has it: a dial that is under way when the process dies leads nowhere. @param dials Each dial's end, for whoever ends the process. */
+  process (id: KmeId, dials: Cancel[]): SimNode {
+    const { dialler, listen } = this.node(id)
+    return {
+      listen,
+      dialler: {
+        reload: () => { dialler.reload() },
+        dial: (peer, on) => {
+          const cancel = dialler.dial(peer, on)
+          dials.push(cancel)
+          return cancel
+        },
+      },
+    }
+  }
+
   /** Sets how frames from one node to another fare from now on. */
   setFaults (from: KmeId, to: KmeId, faults: Partial<LaneFaults>): void {
     this.#faults.set(directed(from, to), { ...this.#faultsOf(from, to), ...faults })

@@ -119,13 +119,14 @@ export class MeshProcess {
       security: (event, _subject, detail) => { alarm(`${event}: ${detail}`) },
     })
     this.service = this.makeService(deps)
+    relayed.dropUnwanted()
     const hub = new TunnelHub({ self: o.id, clock, random: o.random, log: quietLog, limits: defaultTunnelLimits })
     const shared = { self: o.id, vault, clock, random: o.random, log: quietLog, limits: { ...defaultPeerLimits, sendQueueBytesMax: 8 << 20 } }
     const handlers = new Map([...pools].map(([kme, pool]) => {
       const routing = this.routes.part(kme)
       return [kme, this.guarded(kme, joinParts(pool, [...routing === undefined ? [] : [routing], hub.neighbour(kme), this.relay.part(kme)]))]
     }))
-    this.neighbours = createPeerManager({ ...shared, peers: [...pools.keys()].map((id) => ({ id, url: `sim://${id}` })), handlerFor: (kme) => handlers.get(kme), ...this.sockets() })
+    this.neighbours = createPeerManager({ ...shared, peers: [...pools.keys()].map((id) => ({ id, url: `sim://${id}` })), handlerFor: (kme) => handlers.get(kme), ...o.network.process(o.id, this.timers) })
     this.automatic = this.makeAutomatic(automatic)
     this.far = new FarEnds({
       self: o.id, storeId: incarnation.storeId, incarnation: incarnation.number, nonce: incarnation.nonce, pools: relayed, desk: this.relay, parts: () => [],
@@ -187,22 +188,6 @@ export class MeshProcess {
       policy: { whereIs: (sae) => o.saes.get(sae), allowed: () => true, confidentialNames: false }, sizes: SIZES,
       extensions: new ExtensionRegistry(), details: { keys: 'way', status: true, localSource: 'random' }, audit: { record: () => 1, recordIn: () => 1, healthy: () => true }, accepting: () => this.alive,
     })
-  }
-
-  /** The network as this process has it: a dial that is under way when it dies leads nowhere. */
-  private sockets (): ReturnType<SimNetwork['node']> {
-    const { dialler, listen } = this.host.o.network.node(this.host.o.id)
-    return {
-      listen,
-      dialler: {
-        reload: () => { dialler.reload() },
-        dial: (peer, on) => {
-          const cancel = dialler.dial(peer, on)
-          this.timers.push(cancel)
-          return cancel
-        },
-      },
-    }
   }
 
   private tick (): void {

@@ -124,6 +124,25 @@ export class Ledger {
     return caller === undefined ? undefined : { ids, caller, master }
   }
 
+  /** What slaves have a right to now, by slave and master, in requests of at most `most` IDs. */
+  due (most: number): { readonly caller: Party, readonly master: string, readonly ids: readonly string[] }[] {
+    const open = new Map<string, { caller: Party, master: string, ids: string[] }>(), all: { caller: Party, master: string, ids: string[] }[] = []
+    for (const id of this.ids) {
+      const { master: { sae: master }, slaves } = this.given.get(id)!
+      for (const caller of slaves) {
+        if (!this.isDue(id, caller, master)) continue
+        const name = `${caller.sae} ${master}`
+        let request = open.get(name)
+        if (request === undefined || request.ids.length >= most) {
+          open.set(name, request = { caller, master, ids: [] })
+          all.push(request)
+        }
+        request.ids.push(id)
+      }
+    }
+    return all
+  }
+
   /** Any ID ever given, with its audience. */
   any (index: number): { readonly id: string, readonly master: Party, readonly slaves: readonly Party[] } | undefined {
     const id = this.ids[index % Math.max(1, this.ids.length)]

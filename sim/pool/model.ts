@@ -1,3 +1,5 @@
+import { Downs } from './downs.js'
+import { Fetches } from './fetches.js'
 import { Losses } from './losses.js'
 import { drawMix, pickAction, type Action, type Mix } from './mix.js'
 import { SimRandom } from '../random.js'
@@ -28,7 +30,8 @@ class Model {
   readonly world: World
   private readonly random: SimRandom
   private readonly losses: Losses
-  private readonly downUntilMs: [number, number] = [0, 0]
+  private readonly fetches: Fetches
+  private readonly downs: Downs
   private readonly actions: Record<Action, (home: Home) => void | Promise<void>>
 
   constructor (readonly o: ModelOptions) {
@@ -37,14 +40,14 @@ class Model {
     const world = this.world = new World(this.random.next(), this.mix)
     const { random } = this
     const losses = this.losses = new Losses(world, random.fork())
+    const fetches = this.fetches = new Fetches(random, world.ledger, world.parties, (caller, master, ids) => { world.fetch(caller.sae, master, ids) })
+    const downs = this.downs = new Downs(random, this.mix.downMs, (what) => { world.note(what) })
     this.actions = {
       ask: (home) => { this.ask(home) }, askMany: (home) => { this.ask(home, true) }, askLocal: (home) => { this.askLocal(home) },
-      drain: (home) => this.drain(home), fetch: () => { this.fetch() }, refetch: () => { this.refetch() }, steal: () => { this.steal() },
+      drain: (home) => this.drain(home), fetch: () => { fetches.some() }, refetch: () => { fetches.again() }, steal: () => { fetches.steal() },
       frames: () => { this.frames(1 + random.integer(40)) },
       wait: () => world.wait(random.pick([5, 20, 100, 600, 3_000])), longWait: () => world.wait(random.pick([10_000, 30_000])),
-      kill: (home) => { this.down(home, 'kill', () => { world.nodes[home].kill(random.integer(2) * random.integer(4)) }) },
-      power: (home) => { this.down(home, 'power', () => { world.nodes[home].powerCut(random.integer(3)) }) },
-      stop: (home) => this.stop(home),
+      kill: (home) => { downs.kill(world.nodes[home]) }, power: (home) => { downs.power(world.nodes[home]) }, stop: (home) => downs.stop(world.nodes[home]),
       failDisk: (home) => { world.note(`disk of ${world.nodes[home].o.id} fails`); world.nodes[home].disk.failNth(1 + random.integer(30)) },
       slowDisk: (home) => { world.nodes[home].flushMs = random.pick([1, 30, 200, 1_500]) },
       partition: () => { this.cut(true, true) }, oneWay: (home) => { this.cut(home === 0, home === 1) },
@@ -69,29 +72,13 @@ class Model {
       world.check()
       if (world.ledger.violations.length > 0) return
     }
+    this.fetches.all()
+    await world.wait(1_000)
     await this.losses.step(true)
     await world.calm(() => this.revive(true))
   }
 
   // --- nodes -----------------------------------------------------------------------------------------------------------
-
-  private down (home: Home, what: string, end: () => void): void {
-    const { world } = this
-    const node = world.nodes[home]
-    if (node.process === undefined) return
-    world.note(`${what} ${node.o.id}`)
-    end()
-    this.downUntilMs[home] = world.clock.now() + this.random.integer(this.mix.downMs)
-  }
-
-  private async stop (home: Home): Promise<void> {
-    const { world } = this
-    const node = world.nodes[home]
-    if (node.process === undefined) return
-    world.note(`stop ${node.o.id}`)
-    await node.stop()
-    this.downUntilMs[home] = world.clock.now() + this.random.integer(this.mix.downMs)
-  }
 
   /** Starts what is down and due, and again what found that its store was rolled back. */
   private async revive (isDue: boolean): Promise<void> {
@@ -99,7 +86,7 @@ class Model {
     for (const home of [0, 1] as const) {
       const node = world.nodes[home]
       if (node.process !== undefined && node.rolledBack !== '') { world.note(`${node.o.id} was rolled back: ${node.rolledBack}`); world.doubt(); node.kill() }
-      if (node.process !== undefined || (!isDue && world.clock.now() < this.downUntilMs[home])) continue
+      if (node.process !== undefined || !(isDue || this.downs.isOver(node))) continue
       world.note(`start ${node.o.id}${node.rolledBack === '' ? '' : ' with a new identity'}`)
       await node.start()
     }
@@ -166,28 +153,6 @@ class Model {
       world.ask(world.nodes[which].o.saes[0]!, [world.nodes[which].o.peerSaes[0]!], 128, this.random.pick([256, 1_024, 8_192]), (a) => { isDry = 'refusal' in a && which === home })
       await world.wait(60)
     }
-  }
-
-  private fetch (): void {
-    const found = this.world.ledger.waiting(this.random.pick([1, 1, 2, 8]), this.random.integer(20))
-    if (found !== undefined) this.world.fetch(found.caller.sae, found.master, found.ids)
-  }
-
-  /** An ID again, perhaps one that its slave has already. */
-  private refetch (): void {
-    const { ledger } = this.world
-    const any = ledger.any(this.random.integer(Math.max(1, ledger.count)))
-    if (any !== undefined) this.world.fetch(this.random.pick(any.slaves).sae, any.master.sae, [any.id])
-  }
-
-  /** Somebody who has no right to an ID, or names the wrong master: the ledger says whether it was served. */
-  private steal (): void {
-    const { ledger, nodes } = this.world
-    const any = ledger.any(this.random.integer(Math.max(1, ledger.count)))
-    if (any === undefined) return
-    const all = [...nodes[0].o.saes, ...nodes[1].o.saes]
-    const caller = this.random.pick(all), master = this.random.pick(all)
-    if (caller !== master) this.world.fetch(caller, master, [any.id])
   }
 
   dispose (): void {

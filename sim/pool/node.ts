@@ -149,7 +149,7 @@ export class SimNode {
       ...(o.reserve === undefined ? {} : { reserve: o.reserve }), extensions: new ExtensionRegistry(), details: { keys: 'wayAndAge', status: true, localSource: 'random' },
       audit: { record: (e) => this.audit.push(e), recordIn: (_tx, e) => this.audit.push(e), healthy: () => true }, accepting: () => process.alive,
     })
-    const { dialler, listen } = this.sockets(process)
+    const { dialler, listen } = o.network.process(o.id, timers)
     const manager = createPeerManager({
       self: o.id, peers: [{ id: o.peer, url: `wss://${o.peer}` }], handlerFor: () => this.guarded(process, pool), vault, clock, random: o.random, log: quietLog,
       limits: defaultPeerLimits, dialler, listen,
@@ -165,22 +165,6 @@ export class SimNode {
     }
     tick()
     return Object.assign(process, { pool, local, service, manager, sealer: keys.sealer('').sealer }) as unknown as Process
-  }
-
-  /** The network as this process has it: a dial that is under way when it dies leads nowhere. */
-  private sockets (process: Process): ReturnType<SimNetwork['node']> {
-    const { dialler, listen } = this.o.network.node(this.o.id)
-    return {
-      listen,
-      dialler: {
-        reload: () => { dialler.reload() },
-        dial: (peer, on) => {
-          const cancel = dialler.dial(peer, on)
-          process.timers.push(cancel)
-          return cancel
-        },
-      },
-    }
   }
 
   private connect (process: Process): void {

@@ -1,5 +1,4 @@
 import { FRAME_VERSION } from '../../src/peer/frame.js'
-import { EPOCHS_MAX } from '../../src/pool/epochs.js'
 import type { PoolEvent, PoolLimits } from '../../src/pool/ports.js'
 import type { ReserveSettings } from '../../src/pool/reserve.js'
 import { SimClock } from '../clock.js'
@@ -16,6 +15,8 @@ export type WorldOptions = Pick<Mix, 'limits' | 'flushMs' | 'delayMs' | 'jitterM
 export const plainWorld: WorldOptions = {
   limits: { keyTtlMs: 600_000, fetchTtlMs: 60_000 }, flushMs: 3, delayMs: 2, jitterMs: 3, wallAheadMs: 0, wallDriftPpm: 0,
 }
+/** A looker keeps a block for so long after its owner's time for it, and what was issued of it may be fetched; and some time to found an epoch. */
+const LOOKER_KEEPS_MS = 600_000 + 60_000
 const SAES = [['a1', 'a2', 'a3'], ['b1', 'b2', 'b3']] as const
 
 const countOf = (node: SimNode, type: PoolEvent['type']): number => node.events.reduce((n, e) => n + (e.type === type ? 1 : 0), 0)
@@ -72,6 +73,7 @@ export class World {
     }
   }
 
+  get parties (): Party[] { return SAES.flat().map((sae) => this.party(sae)) }
   party (sae: string): Party { return { sae, home: (SAES[0] as readonly string[]).includes(sae) ? 0 : 1 } }
 
   /** A master asks. `then` sees the answer after the ledger. */
@@ -151,19 +153,26 @@ export class World {
 
   /** One key from master to slave, with some patience. */
   async exchange (master: string, slave: string): Promise<void> {
-    let first: Answer | undefined, second: Answer | undefined
-    for (let attempt = 0; attempt < 8 && (first === undefined || 'refusal' in first); attempt++) {
-      this.frames(16) // A new ID epoch may be wanted.
-      this.ask(master, [slave], 1, 256, (answer) => { first = answer })
-      await this.wait(4_000)
+    let first = await this.firstKey(master, slave), second: Answer | undefined
+    if ('refusal' in first && this.nodes.some((n) => n.pool.epochs.isFull)) {
+      // Association numbers were used up four times over: they come again when the last blocks of the oldest ID epoch go.
+      await this.wait((this.o.limits.keyTtlMs ?? 600_000) + (this.o.limits.fetchTtlMs ?? 60_000) + LOOKER_KEEPS_MS)
+      first = await this.firstKey(master, slave)
     }
-    // Four live ID epochs are the bound: association numbers that were used up so often wait (design 4). Meanwhile no block of keys can be
-    // used, so the proposer counts the stock as young and keeps the first pads only: below their floor an association's answer waits, too.
-    if (first !== undefined && 'refusal' in first && ['NO_KEYS', 'PEER_DOWN'].includes(first.refusal.code) && this.nodes.some((n) => n.pool.epochs.live().length >= EPOCHS_MAX)) return
-    if (first === undefined || 'refusal' in first) { this.ledger.fault(`no key for ${master}: ${JSON.stringify(first)}`); return }
+    if ('refusal' in first) { this.ledger.fault(`no key for ${master}: ${JSON.stringify(first)}`); return }
     this.fetch(slave, master, [first.keys[0]!.id], (answer) => { second = answer })
     await this.wait(1_000)
     if (second === undefined || 'refusal' in second) this.ledger.fault(`${slave} did not get the key of ${master}: ${JSON.stringify(second)}`)
+  }
+
+  private async firstKey (master: string, slave: string): Promise<Answer> {
+    let answer: Answer = { refusal: { code: 'PEER_DOWN', message: 'nobody answered' } }
+    for (let attempt = 0; attempt < 8 && 'refusal' in answer; attempt++) {
+      this.frames(16) // A new ID epoch may be wanted.
+      this.ask(master, [slave], 1, 256, (got) => { answer = got })
+      await this.wait(4_000)
+    }
+    return answer
   }
 
   dispose (): void { for (const node of this.nodes) node.dispose() }

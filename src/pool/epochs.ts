@@ -64,10 +64,13 @@ export class Epochs {
     const current = this.current
     if ([...this.rows.values()].some((r) => !r.active)) return false
     if (current === undefined) return true
-    if (this.rows.size >= EPOCHS_MAX) return false
+    if (this.isFull) return false
     return core.meta.highestBlock - current.block >= core.deps.limits.epochBlocksMax || core.deps.ageMs() - current.bornMs > core.deps.limits.epochAgeMaxMs ||
       Math.max(core.meta.generation, this.wanted) > current.epoch
   }
+
+  /** No other epoch before the last block of one of these has gone. */
+  get isFull (): boolean { return this.rows.size >= EPOCHS_MAX }
 
   next (): number { return this.core.meta.highestEpoch + 1 }
 
@@ -123,7 +126,7 @@ export class Epochs {
       const block = core.blocks.get(body.block)
       if (block === undefined && body.block <= core.meta.highestBlock) { this.decline(body.epoch); return } // Burned here.
       if (block === undefined || block.purpose !== 'id' || block.epoch !== body.epoch) throw core.protocol(`ID epoch ${body.epoch} from block ${body.block}, which is not here`)
-      if (this.rows.size >= EPOCHS_MAX) return // Not yet: blocks of an older epoch are still here. It is announced again.
+      if (this.isFull) return // Not yet: blocks of an older epoch are still here. It is announced again.
       const key = this.derive(block, views)
       if (key === 'full') return // It is announced again.
       if (key === 'damaged' || !sameBytes(core.deps.vault.keyCheck(key), body.check)) { this.refuse(block, key, body.epoch); return }

@@ -7,6 +7,8 @@ import type { BlockRow } from './rows.js'
 
 const ASK_MS = 1_000
 const BLOCKS_PER_GRANT = 64
+/** The giver keeps half, rounded up: of fewer it gives none. */
+const GIVEN_OF_LEAST = 2
 
 /**
  * A lane that runs dry asks the other for blocks (design 3.4). The giver changes the owner of blocks wholly above its
@@ -16,9 +18,13 @@ export class Grants {
   private askedMs = -Infinity
   constructor (private readonly core: PoolCore, private readonly lane: OwnerLane, private readonly erasure: Erasure, private readonly onTaken: (block: BlockRow) => void) {}
 
-  /** Asks when nothing is left to open. At most once a second: the answer may be that there is nothing. */
+  /**
+   * Asks when nothing is left to open and the other side has blocks to give. At most once a second: perhaps it opens them itself meanwhile.
+   * What we know of its blocks is at least what it has to give: an opening, or a block that went, is heard of later here than it is done there.
+   */
   askIfDry (): void {
     const now = this.core.deps.clock.monoMs()
+    if (this.core.tally.unopened.theirs < GIVEN_OF_LEAST) return // Each question costs a pad; a link that brings nothing would ask for ever.
     if (!this.core.ready || this.lane.unopenedCount > 0 || now - this.askedMs < ASK_MS) return
     if (this.core.meta.generation > this.core.meta.highestEpoch) return // Blocks of older epochs could not be used.
     this.askedMs = now

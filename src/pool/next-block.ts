@@ -22,7 +22,7 @@ export interface NextBlockDeps {
 
 /**
  * What the proposer's next block is for (design 3.2, 6): first an ID epoch, then both reserves, then keys by use. A slow link
- * would fill its reserves for minutes: so a first stock of keys comes before all but the first pads.
+ * would fill its reserves for minutes: so little stock of keys comes before all but the least of the pads.
  */
 export const nextBlock = ({ core, epochs, pads, padded, use }: NextBlockDeps): NextBlock | undefined => {
   if (core.meta.suspended !== '') return undefined
@@ -32,10 +32,17 @@ export const nextBlock = ({ core, epochs, pads, padded, use }: NextBlockDeps): N
   const reserve = core.deps.limits.authReserveBytes
   const isYoung = epoch !== undefined && unopened.mine + unopened.theirs < FIRST_APP_BLOCKS
   for (const owner of padded ? ['mine', 'theirs'] as const : []) {
-    if (pads.left(owner) < (isYoung ? Math.min(FIRST_PADS_BYTES, reserve) : reserve)) return { owner, purpose: 'auth', epoch: epoch ?? 0, framesMax: AUTH_FRAMES }
+    if (pads.left(owner) < (isYoung ? Math.min(leastPads(core), reserve) : reserve)) return { owner, purpose: 'auth', epoch: epoch ?? 0, framesMax: AUTH_FRAMES }
   }
   return epoch === undefined ? undefined : { owner: poorer(unopened, use(), padded && core.deps.limits.maxStockBytes >= LARGE_BYTES), purpose: 'app', epoch, framesMax: APP_FRAMES }
 }
+
+/**
+ * Pads that come before any key. Once a first stock has been opened they are kept above the floor under which all but vital messages wait: else
+ * stock that cannot be used, or is used up as fast as it comes, would leave new associations without an answer.
+ */
+const leastPads = ({ meta, deps }: PoolCore): number =>
+  meta.horizonMine + meta.horizonTheirs < FIRST_APP_BLOCKS ? FIRST_PADS_BYTES : Math.max(FIRST_PADS_BYTES, 2 * deps.limits.authFloorBytes)
 
 /** The side whose unopened stock is the smaller for its use. Small pools, as the relay's are, open all they have at once: then it is whose turn it is. */
 const poorer = (unopened: { mine: number, theirs: number }, use: { mine: number, theirs: number }, isLarge: boolean): 'mine' | 'theirs' => {

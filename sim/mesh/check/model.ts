@@ -1,4 +1,6 @@
 import type { KmeId } from '../../../src/kernel/ids.js'
+import { Downs } from '../../pool/downs.js'
+import { Fetches } from '../../pool/fetches.js'
 import { pickAction } from '../../pool/mix.js'
 import { SimRandom } from '../../random.js'
 import type { SimDisk } from '../../store.js'
@@ -31,7 +33,8 @@ class MeshModel {
   readonly mix: MeshMix
   readonly net: CheckedNetwork
   private readonly random: SimRandom
-  private readonly downUntilMs = new Map<KmeId, number>()
+  private readonly fetches: Fetches
+  private readonly downs: Downs
   private readonly copies = new Map<KmeId, SimDisk>()
   /** Links whose devices bring nothing. */
   private readonly dark = new Set<string>()
@@ -42,13 +45,13 @@ class MeshModel {
     this.mix = drawMix(this.random, o.nodes)
     const net = this.net = new CheckedNetwork(this.random.next(), this.mix)
     const { random } = this
+    const fetches = this.fetches = new Fetches(random, net.ledger, net.parties, (caller, master, ids) => { net.fetch(caller, master, ids) })
+    const downs = this.downs = new Downs(random, this.mix.downMs, (what) => { net.note(what) })
     this.actions = {
       ask: () => { this.ask(random.pick([1, 1, 2, 8])) }, askMany: () => { this.ask(random.pick([32, 64])) },
-      fetch: () => { this.fetch() }, refetch: () => { this.refetch() }, steal: () => { this.steal() },
+      fetch: () => { fetches.some() }, refetch: () => { fetches.again() }, steal: () => { fetches.steal() },
       frames: () => { this.frames() }, wait: () => net.wait(random.pick([5, 50, 300, 600, 2_000])),
-      kill: (kme) => { this.down(kme, 'kill', () => { net.at(kme).kill(random.integer(2) * random.integer(4)) }) },
-      power: (kme) => { this.down(kme, 'power', () => { net.at(kme).powerCut(random.integer(3)) }) },
-      stop: (kme) => this.stop(kme),
+      kill: (kme) => { downs.kill(net.at(kme)) }, power: (kme) => { downs.power(net.at(kme)) }, stop: (kme) => downs.stop(net.at(kme)),
       failDisk: (kme) => { net.note(`disk of ${kme} fails`); net.at(kme).disk.failNth(1 + random.integer(30)) },
       slowDisk: (kme) => { net.at(kme).flushMs = random.pick([1, 30, 200, 1_000]) },
       partition: () => { this.cut(random.pick(this.mix.links), true, true) }, oneWay: () => { this.cut(random.pick(this.mix.links), true, false) },
@@ -75,33 +78,18 @@ class MeshModel {
       net.check()
       if (net.ledger.violations.length > 0) return
     }
+    this.fetches.all()
     await this.calm()
   }
 
   // --- nodes --------------------------------------------------------------------------------------------------------------
-
-  private down (kme: KmeId, what: string, end: () => void): void {
-    const { net } = this
-    if (net.at(kme).process === undefined) return
-    net.note(`${what} ${kme}`)
-    end()
-    this.downUntilMs.set(kme, net.world.clock.now() + this.random.integer(this.mix.downMs))
-  }
-
-  private async stop (kme: KmeId): Promise<void> {
-    const { net } = this
-    if (net.at(kme).process === undefined) return
-    net.note(`stop ${kme}`)
-    await net.at(kme).stop()
-    this.downUntilMs.set(kme, net.world.clock.now() + this.random.integer(this.mix.downMs))
-  }
 
   private revive (isDue: boolean): void {
     const { net } = this
     for (const kme of net.kmes) {
       const node = net.at(kme)
       if (node.process !== undefined && node.rolledBack !== '') { net.note(`${kme} was rolled back: ${node.rolledBack}`); net.doubt(kme); node.kill() }
-      if (node.process !== undefined || (!isDue && net.world.clock.now() < (this.downUntilMs.get(kme) ?? 0))) continue
+      if (node.process !== undefined || !(isDue || this.downs.isOver(node))) continue
       net.note(`start ${kme}${node.rolledBack === '' ? '' : ' with a new identity'}`)
       void node.start()
     }
@@ -177,24 +165,6 @@ class MeshModel {
     net.ask(net.party(a, random.integer(SAES)), slaves, number, random.pick(SIZES))
   }
 
-  private fetch (): void {
-    const found = this.net.ledger.waiting(this.random.pick([1, 1, 2, 8]), this.random.integer(20))
-    if (found !== undefined) this.net.fetch(found.caller, found.master, found.ids)
-  }
-
-  private refetch (): void {
-    const { ledger } = this.net, any = ledger.any(this.random.integer(Math.max(1, ledger.count)))
-    if (any !== undefined) this.net.fetch(this.random.pick(any.slaves), any.master.sae, [any.id])
-  }
-
-  /** Somebody who has no right to an ID, or names the wrong master, perhaps at a KME that relayed it. */
-  private steal (): void {
-    const { ledger, parties } = this.net, any = ledger.any(this.random.integer(Math.max(1, ledger.count)))
-    if (any === undefined) return
-    const caller = this.random.pick(parties), master = this.random.chance(0.5) ? any.master : this.random.pick(parties)
-    if (caller.sae !== master.sae) this.net.fetch(caller, master.sae, [any.id])
-  }
-
   // --- calm ---------------------------------------------------------------------------------------------------------------
 
   private async calm (): Promise<void> {
@@ -207,6 +177,7 @@ class MeshModel {
       this.revive(true)
       net.frames(4)
       await net.wait(2_000)
+      if (round === 0) this.fetches.all()
       net.check()
     }
     await net.wait(3_000)

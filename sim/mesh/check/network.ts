@@ -11,6 +11,8 @@ import type { MeshMix } from './mix.js'
 import { Wire } from './wire.js'
 
 export const SAES = 2
+/** What a source of jobs says of a way on which bits were changed (src/relay/source.ts). */
+const ACCUSATION = /^relay\.lyingPath: bits were changed on the way (\S+(?: - \S+)+);/
 type Pair = readonly [KmeId, KmeId]
 /** A pool by its two ends. */
 interface Shared { readonly between: Pair, readonly of: (kme: MeshKme, other: KmeId) => Pool | undefined }
@@ -28,7 +30,10 @@ export class CheckedNetwork {
   /** KMEs whose store is an older one, until they have met everybody. */
   private readonly doubtful = new Set<KmeId>()
   private readonly lying = new Set<KmeId>()
+  /** KMEs that may have sent wrong bits at some time: they lied, or their store was an older one. */
+  private readonly suspect = new Set<KmeId>()
   private bugsSeen = 0
+  private readonly alarmsSeen = new Map<KmeId, number>()
 
   constructor (seed: number, readonly mix: MeshMix) {
     const { links, relayed, limits, relayLimits, flushMs, delayMs, jitterMs, stockBytes } = mix
@@ -82,6 +87,7 @@ export class CheckedNetwork {
   /** What this KME's store says may be old: until it has met everybody again. */
   doubt (kme: KmeId): void {
     this.doubtful.add(kme)
+    this.suspect.add(kme)
     this.wire.forget(kme)
     this.ledger.doubt([this.homeOf(kme)])
   }
@@ -90,6 +96,7 @@ export class CheckedNetwork {
 
   lie (kme: KmeId, random: SimRandom): void {
     this.lying.add(kme)
+    this.suspect.add(kme)
     this.at(kme).evil = liar(random, this.mix.lies)
   }
 
@@ -113,8 +120,19 @@ export class CheckedNetwork {
     const bugs = this.kmes.flatMap((kme) => this.at(kme).bugs.map((bug) => `${kme}: ${bug}`))
     for (const bug of bugs.slice(this.bugsSeen)) this.fault(bug)
     this.bugsSeen = bugs.length
+    for (const kme of this.kmes) this.checkAccusations(kme)
     for (const kme of this.doubtful) if (this.hasMet(kme)) { this.doubtful.delete(kme); this.ledger.sure([this.homeOf(kme)]) }
     for (const pool of this.shared) if (!pool.between.some((kme) => this.doubtful.has(kme))) checkMoment(this.ends(pool), this.fault)
+  }
+
+  /** Whoever is said to have changed bits did so, or somebody else on that way did. */
+  private checkAccusations (kme: KmeId): void {
+    const { alarms } = this.at(kme)
+    for (const alarm of alarms.slice(this.alarmsSeen.get(kme) ?? 0)) {
+      const path = ACCUSATION.exec(alarm)?.[1]?.split(' - ')
+      if (path !== undefined && !path.some((node) => this.suspect.has(node))) this.fault(`${kme} accuses an honest way: ${alarm}`)
+    }
+    this.alarmsSeen.set(kme, alarms.length)
   }
 
   private hasMet (kme: KmeId): boolean {
