@@ -95,6 +95,14 @@ export class PoolCore {
     if (!isSame(account, written.account)) tx.put(accountKey(this.pool), account)
   }
 
+  /** The account in a transaction that others share, if it is other than what was written last. */
+  putAccount (tx: KvWriter): void {
+    const account = encodeAccount(this.account)
+    if (isSame(account, this.written.account)) return
+    tx.put(accountKey(this.pool), account)
+    tx.atEnd(() => () => { this.written = { meta: this.written.meta, account } })
+  }
+
   /** Runs `then` when everything committed so far is on disk; asked inside a commit, that commit too. */
   durable (then: () => void): void {
     if (this.deferred !== undefined) { this.deferred.push(then); return }

@@ -2,7 +2,7 @@ import { KEY_ID_FIELDS } from '../device/native.js'
 import type { SaeId } from '../kernel/ids.js'
 import { keyMembers } from './describe.js'
 import { BlockFetch, GrantFetch, type Fetch } from './fetch.js'
-import { accountKey, putRow, usableBytes } from './rows.js'
+import { usableBytes } from './rows.js'
 import type { KeyPool } from './key-pool.js'
 import { Rate } from './rate.js'
 import { refusals } from './refusals.js'
@@ -235,7 +235,7 @@ export class DecKeys {
             place: first.place, sizeBytes: first.length, number: places.length,
           })
         }
-        for (const { core } of pools) putRow(tx, accountKey(core.pool), core.account)
+        for (const { core } of pools) core.putAccount(tx)
       })
     } catch (error) { this.deps.fatal(error); return }
     this.deps.kv.flushed().then(() => {

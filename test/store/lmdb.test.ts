@@ -67,7 +67,8 @@ t.test('the journal alone brings back what the data file lacks, and a torn end i
   }
   const base = 0
   const whole = write([[base + 1, 'a'], [base + 2, 'b'], [base + 3, 'c']])
-  const length = 20 + put('a').length
+  const length = 4096
+  t.equal(whole.readUInt32LE(4), length - 20, 'an entry fills its block')
   for (const [what, at] of [['body', 2 * length + 25], ['checksum', 2 * length + 16], ['number', 2 * length + 9], ['magic', 2 * length]] as const) {
     const torn = Buffer.from(whole)
     torn[at] = torn[at] as number ^ 1
@@ -83,6 +84,34 @@ t.test('the journal alone brings back what the data file lacks, and a torn end i
   await t.rejects(open(folder), { code: 'STORE_CORRUPT', message: /belong together/ })
   write([[4, 'd']])
   t.equal(await found(), 'abcd')
+})
+
+t.test('a data file whose heads or roots are damaged, or that was cut off, is refused with words', async (t) => {
+  const folder = folderOf(t), path = join(folder, 'data.mdb')
+  const kv = await open(folder)
+  for (let n = 0; n < 300; n++) kv.transact((tx) => { tx.put(['n', n], new Uint8Array(2_000)) })
+  await kv.flushed()
+  await kv.close()
+  const whole = readFileSync(path), pageBytes = 4_096, rootAt = 24 + 112
+  const newer = whole.readBigUInt64LE(152) < whole.readBigUInt64LE(pageBytes + 152) ? pageBytes : 0
+  const root = Number(whole.readBigUInt64LE(newer + rootAt))
+  const cases: [RegExp, (file: Buffer) => Buffer | undefined][] = [
+    [/head 0 is none/, (file) => { file[24]! ^= 1; return undefined }],
+    [/head 1 is none/, (file) => { file.fill(0, pageBytes, 2 * pageBytes); return undefined }],
+    [/it ends at \d+ bytes, before page/, (file) => { file[newer + rootAt + 4]! ^= 1; return undefined }],
+    [/is not what its head says/, (file) => { file[newer + rootAt]! ^= 1; return undefined }],
+    [/is not what its head says/, (file) => { file.fill(0, root * pageBytes, (root + 1) * pageBytes); return undefined }],
+    [/before page/, (file) => file.subarray(0, root * pageBytes + 100)],
+  ]
+  for (const [message, damage] of cases) {
+    const file = Buffer.from(whole)
+    writeFileSync(path, damage(file) ?? file)
+    await t.rejects(open(folder), { code: 'STORE_CORRUPT', message }, String(message))
+  }
+  writeFileSync(path, whole)
+  const again = await open(folder)
+  t.ok(again.has(['n', 299]))
+  await again.close()
 })
 
 t.test('a full store refuses what adds and lets pass what removes, then works again', async (t) => {
