@@ -363,6 +363,6 @@ export const loadNative = (): NativeAddon => {
     loaded = require(import.meta.url.includes('/dist/') ? '../../../build/Release/qkme.node' : '../../build/Release/qkme.node') as NativeAddon
     return loaded
   } catch (cause) {
-    throw new KmeError('ADDON_MISSING', 'the native addon is not built: install python3, make and g++ (apt-get install python3 make g++), then run: npm rebuild', { cause })
+    throw new KmeError('ADDON_MISSING', 'the native addon is not built: install python3, make and g++ (apt-get install python3 make g++), then run: npm install', { cause })
   }
 }

@@ -107,7 +107,7 @@ export const exitAdvice = (code: number | null, configFile: string): string => {
       return 'Put the right files back, or begin anew without the stored keys:  npm start -- --reset'
     case exitCodes.storeFull.code: return 'Free some space on this disk, or choose a folder on another one:  npm start -- --folder OTHER'
     case exitCodes.port.code: return 'Take free ports:  npm start -- --free-ports'
-    case exitCodes.addon.code: return 'Build it:  npm rebuild'
+    case exitCodes.addon.code: return 'Build it:  npm install'
     case exitCodes.config.code: return `See every fault:  node dist/src/cli/qkme.js config check --config ${configFile}`
     default: return ''
   }
