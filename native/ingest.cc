@@ -137,7 +137,7 @@ FrameFault Ingest::CopyAndCheck(FrameHeader* header) {
   const FrameFault form = CheckForm(*header, ring_.ring().geometry.Capacity());
   if (form != FrameFault::kNone) return form;
   const bool has_mac = header->flags & kFrameMac;
-  ring_.Expect();
+  ring_.Expect(0);
   CopyOnce(copy_, slot->payload, header->payload_bytes + (has_mac ? kMacBytes : 0));
   if (FrameCrc(*header, copy_) != header->crc) return FrameFault::kCrc;
   // A link with a key takes only frames with a MAC, and one without cannot judge them.
@@ -179,7 +179,9 @@ Ingest::Fate Ingest::Refuse(const FrameHeader& header, IngestCounter counter, In
 Ingest::Fate Ingest::Judge(const FrameHeader& header, RecordSink& sink, uint32_t key_slot, uint8_t* out, uint32_t* meta) {
   const uint64_t name = fingerprinter_.Name(header.link, header.block_id, header.offset);
   seen_.Expect(name);
+  ring_.Expect(1);
   const uint64_t fingerprint = fingerprinter_.Payload(copy_, header.payload_bytes);
+  ring_.Expect(2);
   const bool by_payload = header.payload_bytes >= kReplayBytesMin;
   const bool test = header.flags & kFrameTest, aborted = header.flags & kFrameAborted;
   const SeenFrames::Verdict verdict = test || aborted ? SeenFrames::Verdict::kNew : seen_.Judge(name, fingerprint, by_payload);
@@ -246,6 +248,7 @@ Ingest::Fate Ingest::SealFrame(const FrameHeader& header, uint64_t fingerprint, 
 // and only what chance does not do stops the link.
 bool Ingest::Healthy(const FrameHeader& header) {
   frames_judged_ += 1;
+  ring_.Expect(3);
   const HealthTests::Verdict verdict = health_.Add(copy_, header.payload_bytes);
   if (verdict == HealthTests::Verdict::kGood) return true;
   if (verdict == HealthTests::Verdict::kStuck || frames_judged_ <= suspicious_until_) Stop(Quarantine::kStuck);

@@ -35,8 +35,8 @@ void SeenFrames::Expect(uint64_t name) const {
 }
 
 SeenFrames::Verdict SeenFrames::Judge(uint64_t name, uint64_t fingerprint, bool by_payload) const {
-  if (const uint32_t at = Find(by_name_, &Entry::name, name)) {
-    return entries_[at - 1].fingerprint == fingerprint ? Verdict::kRepeat : Verdict::kOtherBytes;
+  if (const Entry* known = Find(by_name_, &Entry::name, name)) {
+    return known->fingerprint == fingerprint ? Verdict::kRepeat : Verdict::kOtherBytes;
   }
   return by_payload && Find(by_payload_, &Entry::fingerprint, fingerprint) ? Verdict::kReplay : Verdict::kNew;
 }
@@ -56,28 +56,33 @@ void SeenFrames::Add(uint64_t name, uint64_t fingerprint, bool by_payload) {
 }
 
 // The hashes are keyed and uniform already, so their low bits are the place.
-uint32_t SeenFrames::Find(const Pages<uint32_t>& index, Key key, uint64_t value) const {
+const SeenFrames::Entry* SeenFrames::Find(const Pages<uint32_t>& index, Key key, uint64_t value) const {
+  const uint32_t tag = Tagged(0, value) >> kEntryBits;
   for (uint32_t at = uint32_t(value) & mask_; index[at] != 0; at = (at + 1) & mask_) {
-    if (entries_[index[at] - 1].*key == value) return index[at];
+    if (index[at] >> kEntryBits != tag) continue;
+    const Entry& entry = entries_[EntryOf(index[at])];
+    if (entry.*key == value) return &entry;
   }
-  return 0;
+  return nullptr;
 }
 
 void SeenFrames::Insert(Pages<uint32_t>& index, Key key, uint32_t entry) {
-  uint32_t at = uint32_t(entries_[entry].*key) & mask_;
+  const uint64_t value = entries_[entry].*key;
+  uint32_t at = uint32_t(value) & mask_;
   while (index[at] != 0) at = (at + 1) & mask_;
-  index[at] = entry + 1;
+  index[at] = Tagged(entry, value);
 }
 
 // Linear probing without tombstones: whatever follows the hole and may move into it does.
 void SeenFrames::Erase(Pages<uint32_t>& index, Key key, uint32_t entry) {
-  uint32_t hole = uint32_t(entries_[entry].*key) & mask_;
-  for (; index[hole] != entry + 1; hole = (hole + 1) & mask_) {
+  const uint64_t value = entries_[entry].*key;
+  uint32_t hole = uint32_t(value) & mask_;
+  for (; index[hole] != Tagged(entry, value); hole = (hole + 1) & mask_) {
     if (index[hole] == 0) return;  // a short payload was never in
   }
   index[hole] = 0;
   for (uint32_t at = (hole + 1) & mask_; index[at] != 0; at = (at + 1) & mask_) {
-    const uint32_t home = uint32_t(entries_[index[at] - 1].*key) & mask_;
+    const uint32_t home = uint32_t(entries_[EntryOf(index[at])].*key) & mask_;
     if (((at - home) & mask_) < ((at - hole) & mask_)) continue;
     index[hole] = index[at];
     index[at] = 0;

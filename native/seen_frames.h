@@ -34,13 +34,19 @@ class SeenFrames {
   struct Free { void operator()(void* p) const; };
   template <class T> using Pages = std::unique_ptr<T[], Free>;
 
-  uint32_t Find(const Pages<uint32_t>& index, Key key, uint64_t value) const;
+  // A word of an index is entry + 1 with seven bits of its hash on top, so that nearly no look at another's entry is needed; 0 is empty.
+  static constexpr uint32_t kEntryBits = 25;
+  static uint32_t Tagged(uint32_t entry, uint64_t value) { return (entry + 1) | uint32_t(value >> 57) << kEntryBits; }
+  static uint32_t EntryOf(uint32_t word) { return (word & ((1u << kEntryBits) - 1)) - 1; }
+
+  /// The entry, or null.
+  const Entry* Find(const Pages<uint32_t>& index, Key key, uint64_t value) const;
   void Insert(Pages<uint32_t>& index, Key key, uint32_t entry);
   void Erase(Pages<uint32_t>& index, Key key, uint32_t entry);
 
   const uint32_t capacity_, mask_;
   Pages<Entry> entries_;                  // a ring: entry i of frame number i mod capacity
-  Pages<uint32_t> by_name_, by_payload_;  // open addressing, entry + 1, 0 is empty
+  Pages<uint32_t> by_name_, by_payload_;  // open addressing, of Tagged words
   uint64_t next_ = 0;
 };
 

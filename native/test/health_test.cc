@@ -1,5 +1,8 @@
 #include "health.h"
 
+#include "health_scan.h"
+
+#include <algorithm>
 #include <random>
 
 #include "check.h"
@@ -80,6 +83,40 @@ TEST("random bytes pass") {
   for (int frame = 0; frame < 2'000; ++frame) {
     for (uint8_t& b : bytes) b = uint8_t(chance() >> 24);
     CHECK(tests.Add(bytes.data(), bytes.size()) == Verdict::kGood);
+  }
+}
+
+TEST("all instructions look alike: triples, counts and lines, for each length and place") {
+  std::mt19937_64 chance(11);
+  // Exactly as long as what is looked at, so that the sanitizer sees a read behind its end.
+  for (size_t length = 0; length <= 700; ++length) {
+    std::vector<uint8_t> bytes(length);
+    for (uint8_t& byte : bytes) byte = uint8_t(chance() % (length % 3 == 0 ? 4 : 60));
+    size_t triple = length;
+    for (size_t i = length; i-- > 0;) if (i + 2 < length && bytes[i] == bytes[i + 1] && bytes[i] == bytes[i + 2]) triple = i;
+    const size_t counted = std::min<size_t>(length, 512);
+    const uint32_t count = uint32_t(std::count(bytes.begin(), bytes.begin() + counted, 3));
+    uint64_t ones = ~uint64_t{0} ^ 64, zeros = ~uint64_t{0} ^ 128;
+    KeepStuck(bytes.data(), length / 8, &ones, &zeros, ScanImpl::kPortable);
+    for (int impl = 0; impl < kScanImpls; ++impl) {
+      if (!ScanSupported(ScanImpl(impl))) continue;
+      CHECK(FirstTriple(bytes.data(), length, ScanImpl(impl)) == triple);
+      CHECK(CountEqual(bytes.data(), counted, 3, ScanImpl(impl)) == count);
+      uint64_t o = ~uint64_t{0} ^ 64, z = ~uint64_t{0} ^ 128;
+      KeepStuck(bytes.data(), length / 8, &o, &z, ScanImpl(impl));
+      CHECK(o == ones && z == zeros);
+    }
+  }
+}
+
+TEST("a triple is found wherever it lies, alone") {
+  for (size_t at = 0; at + 3 <= 400; ++at) {
+    std::vector<uint8_t> bytes(400);
+    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = uint8_t(i);
+    bytes[at + 1] = bytes[at + 2] = bytes[at];
+    for (int impl = 0; impl < kScanImpls; ++impl) {
+      if (ScanSupported(ScanImpl(impl))) CHECK(FirstTriple(bytes.data(), bytes.size(), ScanImpl(impl)) == at);
+    }
   }
 }
 

@@ -56,8 +56,8 @@ TEST("exactly the last `capacity` frames are known, as in a simple model") {
   std::unordered_map<uint64_t, uint64_t> names;
   std::mt19937_64 chance(3);
   for (int step = 0; step < 60'000; ++step) {
-    // Few different low bits, so that chains are long and erasing has to close holes.
-    const uint64_t name = chance() % 64 + (chance() % 64 << 32), fingerprint = (chance() % 16) + (chance() << 20);
+    // Few different low bits, so that chains are long and erasing has to close holes; few different high ones, so that tags meet, too.
+    const uint64_t name = chance() % 64 + (chance() % 64 << 55), fingerprint = (chance() % 16) + (chance() << 20);
     const auto known = names.find(name);
     const Verdict want = known == names.end() ? Verdict::kNew : known->second == fingerprint ? Verdict::kRepeat : Verdict::kOtherBytes;
     CHECK(seen.Judge(name, fingerprint, false) == want);
@@ -66,10 +66,10 @@ TEST("exactly the last `capacity` frames are known, as in a simple model") {
     seen.Add(name, fingerprint, by_payload);
     names[name] = fingerprint;
     model.emplace_back(name, fingerprint);
-    if (by_payload) CHECK(seen.Judge(uint64_t{1} << 60, fingerprint, true) == Verdict::kReplay);
+    if (by_payload) CHECK(seen.Judge(uint64_t{1} << 63, fingerprint, true) == Verdict::kReplay);
     if (model.size() > kCapacity) {
       names.erase(model.front().first);
-      CHECK(seen.Judge(uint64_t{1} << 60, model.front().second, true) == Verdict::kNew);
+      CHECK(seen.Judge(uint64_t{1} << 63, model.front().second, true) == Verdict::kNew);
       model.pop_front();
     }
     CHECK(seen.size() == model.size());
