@@ -17,10 +17,16 @@ class ZeroPages {
   ZeroPages() = default;
   /// @throws std::bad_alloc.
   explicit ZeroPages(size_t words) : bytes_((words * sizeof(uint64_t) + kRound - 1) / kRound * kRound) {
-    void* const at = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    // A huge page begins at a multiple of its size: a little more is asked for, and what is around it given back.
+    const size_t more = bytes_ >= kHuge ? kHuge - kRound : 0;
+    void* const at = mmap(nullptr, bytes_ + more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED) throw std::bad_alloc();
-    words_ = static_cast<uint64_t*>(at);
-    if (bytes_ >= kHuge) madvise(at, bytes_, MADV_HUGEPAGE);  // Only a wish.
+    uint8_t* const from = static_cast<uint8_t*>(at);
+    const size_t before = more == 0 ? 0 : (kHuge - reinterpret_cast<uintptr_t>(from) % kHuge) % kHuge;
+    if (before > 0) munmap(from, before);
+    if (more > before) munmap(from + before + bytes_, more - before);
+    words_ = reinterpret_cast<uint64_t*>(from + before);
+    if (bytes_ >= kHuge) madvise(words_, bytes_, MADV_HUGEPAGE);  // Only a wish.
   }
   ZeroPages(ZeroPages&& other) noexcept : words_(std::exchange(other.words_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
   ZeroPages& operator=(ZeroPages&& other) noexcept {

@@ -31,19 +31,10 @@ export interface Corrector {
 }
 
 class CascadeCorrector implements Corrector {
-  private said = -1
-
   constructor (private readonly cascade: NativeCascade) {}
 
-  get done (): boolean { return this.cascade.stats().done }
-
-  next (): Uint8Array | undefined {
-    const { rounds, done } = this.cascade.stats()
-    if (done || this.said === rounds) return undefined
-    this.said = rounds
-    return this.cascade.message()
-  }
-
+  get done (): boolean { return this.cascade.done() }
+  next (): Uint8Array | undefined { return this.cascade.message() }
   receive (data: Uint8Array): void { this.cascade.receive(data) }
   correct (bits: Uint8Array): void { this.cascade.correct(bits) }
 

@@ -28,8 +28,9 @@ export interface NativeCascadeStats {
 
 /** One party's Cascade over one block (native/post/cascade.h): both send `message()`, then `receive` the other's, until there is none. */
 export interface NativeCascade {
-  /** The own message of this round, undefined when all is done. */
+  /** The own message of this round, once; undefined: it is the other's turn, or all is done. */
   message (): Uint8Array | undefined
+  done (): boolean
   /** Throws with code PROTOCOL if it is not the other's message of this round; nothing has changed then. */
   receive (message: Uint8Array): void
   /** Flips the places found to be wrong, in place: Bob's bits become Alice's. */

@@ -21,6 +21,7 @@ class CascadeObject : public Napi::ObjectWrap<CascadeObject> {
       InstanceMethod<&CascadeObject::Message>("message"),
       InstanceMethod<&CascadeObject::Receive>("receive"),
       InstanceMethod<&CascadeObject::Correct>("correct"),
+      InstanceMethod<&CascadeObject::Done>("done"),
       InstanceMethod<&CascadeObject::Stats>("stats"),
       InstanceMethod<&CascadeObject::Close>("close"),
     }));
@@ -47,10 +48,11 @@ class CascadeObject : public Napi::ObjectWrap<CascadeObject> {
     return *cascade_;
   }
 
-  /// The own message of this round, or undefined when all is done.
+  /// The own message of this round, once; else undefined.
   Napi::Value Message(const Napi::CallbackInfo& info) {
     return Guarded(info.Env(), [&]() -> Napi::Value {
-      if (Get().done()) return info.Env().Undefined();
+      if (Get().done() || said_ == Get().round()) return info.Env().Undefined();
+      said_ = Get().round();
       const auto message = Get().Message();
       auto out = NewBytes(info.Env(), message.size());
       std::copy(message.begin(), message.end(), out.Data());
@@ -64,6 +66,10 @@ class CascadeObject : public Napi::ObjectWrap<CascadeObject> {
 
   void Correct(const Napi::CallbackInfo& info) {
     Guarded(info.Env(), [&] { Get().Correct(Bytes(info[0])); });
+  }
+
+  Napi::Value Done(const Napi::CallbackInfo& info) {
+    return Guarded(info.Env(), [&]() -> Napi::Value { return Napi::Boolean::New(info.Env(), Get().done()); });
   }
 
   Napi::Value Stats(const Napi::CallbackInfo& info) {
@@ -85,6 +91,7 @@ class CascadeObject : public Napi::ObjectWrap<CascadeObject> {
   void Close(const Napi::CallbackInfo&) { cascade_.reset(); }
 
   std::unique_ptr<qkme::post::Cascade> cascade_;
+  uint32_t said_ = UINT32_MAX;  ///< round of the last message that was given out
 };
 
 }  // namespace
