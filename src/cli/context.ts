@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { Config } from '../config/schema.js'
 import type { Random } from '../kernel/random.js'
+import { KmeError } from '../kernel/errors.js'
 import type { Clock } from '../kernel/time.js'
 import { AdminClient } from './admin-client.js'
 import { createOutput, type Output, type Streams } from './output.js'
@@ -32,6 +33,9 @@ export const configFileOf = (context: CliContext, options: { config?: string }):
 export const configOf = async (context: CliContext, options: { config?: string }, checkFiles: boolean): Promise<Config> => {
   const { loadConfig } = await import('../config/load.js') // Slow to load, and not needed with --socket.
   const file = configFileOf(context, options)
+  if (file === undefined && !Object.keys(context.variables).some((name) => name.startsWith('QKME_'))) {
+    throw new KmeError('CONFIG_INVALID', 'no configuration is named: give --config FILE, or set QKME_CONFIG to it (or every setting to a variable QKME_…)')
+  }
   return loadConfig({ ...file === undefined ? {} : { file }, variables: context.variables, workingFolder: context.workingFolder, checkFiles })
 }
 

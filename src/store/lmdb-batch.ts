@@ -15,7 +15,7 @@ export const OP_REMOVE = 2
 export const OP_PAD = 3
 export const OP_HEADER_BYTES = 7
 export const VALUE_BYTES_MAX = 1 << 20
-const PAGE_BYTES = 4096
+export const PAGE_BYTES = 4096
 
 /** Where the store keeps the number of the last batch that the data file contains. No encoded key begins with 01. */
 const APPLIED_KEY = Buffer.from([1])

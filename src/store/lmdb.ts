@@ -8,10 +8,11 @@ import { existsSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { MessageChannel, receiveMessageOnPort, Worker, type MessagePort } from 'node:worker_threads'
 import { invariant, KmeError } from '../kernel/errors.js'
+import { checkDataFile } from './data-file.js'
 import { decodeKey, encodeKey, keyBytes } from './key-codec.js'
 import type { Kv, KvEntry, KvKey, KvRange, KvStats, KvWriter } from './kv.js'
 import { readJournal } from './journal.js'
-import { applyBatch, appliedSeq, openLmdb, storeFailure, usedBytes, type Lmdb } from './lmdb-batch.js'
+import { applyBatch, appliedSeq, openLmdb, PAGE_BYTES, storeFailure, usedBytes, type Lmdb } from './lmdb-batch.js'
 import { ChunkPool, type Batch, type Chunk } from './lmdb-chunks.js'
 import { Overlay } from './lmdb-overlay.js'
 import { ANSWERS, DOORBELL, JOURNAL_FILE, type FromWriter, type ToWriter, type WriterData } from './lmdb-link.js'
@@ -32,6 +33,7 @@ const BLOCKED_MS_MAX = 30_000
 
 /** Opens or creates the data file, replays the journal into it, starts the writer. @throws KmeError `STORE_UNAVAILABLE`, `STORE_CORRUPT`, `STORE_FULL` */
 export const openLmdbKv = async (options: LmdbOptions): Promise<Kv> => {
+  checkDataFile(join(options.folder, 'data.mdb'), PAGE_BYTES)
   const db = openLmdb(options.folder, options.mapBytes)
   try {
     const journal = join(options.folder, JOURNAL_FILE)
@@ -80,6 +82,7 @@ class LmdbKv implements Kv {
   }
 
   get (key: KvKey): Uint8Array | undefined { return this.read(encodeKey(key)) }
+  copyTo (key: KvKey, out: Uint8Array): number { return this.readTo(encodeKey(key), out) }
 
   has (key: KvKey): boolean {
     const encoded = encodeKey(key)
@@ -150,6 +153,18 @@ class LmdbKv implements Kv {
     const bytes = this.db.get(keyBytes(encoded))
     // A private copy already: only its type is too much.
     return bytes === undefined ? undefined : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
+  }
+
+  /** The same without memory of its own for each value, which counts for sealed records. */
+  readTo (encoded: string, out: Uint8Array): number {
+    const pending = this.overlay.get(encoded)
+    if (pending !== undefined) return pending.copyTo(out)
+    const bytes = this.db.getBinaryFast(keyBytes(encoded))
+    if (bytes === undefined) return -1
+    // The library's own memory, which may be longer than the value.
+    const length = (this.db as unknown as { readonly lastSize: number }).lastSize
+    out.set(new Uint8Array(bytes.buffer, bytes.byteOffset, Math.min(length, out.length)))
+    return length
   }
 
   /** Encoded keys and values of a range, with `writes` (of a running transaction) above everything else. */

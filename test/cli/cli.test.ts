@@ -108,7 +108,7 @@ t.test('commands to a running KME: requests, tables, JSON, refusals', async t =>
   const ask = (...args: string[]): ReturnType<typeof run> => run(folder, [...args, '--socket', socket])
   const text = await ask('status')
   t.equal(text.code, 0, text.err)
-  t.match(text.out, /kme-a {2}qkme 0\.1\.0 {2}running {2}up 28 h\nready\n1 alerts are active/)
+  t.match(text.out, /kme-a {2}qkme 0\.1\.0 {2}running {2}up 28 h\nready\n1 alert is active/)
   t.match(text.out, /kme-b +direct +ready +1,234,567 +100 +3 +-/)
   t.match(text.out, /quarantined \(mismatch\) +12\.00 %/)
   t.match(text.out, /FAR KME +CHANNEL +RESTARTS\nkme-f +backingOff +2$/m, 'the channels of relayed pools')

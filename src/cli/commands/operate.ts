@@ -44,7 +44,7 @@ export const registerAccount = (program: Command, context: CliContext): void => 
 const statusText = (status: StatusView, health: HealthView, pools: PoolView[], links: LinkView[], peers: PeerView[]): string => [
   `${status.kme}  qkme ${status.version}  ${status.state}  up ${duration(status.uptimeS)}`,
   health.ready ? 'ready' : `not ready: ${health.reasons.join('; ') || 'no reason given'}`,
-  ...status.alertsActive > 0 ? [`${status.alertsActive} alerts are active`] : [],
+  ...status.alertsActive > 0 ? [status.alertsActive === 1 ? '1 alert is active' : `${status.alertsActive} alerts are active`] : [],
   ...section(table(['POOL', 'ROUTE', 'STATE', 'STOCK BITS', 'IN BIT/S', 'OUT BIT/S', 'EMPTY IN'], pools.map((pool) => [
     pool.remote, pool.note === '' ? pool.route : `${pool.route} (${pool.note})`, pool.state, grouped(pool.stockBits), grouped(Math.round(pool.supplyBitsPerS)), grouped(Math.round(pool.consumptionBitsPerS)),
     pool.timeToEmptyS === null ? '-' : duration(pool.timeToEmptyS),
@@ -130,8 +130,8 @@ export const registerPeer = (program: Command, context: CliContext): void => {
       out.data({ id, done: 'released' })
       out.line(`released: ${id}`)
     })
-  withAdminOptions(peer.command('retire')).description('Void all stock shared with a neighbour, on both sides. Cannot be undone.')
-    .argument('<kme>', 'KME ID of the neighbour')
+  withAdminOptions(peer.command('retire')).description('Void all stock shared with another KME, over a link and over others, on both sides. Cannot be undone.')
+    .argument('<kme>', 'KME ID of a neighbour, or of the far end of relayed pools')
     .requiredOption('--confirm <kme>', 'the same ID again')
     .action(async (id: string, options: AdminOptions & { confirm: string }, command: Command) => {
       if (options.confirm !== id) throw new KmeError('BAD_REQUEST', `--confirm must repeat ${id}`)

@@ -53,7 +53,7 @@ const registerCheck = (store: Command, context: CliContext): void => {
       const isGood = report.bad.length === 0 && report.badMore === 0 && report.wrongCounts.length === 0
       out.data({ ok: isGood, ...report, mustVoid: mustVoid ?? null })
       out.line(reportText(report))
-      if (mustVoid !== undefined) out.note(`the store is ${mustVoid.reason} (${mustVoid.detail}): at its next start all its stock is void`)
+      if (mustVoid !== undefined) out.note(`the store is ${mustVoid.reason} (${mustVoid.detail}): ${mustVoid.reason === 'copied' && config.store.copies === 'refuse' ? 'qkme serve refuses it; with store.copies: void it voids all its stock and goes on' : 'at its next start all its stock is void'}`)
       if (!isGood) context.exit.code = exitCodes.storeCorrupt.code
     })
 }

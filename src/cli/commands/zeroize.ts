@@ -13,9 +13,9 @@ import { withStore } from '../store-session.js'
 
 /** `qkme zeroize` */
 export const registerZeroize = (program: Command, context: CliContext): void => {
-  withAdminOptions(program.command('zeroize')).description('Erase all key for good: key slots, memory, devices. Cannot be undone.')
+  withAdminOptions(program.command('zeroize')).description('Erase all key of this KME for good: key slots and memory. Devices keep theirs. Cannot be undone.')
     .requiredOption('--confirm <kme>', 'ID of the KME whose key is erased')
-    .addHelpText('after', '\nExample:\n  qkme zeroize --config kme-a.yaml --confirm kme-a\n\nA running KME erases itself, tells devices and peers, and ends. Of a stopped one the store is erased.\n')
+    .addHelpText('after', '\nExample:\n  qkme zeroize --config kme-a.yaml --confirm kme-a\n\nA running KME erases its key and ends. Of a stopped one the store is erased. Peers void their stock when this\nKME comes back with a new store; until then run qkme peer retire at each. Clear the devices by their own means.\n')
     .action(async (options: { config?: string, socket?: string, confirm: string }, command: Command) => {
       const out = outputOf(context, command), config = await configOf(context, options, false)
       if (options.confirm !== config.kme.id) throw new KmeError('BAD_REQUEST', `this configuration is of ${config.kme.id}: --confirm must say so`)
