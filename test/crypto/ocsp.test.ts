@@ -1,57 +1,28 @@
-import { createHash, sign } from 'node:crypto'
+import { KeyObject } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { KeyObject } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
-import { BasicOCSPResponse, CertStatus, id_kp_OCSPSigning as ocspSigning, id_pkix_ocsp_basic as basicType, id_pkix_ocsp_nonce as nonceType, OCSPRequest, OCSPResponse, OCSPResponseStatus, ResponderID, ResponseBytes, ResponseData, RevokedInfo, SingleResponse, KeyHash } from '@peculiar/asn1-ocsp'
-import { AsnConvert, OctetString } from '@peculiar/asn1-schema'
-import { AlgorithmIdentifier, Certificate as AsnCertificate } from '@peculiar/asn1-x509'
+import { id_kp_OCSPSigning as ocspSigning, OCSPResponseStatus } from '@peculiar/asn1-ocsp'
 import t, { type Test } from 'tap'
 import type { OcspOptions } from '../../src/crypto/ocsp-book.js'
 import { openTrustStore, type TrustStore } from '../../src/crypto/trust.js'
 import { x509 } from '../../src/crypto/x509.js'
 import { systemRandom } from '../../src/kernel/system-random.js'
-import { dayMs, make, makeCa, makeSae, nowMs, StillClock, type Made } from './make.js'
+import { make, makeCa, makeSae, nowMs, StillClock, type Made } from './make.js'
+import { answerTo, type AnswerShape, type Signer } from './ocsp-answer.js'
 
 const root = await makeCa('SAE root'), other = await makeCa('Other root')
 const delegate = await make({ issuer: root, name: 'responder', usages: [ocspSigning] })
 const notDelegate = await make({ issuer: root, name: 'no responder' }), foreign = await make({ issuer: other, name: 'foreign', usages: [ocspSigning] })
 
-interface Shape {
-  status?: 'good' | 'revoked' | 'unknown', by?: Made, thisUpdateMs?: number, nextUpdateMs?: number | null
-  nonce?: 'echo' | 'none' | 'wrong', aboutOther?: boolean, tamper?: boolean, code?: OCSPResponseStatus
-}
+interface Shape extends AnswerShape { by?: Made }
+
+const signerOf = (made: Made): Signer => ({ pem: made.pem, key: KeyObject.from(made.keys.privateKey), raw: made.certificate.node.raw })
 
 /** What a responder would answer to this request. */
-const answerTo = (der: Buffer, shape: Shape): Uint8Array => {
-  if (shape.code !== undefined) return new Uint8Array(AsnConvert.serialize(new OCSPResponse({ responseStatus: shape.code })))
-  const { tbsRequest } = AsnConvert.parse(der, OCSPRequest)
-  const certID = tbsRequest.requestList[0]!.reqCert
-  if (shape.aboutOther === true) certID.serialNumber = Uint8Array.of(0x77).buffer
-  const nonce = tbsRequest.requestExtensions!.find((e) => e.extnID === nonceType)!
-  if (shape.nonce === 'wrong') nonce.extnValue = new OctetString(AsnConvert.serialize(new OctetString(new Uint8Array(32))))
-  const by = shape.by ?? root
-  const certStatus = new CertStatus(shape.status === 'revoked' ? { revoked: new RevokedInfo({ revocationTime: new Date(nowMs - dayMs) }) } : shape.status === 'unknown' ? { unknown: null } : { good: null })
-  const tbsResponseData = new ResponseData({
-    responderID: new ResponderID({ byKey: new KeyHash(createHash('sha1').update(by.pem).digest()) }), producedAt: new Date(nowMs),
-    responses: [new SingleResponse({
-      certID, certStatus, thisUpdate: new Date(shape.thisUpdateMs ?? nowMs - 3_600_000),
-      ...(shape.nextUpdateMs === null ? {} : { nextUpdate: new Date(shape.nextUpdateMs ?? nowMs + 600_000) }),
-    })],
-    ...(shape.nonce === 'none' ? {} : { responseExtensions: [nonce] }),
-  })
-  const signature = sign('sha256', Buffer.from(AsnConvert.serialize(tbsResponseData)), KeyObject.from(by.keys.privateKey))
-  if (shape.tamper === true) signature[signature.length - 1]! ^= 1
-  const basic = new BasicOCSPResponse({
-    tbsResponseData, signature: Uint8Array.from(signature).buffer, signatureAlgorithm: new AlgorithmIdentifier({ algorithm: '1.2.840.10045.4.3.2' }),
-    ...(by === root ? {} : { certs: [AsnConvert.parse(by.certificate.node.raw, AsnCertificate)] }),
-  })
-  return new Uint8Array(AsnConvert.serialize(new OCSPResponse({
-    responseStatus: OCSPResponseStatus.successful, responseBytes: new ResponseBytes({ responseType: basicType, response: new OctetString(AsnConvert.serialize(basic)) }),
-  })))
-}
+const answer = (der: Buffer, { by = root, ...shape }: Shape): Uint8Array => answerTo(der, shape, { ...signerOf(by), isDelegate: by !== root }, nowMs)
 
 const nameOf = (shape: Lab['shape']): string => JSON.stringify(shape, (key, value: unknown) => key === 'by' ? (value as Made).certificate.parsed.subject : value)
 
@@ -88,7 +59,7 @@ const open = async (t: Test, options: Partial<OcspOptions> = {}, aia = false): P
       lab.asked++
       if (shape === 'silent') return
       if (shape === 'error') { response.writeHead(500).end(); return }
-      response.end(shape === 'garbage' ? 'hello' : shape === 'long' ? Buffer.alloc(100_000) : answerTo(Buffer.concat(parts), shape))
+      response.end(shape === 'garbage' ? 'hello' : shape === 'long' ? Buffer.alloc(100_000) : answer(Buffer.concat(parts), shape))
     })
   })
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })

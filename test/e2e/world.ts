@@ -32,6 +32,8 @@ export interface WorldOptions {
   /** Arguments of Node before the program. */
   readonly node?: readonly string[]
   readonly logLevel?: string
+  /** Added to the TLS groups of a site: of its REST server, which knows SAEs, and of its peering. */
+  readonly tls?: (site: Site, role: 'sae' | 'kme') => Settings
   /** The device group of a site's link, instead of a ring; `file` makes paths in the world's folder. */
   readonly link?: (site: Site, file: (...path: string[]) => string) => Settings
   /** Runs when the PKI is there, before the configurations are written. */
@@ -132,7 +134,7 @@ export class World {
 
   private settings (site: Site): Settings {
     const own = this.kmes[site], other = this.kmes[site === 'a' ? 'b' : 'a']
-    const tls = (role: string, ca: string): Settings => ({ certificate: `pki/kme/${own.id}/${role}.crt`, key: `pki/kme/${own.id}/${role}.key`, ca: `pki/${ca}-ca.crt`, crlFiles: [`pki/${ca}-ca.crl`], reloadMs: 1_000 })
+    const tls = (role: string, ca: 'sae' | 'kme'): Settings => ({ certificate: `pki/kme/${own.id}/${role}.crt`, key: `pki/kme/${own.id}/${role}.key`, ca: `pki/${ca}-ca.crt`, crlFiles: [`pki/${ca}-ca.crl`], reloadMs: 1_000, ...this.options.tls?.(site, ca) })
     return {
       kme: { id: own.id }, folders: { state: `${own.id}-state` },
       rest: { host: '127.0.0.1', port: own.restPort, publicHosts: ['localhost', '127.0.0.1'], tls: tls('server', 'sae') },
