@@ -30,16 +30,13 @@ import type { SimNetwork } from '../network.js'
 import type { SimRandom } from '../random.js'
 import { simRecordKeys } from '../record-keys.js'
 import type { SimKv } from '../store.js'
-import type { MeshGraph } from './graph.js'
-import { graphRoutes, RouterRoutes, type MeshRoutes } from './routes.js'
+import { MeshRoutes } from './routes.js'
 
 export interface MeshKmeOptions {
   readonly id: KmeId
   readonly clock: SimClock
   readonly random: SimRandom
   readonly network: SimNetwork
-  /** Ways that everybody knows at once, or undefined: the real router. */
-  readonly graph: MeshGraph | undefined
   /** Neighbours with the number of the link. */
   readonly neighbours: ReadonlyMap<KmeId, number>
   /** KMEs with which it has a relayed pool. */
@@ -112,7 +109,7 @@ export class MeshProcess {
     relayed.open(o.relayed.map((pool) => ({ stockBytes: o.stockBytes, hybrid: false, ...pool })), (kme, count) => comesBack(automatic, o.id, kme, count) ? automatic.stockBytes : undefined)
     const relayLimits = { ...defaultRelayLimits, ...o.relayLimits }
     const alarm = (text: string): void => { host.alarm(text) }
-    this.routes = o.graph !== undefined ? graphRoutes(o.id, o.graph) : new RouterRoutes({ self: o.id, clock, random: o.random, incarnation: this.start, pools, reserveBytes: relayLimits.reserveBytes, alarm })
+    this.routes = new MeshRoutes({ self: o.id, clock, random: o.random, incarnation: this.start, pools, reserveBytes: relayLimits.reserveBytes, alarm })
     this.relay = new RelayDesk({
       self: o.id, vault, keys, clock, random: o.random, limits: relayLimits, start: this.start, hybrid: undefined, routes: this.routes.relay,
       neighbour: (kme) => { const pool = pools.get(kme); return pool === undefined ? undefined : neighbourLane(pool) },
@@ -123,8 +120,7 @@ export class MeshProcess {
     const hub = new TunnelHub({ self: o.id, clock, random: o.random, log: quietLog, limits: defaultTunnelLimits })
     const shared = { self: o.id, vault, clock, random: o.random, log: quietLog, limits: { ...defaultPeerLimits, sendQueueBytesMax: 8 << 20 } }
     const handlers = new Map([...pools].map(([kme, pool]) => {
-      const routing = this.routes.part(kme)
-      return [kme, this.guarded(kme, joinParts(pool, [...routing === undefined ? [] : [routing], hub.neighbour(kme), this.relay.part(kme)]))]
+      return [kme, this.guarded(kme, joinParts(pool, [this.routes.part(kme), hub.neighbour(kme), this.relay.part(kme)]))]
     }))
     this.neighbours = createPeerManager({ ...shared, peers: [...pools.keys()].map((id) => ({ id, url: `sim://${id}` })), handlerFor: (kme) => handlers.get(kme), ...o.network.process(o.id, this.timers) })
     this.automatic = this.makeAutomatic(automatic)

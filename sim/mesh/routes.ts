@@ -13,28 +13,8 @@ import { Malformed } from '../../src/routing/bytes.js'
 import { defaultRouterOptions, Router } from '../../src/routing/router.js'
 import { controlWays } from '../../src/routing/ways.js'
 import { SimAuthority } from '../flood/credentials.js'
-import type { MeshGraph } from './graph.js'
 
-/** How a simulated KME knows ways: of a graph that everybody knows at once, or of the real router. */
-export interface MeshRoutes {
-  readonly relay: RelayRoutes
-  readonly control: PathSource
-  /** Routing's part of a neighbour's channel, if it needs one. */
-  part (neighbour: KmeId): PeerPart | undefined
-  /** @param changed Ways may have changed. */
-  start (changed: () => void): void
-  /** Time has passed. */
-  look (): void
-  stop (): void
-}
-
-export const graphRoutes = (self: KmeId, graph: MeshGraph): MeshRoutes => ({
-  relay: { paths: (to, query) => graph.disjoint(self, to, query), mayForward: () => '' },
-  control: { paths: (to) => graph.ways(self, to) },
-  part: () => undefined, start: () => {}, look: () => {}, stop: () => {},
-})
-
-export interface RouterRoutesDeps {
+export interface MeshRoutesDeps {
   readonly self: KmeId
   readonly clock: Clock
   readonly random: Random
@@ -50,8 +30,8 @@ const RATE_TAU_MS = 60_000
 /** A link that changes is told at once, not gathered for seconds: runs are short. */
 const CHANGE_MS = 500, REFRESH_MS = 60_000
 
-/** The real router. Only certificates and signatures are simulated (`SimAuthority`): honest, and without their cost. */
-export class RouterRoutes implements MeshRoutes {
+/** How a simulated KME knows ways: the real router. Only certificates and signatures are simulated (`SimAuthority`): honest, and without their cost. */
+export class MeshRoutes {
   readonly router: Router
   readonly relay: RelayRoutes
   readonly control: PathSource
@@ -59,7 +39,7 @@ export class RouterRoutes implements MeshRoutes {
   private readonly rates = new Map<KmeId, { readonly rate: Rate, ingested: number }>()
   private unsubscribe: Cancel = () => {}
 
-  constructor (private readonly d: RouterRoutesDeps) {
+  constructor (private readonly d: MeshRoutesDeps) {
     const { clock, random, self, incarnation } = d
     const authority = new SimAuthority()
     const router = this.router = new Router({ ...defaultRouterOptions, self, incarnation, changeMs: CHANGE_MS, refreshMs: REFRESH_MS }, {
@@ -73,6 +53,7 @@ export class RouterRoutes implements MeshRoutes {
     this.control = controlWays(router)
   }
 
+  /** Routing's part of a neighbour's channel. */
   part (neighbour: KmeId): PeerPart {
     return {
       names: ['linkState'],
@@ -88,12 +69,14 @@ export class RouterRoutes implements MeshRoutes {
     }
   }
 
+  /** @param changed Ways may have changed. */
   start (changed: () => void): void {
     this.look()
     this.router.start()
     this.unsubscribe = this.router.subscribe(({ topology }) => { if (topology) changed() })
   }
 
+  /** Time has passed. */
   look (): void {
     for (const [neighbour, pool] of this.d.pools) {
       const { core } = pool, isUp = core.ready && core.meta.suspended === '' && this.channels.has(neighbour)

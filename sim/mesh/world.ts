@@ -7,7 +7,6 @@ import { SimNetwork } from '../network.js'
 import { SimRandom } from '../random.js'
 import { framePayload } from '../pool/payload.js'
 import type { Answer, GotKey } from '../sae-answer.js'
-import { MeshGraph } from './graph.js'
 import { MeshKme } from './kme.js'
 import { frameName } from './ring.js'
 
@@ -24,8 +23,6 @@ export interface MeshOptions {
   readonly flushMs?: number
   readonly stockBytes?: number
   readonly arenaBytes?: number
-  /** How KMEs know ways: all at once from a graph, which is the default, or by the real router. */
-  readonly routing?: 'graph' | 'router'
   /** SAEs of each KME: `a`, `a2`, `a3` at A. */
   readonly saesPerKme?: number
   readonly tickMs?: number
@@ -39,6 +36,8 @@ export interface MeshOptions {
 
 const FRAME_BYTES = 3_968
 
+const lineOf = (a: KmeId, b: KmeId): string => [a, b].sort().join(' ')
+
 /** The n-th SAE of a KME. */
 export const saeOf = (kme: KmeId, index = 0): SaeId => `${kme.toLowerCase()}${index === 0 ? '' : index + 1}`
 
@@ -47,7 +46,7 @@ export class MeshWorld {
   readonly clock = new SimClock()
   readonly random: SimRandom
   readonly network: SimNetwork
-  readonly graph: MeshGraph
+  private readonly dead = new Set<string>()
   readonly kmes = new Map<KmeId, MeshKme>()
   /** Payloads by the frames' names, if they are kept. */
   readonly payloads: Map<string, Uint8Array> | undefined
@@ -57,7 +56,6 @@ export class MeshWorld {
     this.random = new SimRandom(o.seed)
     this.payloads = o.keepPayloads === true ? new Map() : undefined
     this.network = new SimNetwork({ clock: this.clock, random: this.random.fork(), faults: { delayMs: o.delayMs ?? 1, jitterMs: o.jitterMs ?? 1 } })
-    this.graph = new MeshGraph(o.links)
     const names = [...new Set(o.links.flat())].sort()
     const saes = new Map<SaeId, KmeId>(names.flatMap((kme) => Array.from({ length: o.saesPerKme ?? 1 }, (_, i) => [saeOf(kme, i), kme] as const)))
     for (const [index, id] of names.entries()) this.kmes.set(id, this.kme(id, index, saes))
@@ -69,7 +67,7 @@ export class MeshWorld {
     const relayed = o.relayed.filter(({ only = id }) => only === id).flatMap(({ between: [a, b], paths = 1 }) => a === id ? [{ kme: b, paths }] : b === id ? [{ kme: a, paths }] : [])
     const wall = o.wall?.(index) ?? { aheadMs: 0, driftPpm: 0 }
     return new MeshKme({
-      id, clock, random: this.random.fork(), network, graph: o.routing === 'router' ? undefined : this.graph, neighbours, relayed, automatic: o.automatic?.(id), saes, tickMs: o.tickMs ?? 100,
+      id, clock, random: this.random.fork(), network, neighbours, relayed, automatic: o.automatic?.(id), saes, tickMs: o.tickMs ?? 100,
       limits: { maxStockBytes: 1 << 20, ...o.limits }, relayLimits: o.relayLimits ?? {}, stockBytes: o.stockBytes ?? 1_048_576, arenaBytes: o.arenaBytes ?? 4 << 20,
       wallAheadMs: wall.aheadMs, wallDriftPpm: wall.driftPpm,
     }, o.flushMs ?? 2)
@@ -82,8 +80,7 @@ export class MeshWorld {
   /** Each link that is up delivers so many equal frames at both ends. */
   frames (count: number): void {
     for (const [a, b] of this.o.links) {
-      if (!this.graph.has(a, b)) continue
-      this.deliver(a, b, count)
+      if (!this.dead.has(lineOf(a, b))) this.deliver(a, b, count)
     }
   }
 
@@ -112,18 +109,16 @@ export class MeshWorld {
     }
   }
 
-  /** The line between two KMEs is dead in both directions, and every router knows. */
+  /** The line between two KMEs is dead in both directions, or one; its devices are, too. Routers find out by themselves. */
   cut (a: KmeId, b: KmeId, oneWay = false): void {
-    this.graph.cut(a, b)
+    this.dead.add(lineOf(a, b))
     if (oneWay) this.network.cut(a, b)
     else this.network.partition(a, b)
-    for (const kme of this.kmes.values()) kme.process?.control.topologyChanged()
   }
 
   heal (a: KmeId, b: KmeId): void {
-    this.graph.join(a, b)
+    this.dead.delete(lineOf(a, b))
     this.network.join(a, b)
-    for (const kme of this.kmes.values()) kme.process?.control.topologyChanged()
   }
 
   async exchange (from: KmeId, to: KmeId, extra: { number?: number, extensions?: readonly { name: string, value: unknown, mandatory: boolean }[] } = {}): Promise<{ master: Answer | undefined, slave: Answer | undefined }> {

@@ -104,10 +104,9 @@ export class SimulatedNetwork implements LiveNetwork {
   }
 
   hops (): Promise<Readonly<Record<string, number>>> {
-    const { graph } = this.world
     return Promise.resolve(Object.fromEntries(this.scenario.relayed.map(({ between: [a, b] }) => {
-      const way = graph.disjoint(a, b, { disjoint: 1, excludeHops: [], avoid: [] })
-      return [`${a} ${b}`, typeof way === 'string' ? 0 : way[0]!.length - 1]
+      const ways = this.world.at(a).process?.routes.relay.paths(b, { disjoint: 1, excludeHops: [], avoid: [] }) ?? ''
+      return [`${a} ${b}`, typeof ways === 'string' ? 0 : ways[0]!.length - 1]
     })))
   }
 

@@ -163,7 +163,7 @@ export class Ledger {
       this.refused(`dec ${code}`)
       if (!hadUnanswered) for (const id of ids) this.given.get(id)?.unanswered.delete(caller.sae)
       if ((code === 'KEYS_NOT_FOUND' || code === 'UNAUTHORIZED') && !hadUnanswered && ids.every((id) => this.isDue(id, caller, master))) {
-        this.fault(`${caller.sae} was issued ${ids.join()} by ${master} and is refused: ${code}`)
+        this.fault(`${caller.sae} was issued ${ids[0]!}${ids.length > 1 ? ` and ${ids.length - 1} more` : ''} by ${master} and is refused: ${code}`)
       }
       return
     }

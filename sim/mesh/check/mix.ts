@@ -3,7 +3,7 @@ import type { PoolLimits } from '../../../src/pool/ports.js'
 import type { RelayLimits } from '../../../src/relay/limits.js'
 import { randomNetwork } from '../../flood/world.js'
 import type { SimRandom } from '../../random.js'
-import { MeshGraph } from '../graph.js'
+import { isTwofold } from '../graph.js'
 import { LIES, type Lie } from './lies.js'
 
 /** Everything that may happen in a step, with its weight when it is in the mix. */
@@ -60,13 +60,12 @@ const drawLinks = (random: SimRandom, count: number): (readonly [KmeId, KmeId])[
 }
 
 const drawRelayed = (random: SimRandom, links: readonly (readonly [KmeId, KmeId])[]): RelayedPair[] => {
-  const graph = new MeshGraph(links), nodes = [...new Set(links.flat())].sort()
-  const pairs = nodes.flatMap((a, i) => nodes.slice(i + 1).map((b) => [a, b] as const)).filter(([a, b]) => !graph.has(a, b) || random.chance(0.1))
+  const nodes = [...new Set(links.flat())].sort()
+  const pairs = nodes.flatMap((a, i) => nodes.slice(i + 1).map((b) => [a, b] as const)).filter((pair) => !links.some((link) => pair.every((kme) => link.includes(kme))) || random.chance(0.1))
   const chosen: RelayedPair[] = []
   for (let left = random.pick([1, 2, 2, 3]); left > 0 && pairs.length > 0; left--) {
     const [between] = pairs.splice(random.integer(pairs.length), 1) as [readonly [KmeId, KmeId]]
-    const isTwofold = typeof graph.disjoint(between[0], between[1], { disjoint: 2, excludeHops: [], avoid: [] }) !== 'string'
-    chosen.push({ between, paths: isTwofold && random.chance(0.35) ? 2 : 1 })
+    chosen.push({ between, paths: isTwofold(links, ...between) && random.chance(0.35) ? 2 : 1 })
   }
   return chosen
 }

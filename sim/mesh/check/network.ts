@@ -38,7 +38,7 @@ export class CheckedNetwork {
   constructor (seed: number, readonly mix: MeshMix) {
     const { links, relayed, limits, relayLimits, flushMs, delayMs, jitterMs, stockBytes } = mix
     this.world = new MeshWorld({
-      seed, links, relayed, limits, relayLimits, flushMs, delayMs, jitterMs, stockBytes, routing: 'router', saesPerKme: SAES, tickMs: 250, arenaBytes: 1 << 20,
+      seed, links, relayed, limits, relayLimits, flushMs, delayMs, jitterMs, stockBytes, saesPerKme: SAES, tickMs: 250, arenaBytes: 1 << 20,
       keepPayloads: true, wall: (i) => mix.wall[i]!,
     })
     this.kmes = [...this.world.kmes.keys()]
