@@ -8,12 +8,13 @@ import type { AccountView, HealthView, PoolView, TopologyView } from '../../src/
 import { AdminClient } from '../../src/cli/admin-client.js'
 import { Child } from '../../src/cli/start/child.js'
 import { createPki, issueCertificate } from '../../src/crypto/pki.js'
+import { leafPaths } from '../../src/crypto/pki-files.js'
 import { KmeError } from '../../src/kernel/errors.js'
 import { stayAlive, systemClock } from '../../src/kernel/system-clock.js'
 import { systemRandom } from '../../src/kernel/system-random.js'
 import { sumOf, type LiveNetwork, type Outcome, type Sample } from './live.js'
 import { LineProxy } from './proxy.js'
-import { ScenarioSae } from './sae.js'
+import { ScenarioSae, type SaeReply } from './sae.js'
 import type { Fault, Scenario } from './scenario.js'
 import { kmeId, linkNumber, ringPath, saeId, siteConfig, type SitePorts } from './site.js'
 
@@ -35,7 +36,21 @@ const freePorts = async (count: number): Promise<number[]> => {
   return ports
 }
 
-interface Node { readonly name: string, readonly sae: ScenarioSae, readonly admin: AdminClient, child: Child | undefined }
+/** For measurements. */
+export interface ProcessOptions {
+  /** Neighbours dial each other without a proxy between: nothing of theirs can be partitioned. */
+  readonly isDirect?: boolean
+  /** A neighbour that is silent so long is asked for a sign of life, and given up after twice as long. By default 500 ms. */
+  readonly keepAliveMs?: number
+}
+
+/** What a client of a KME's REST interface needs. */
+export interface Door { readonly host: string, readonly port: number, readonly certificateFile: string, readonly keyFile: string, readonly caFile: string }
+
+interface Node { readonly name: string, readonly restPort: number, readonly sae: ScenarioSae, readonly admin: AdminClient, child: Child | undefined }
+
+/** Why there were no keys; a connection's own words have a port that means nothing to anybody. */
+const why = (method: 'enc' | 'dec', { status, body }: SaeReply): string => status === 0 ? `${method}: the KME does not answer` : `${method} ${status} ${body.message ?? ''}`
 
 /** A scenario as real processes on this machine: a KME each, a device process for each QKD link, a proxy for each line. */
 export class ProcessNetwork implements LiveNetwork {
@@ -43,11 +58,11 @@ export class ProcessNetwork implements LiveNetwork {
   private readonly devices = new Map<number, Child>()
   private readonly proxies = new Map<string, LineProxy>()
   private readonly startMs = systemClock.monoMs()
-  private constructor (private readonly scenario: Scenario, readonly folder: string) {}
+  private constructor (private readonly scenario: Scenario, readonly folder: string, private readonly options: ProcessOptions) {}
 
   /** Makes certificates and configurations in a folder of its own, and starts everything. */
-  static async start (scenario: Scenario): Promise<ProcessNetwork> {
-    const network = new ProcessNetwork(scenario, mkdtempSync(join(tmpdir(), 'qkme-network-')))
+  static async start (scenario: Scenario, options: ProcessOptions = {}): Promise<ProcessNetwork> {
+    const network = new ProcessNetwork(scenario, mkdtempSync(join(tmpdir(), 'qkme-network-')), options)
     try {
       await network.prepare()
     } catch (error) {
@@ -68,18 +83,19 @@ export class ProcessNetwork implements LiveNetwork {
       await issueCertificate(pki, { profile: 'kme-peer', id: kmeId(name) })
       await issueCertificate(pki, { profile: 'sae', id: saeId(name) })
       writeFileSync(join(folder, `${kmeId(name)}-master.key`), randomBytes(32), { mode: 0o600 })
-      this.nodes.set(name, { name, sae: new ScenarioSae(saeId(name), pki.folder, ports.get(name)!.rest), admin: new AdminClient(join(folder, kmeId(name), 'admin.sock')), child: undefined })
+      this.nodes.set(name, { name, restPort: ports.get(name)!.rest, sae: new ScenarioSae(saeId(name), pki.folder, ports.get(name)!.rest), admin: new AdminClient(join(folder, kmeId(name), 'admin.sock')), child: undefined })
     }
     const lines = new Map<string, Map<string, number>>(scenario.kmes.map((name) => [name, new Map()]))
     for (const { between: [a, b] } of scenario.links) {
       for (const [from, to] of [[a, b], [b, a]] as const) {
+        if (this.options.isDirect === true) { lines.get(from)!.set(to, ports.get(to)!.peering); continue }
         const proxy = new LineProxy(ports.get(to)!.peering)
         this.proxies.set(`${from} ${to}`, proxy)
         lines.get(from)!.set(to, await proxy.listen())
       }
     }
     for (const name of scenario.kmes) {
-      writeFileSync(this.configFile(name), JSON.stringify(siteConfig(folder, scenario, name, ports.get(name)!, lines.get(name)!), undefined, 1)) // JSON is YAML.
+      writeFileSync(this.configFile(name), JSON.stringify(siteConfig(folder, scenario, name, ports.get(name)!, lines.get(name)!, this.options.keepAliveMs), undefined, 1)) // JSON is YAML.
       this.startKme(name)
     }
     scenario.links.forEach((_, index) => { this.startDevice(index) })
@@ -124,18 +140,28 @@ export class ProcessNetwork implements LiveNetwork {
     const startMs = systemClock.monoMs()
     const outcome = (why: string): Outcome => ({ why, keys, wholeMs: systemClock.monoMs() - startMs })
     const master = await this.nodes.get(from)!.sae.enc(saeId(to), keys, demand)
-    if (master.status !== 200) return outcome(`enc ${master.status} ${master.body.message ?? ''}`)
+    if (master.status !== 200) return outcome(why('enc', master))
     const slave = await this.nodes.get(to)!.sae.dec(saeId(from), master.body.keys!.map((k) => k.key_ID))
-    if (slave.status !== 200) return outcome(`dec ${slave.status} ${slave.body.message ?? ''}`)
+    if (slave.status !== 200) return outcome(why('dec', slave))
     const same = master.body.keys!.every((k, i) => slave.body.keys![i]?.key_ID === k.key_ID && slave.body.keys![i]?.key === k.key)
     return outcome(same ? '' : 'the keys differ')
+  }
+
+  /** The SAE of a KME. */
+  sae (name: string): ScenarioSae { return this.nodes.get(name)!.sae }
+
+  /** The REST interface of a KME, for its SAE. */
+  door (name: string): Door {
+    const { certificate, key } = leafPaths(join(this.folder, 'pki'), 'sae', saeId(name), 'client')
+    return { host: '127.0.0.1', port: this.nodes.get(name)!.restPort, certificateFile: certificate, keyFile: key, caFile: join(this.folder, 'pki/kme-ca.crt') }
   }
 
   /** What an operator asks of a KME: a route of the admin API. */
   ask (name: string, path: string): Promise<unknown> { return this.nodes.get(name)!.admin.get(path) }
 
-  async sample (): Promise<Sample[]> {
-    return Promise.all([...this.nodes.values()].map(async ({ name, admin, child }) => {
+  /** @param names Of these only; by default of all. */
+  async sample (names: readonly string[] = this.scenario.kmes): Promise<Sample[]> {
+    return Promise.all(names.map((name) => this.nodes.get(name)!).map(async ({ name, admin, child }) => {
       const none = { kme: name, isUp: false, stock: {}, account: {}, pools: {}, differenceBits: 0 }
       if (child === undefined || child.exit !== undefined) return none
       try {

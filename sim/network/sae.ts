@@ -12,10 +12,12 @@ export class ScenarioSae {
     this.agent = new Agent({ keepAlive: true, maxSockets: 4, ca: readFileSync(`${pkiFolder}/kme-ca.crt`), cert: readFileSync(certificate), key: readFileSync(key), servername: 'localhost' })
   }
 
-  /** `demand`: mandatory extensions, by name. */
-  enc (slave: string, number: number, demand: Readonly<Record<string, unknown>> = {}): Promise<SaeReply> {
+  /** `demand`: mandatory extensions, by name; `others`: further slaves, who get the same keys. */
+  enc (slave: string, number: number, demand: Readonly<Record<string, unknown>> = {}, others: readonly string[] = []): Promise<SaeReply> {
     const pairs = Object.entries(demand).map(([name, value]) => ({ [name]: value }))
-    return this.post(`/api/v1/keys/${slave}/enc_keys`, { number, ...pairs.length === 0 ? {} : { extension_mandatory: pairs } })
+    return this.post(`/api/v1/keys/${slave}/enc_keys`, {
+      number, ...pairs.length === 0 ? {} : { extension_mandatory: pairs }, ...others.length === 0 ? {} : { additional_slave_SAE_IDs: others },
+    })
   }
 
   dec (master: string, ids: readonly string[]): Promise<SaeReply> { return this.post(`/api/v1/keys/${master}/dec_keys`, { key_IDs: ids.map((id) => ({ key_ID: id })) }) }

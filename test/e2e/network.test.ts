@@ -1,11 +1,37 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { ProcessNetwork } from '../../sim/network/processes.js'
 import { runScenario } from '../../sim/network/run.js'
 import { readScenario } from '../../sim/network/scenario.js'
+import { eventually } from './process.js'
 
 t.setTimeout(230_000)
+
+const notFound = 'one or more keys specified are not found on KME'
+
+/** A key of A for B, C and D: equal at all, once at each; and when D is gone, none for anybody, and every bit accounted for. */
+const oneKeyForThree = async (t: Test, network: ProcessNetwork): Promise<void> => {
+  const master = network.sae('a'), ask = () => master.enc('sae-b', 3, {}, ['sae-c', 'sae-d'])
+  await eventually('every slave can be reached again', async () => (await ask()).status === 200 ? true : undefined, 20_000)
+  const { body: { keys = [] } } = await ask(), ids = keys.map((k) => k.key_ID)
+  t.equal(keys.length, 3)
+  for (const name of ['d', 'b', 'c']) {
+    t.same((await network.sae(name).dec('sae-a', ids)).body.keys?.map((k) => [k.key_ID, k.key]), keys.map((k) => [k.key_ID, k.key]), `${name} has the bytes of a`)
+    t.match(await network.sae(name).dec('sae-a', ids), { status: 400, body: { message: notFound } }, `${name} has them once`)
+  }
+  await network.fault({ at: 0, kill: 'd' })
+  const burned = async (): Promise<number> => Object.entries((await network.sample(['a']))[0]!.account).reduce((sum, [what, bytes]) => what.startsWith('burned') ? sum + bytes : sum, 0)
+  const delivered = async (): Promise<number> => (await network.sample(['a']))[0]!.account['delivered']!
+  const before = [await burned(), await delivered()] as const
+  const refused = await ask()
+  t.equal(refused.status, 503, 'one slave away: nobody gets a key')
+  t.equal(refused.body.keys, undefined)
+  t.equal(await delivered(), before[1], 'nothing counts as delivered')
+  t.ok(await burned() >= before[0])
+  for (const { differenceBits } of await network.sample(['a', 'b', 'c'])) t.equal(differenceBits, 0)
+  t.equal((await master.enc('sae-b', 1, {}, ['sae-c'])).status, 200, 'the others can be reached without it')
+}
 
 t.test('a line of four as processes: every pair gets equal keys, while a node between dies and comes back', async t => {
   const file = join(t.testdir(), 'line.yaml')
@@ -30,6 +56,7 @@ faults: [{ at: 3, kill: b }, { at: 4, start: b }]
   t.equal(result.unequal, 0, 'no two SAEs have different keys')
   t.equal(result.differenceBits, 0, 'every account adds up')
   t.ok(result.pairs.every((p) => p.keys > 0), 'every pair had keys')
+  await oneKeyForThree(t, network)
 })
 
 t.test('scenarios that are wrong say so', async t => {
