@@ -50,3 +50,6 @@ export const until = async <T>(what: string, timeoutMs: number, ask: () => Promi
 export const loadAverage = (): number => Number(readFileSync('/proc/loadavg', 'utf8').split(' ')[0])
 
 export const coreCount = (): number => readdirSync('/sys/devices/system/cpu').filter((name) => /^cpu\d+$/.test(name)).length
+
+/** Time for which the hypervisor ran something else although a processor of ours had work, over all of them, since the start of the machine. */
+export const stolenMs = (): number => Number(readFileSync('/proc/stat', 'utf8').split('\n', 1)[0]!.split(/\s+/)[8]) * 10

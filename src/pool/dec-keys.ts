@@ -10,7 +10,7 @@ import type { DecKeysRequest, KeyReply, Refusal } from './service.js'
 import type { ServiceDeps } from './service-ports.js'
 
 const WAITING_MAX = 4_096
-/** A flush waits for the next turn of the loop while each brings more, up to so many requests and so long. */
+/** A flush waits for the one under way, and then for the next turn of the loop while each brings more, up to so many requests and so long. */
 const GATHERED_MAX = 128
 const GATHER_MS = 2
 /** An answer whose claims are on disk waits for room in the arena. */
@@ -40,6 +40,7 @@ export class DecKeys {
   /** Of the queue: how many there were when its turn ended last, and since when the first waits. */
   private gathered = 0
   private gatheredSinceMs = 0
+  private flushing = 0
   private readonly foreign = new Map<SaeId, Rate>()
 
   constructor (private readonly deps: ServiceDeps) {
@@ -57,7 +58,11 @@ export class DecKeys {
     if (!Array.isArray(places)) { reply.refuse(places); return }
     for (const p of places) p.take()
     this.waiting++
-    if (this.queue.push({ request, reply, places }) > 1) return
+    const length = this.queue.push({ request, reply, places })
+    if (this.flushing === 0 ? length === 1 : length === GATHERED_MAX) this.begin()
+  }
+
+  private begin (): void {
     this.gathered = 0
     this.gatheredSinceMs = this.deps.clock.monoMs()
     this.deps.soon(this.gather)
@@ -65,10 +70,12 @@ export class DecKeys {
 
   /**
    * At the end of a turn. A flush costs the processor as much as several requests do, and a fast disk has it done after two or
-   * three of them: so it begins only when a turn brings no more. With nobody else asking that is the very next one.
+   * three of them: so it begins only when a turn brings no more. With nobody else asking that is the very next one. Who comes during a
+   * flush shares the next: it would not be on disk any sooner for being sent now.
    */
   private readonly gather = (): void => {
     const { length } = this.queue
+    if (length === 0) return // They went with a flush that was full.
     const isOver = length === this.gathered || length >= GATHERED_MAX || this.deps.clock.monoMs() - this.gatheredSinceMs >= GATHER_MS
     this.gathered = length
     if (isOver) this.flush()
@@ -90,16 +97,23 @@ export class DecKeys {
     return this.checkClaims(request, places)
   }
 
-  /** The pools that the master's KME shares with us, then the others within a budget: they tell 401 from 400. */
+  /** Pools that should know the IDs, then the others within a budget: they tell 401 from 400. */
   private tryPools (search: Search): void {
     const { request } = search
-    const kme = this.deps.policy.whereIs(request.master)
-    const first = kme === undefined ? [] : this.deps.poolsWith(kme)
+    const first = this.poolsOf(request)
     for (const pool of first) if (this.isDoneWith(search, pool)) return
     for (const pool of this.deps.pools()) {
       if (first.includes(pool)) continue
       if (!this.mayTryOthers(request.caller, request.keyIds.length) || this.isDoneWith(search, pool)) return
     }
+  }
+
+  /** Those that the master's KME shares with us. If that is ourselves, also those out of whose lanes the master's keys went to SAEs elsewhere and to this one. */
+  private poolsOf ({ caller, master }: DecKeysRequest): readonly KeyPool[] {
+    const { deps } = this, kme = deps.policy.whereIs(master)
+    if (kme === undefined) return []
+    const pools = deps.poolsWith(kme)
+    return kme === deps.self ? [...pools, ...[...deps.pools()].filter((pool) => pool.associations.isBeside(master, caller) && !pools.includes(pool))] : pools
   }
 
   /** Opens what it can of the IDs with the keys of one pool. @returns whether no other pool needs to be tried. */
@@ -221,6 +235,7 @@ export class DecKeys {
   private flush (): void {
     const batch = this.queue
     this.queue = []
+    this.flushing++
     const pools = new Set<KeyPool>()
     try {
       this.deps.kv.transact((tx) => {
@@ -239,6 +254,7 @@ export class DecKeys {
       })
     } catch (error) { this.deps.fatal(error); return }
     this.deps.kv.flushed().then(() => {
+      if (--this.flushing === 0 && this.queue.length > 0) this.begin()
       for (const waiting of batch) this.answer(waiting)
     }).catch((error: unknown) => { this.deps.fatal(error) })
   }
