@@ -115,6 +115,7 @@ export class SimKv implements Kv {
   constructor (private readonly disk: SimDisk, private readonly live: SortedMap, private readonly options: SimStoreOptions) {}
 
   get (key: KvKey): Uint8Array | undefined { return copyOf(this.live.get(encodeKey(key))) }
+  copyTo (key: KvKey, out: Uint8Array): number { return copyInto(this.live.get(encodeKey(key)), out) }
   has (key: KvKey): boolean { return this.live.has(encodeKey(key)) }
   range (range: KvRange): Iterable<KvEntry> { return entriesOf(this.live, undefined, range) }
   keys (range: KvRange): Iterable<KvKey> { return keysOf(this.live, undefined, range) }
@@ -208,6 +209,11 @@ class SimWriter implements KvWriter {
     return copyOf(this.writes.has(encoded) ? this.writes.get(encoded) : this.base.get(encoded))
   }
 
+  copyTo (key: KvKey, out: Uint8Array): number {
+    const encoded = this.encode(key)
+    return copyInto(this.writes.has(encoded) ? this.writes.get(encoded) : this.base.get(encoded), out)
+  }
+
   has (key: KvKey): boolean {
     const encoded = this.encode(key)
     return this.writes.has(encoded) ? this.writes.get(encoded) !== undefined : this.base.has(encoded)
@@ -226,6 +232,11 @@ class SimWriter implements KvWriter {
 }
 
 const never = new Promise<never>(() => undefined)
+const copyInto = (value: Uint8Array | undefined, out: Uint8Array): number => {
+  if (value === undefined) return -1
+  out.set(value.subarray(0, out.length))
+  return value.length
+}
 const copyOf = (value: Uint8Array | undefined): Uint8Array | undefined => value === undefined ? undefined : new Uint8Array(value)
 
 function * walk (base: SortedMap, writes: ReadonlyMap<string, Uint8Array | undefined> | undefined, range: KvRange): Generator<[string, Uint8Array]> {

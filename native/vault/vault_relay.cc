@@ -45,15 +45,21 @@ void Vault::LaneXor(uint32_t lane, uint32_t block, uint32_t offset, OutSpan data
   ClaimPad(removed, offset, length);
   Block* const added = from.Front(&taken[1]);
   taken[0] = added->number();
-  // Both at once: `data` must never hold the key with one pad missing.
+  uint32_t passed = 0;
+  // Both at once: `data` must never hold the key with one pad missing. The lane wipes what it has passed, while that is in the
+  // cache.
   for (uint32_t done = 0; done < length;) {
     uint32_t take = length - done;
     const uint8_t* const pad_off = removed.Piece(offset + done, &take);
     const uint8_t* const pad_on = added->Piece(taken[1] + done, &take);
     XorPads(data.data() + done, pad_off, pad_on, take);
     done += take;
+    // A piece that ends within a place is passed with what follows it.
+    if (done % kPlaceBytes == 0 || done == length) {
+      from.Pass(done - passed);
+      passed = done;
+    }
   }
-  from.Pass(length);
 }
 
 uint32_t Vault::SealPads(uint32_t sealer, ByteSpan header, std::span<const uint32_t> pads, ByteSpan cipher, OutSpan out) {

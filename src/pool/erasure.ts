@@ -52,18 +52,19 @@ export class Erasure {
   /** Removes frames' records; their names and fingerprints stay known, so that a resent or replayed frame is not taken again. */
   frames (tx: KvWriter, frames: readonly FrameRef[]): void {
     const { core } = this
-    const records: Uint8Array[] = []
+    const headers = new Uint8Array(frames.length * HEADER_BYTES), records: Uint8Array[] = []
+    let used = 0
     for (const frame of frames) {
-      const record = tx.get(frameKey(frame))
-      if (record === undefined) continue
-      records.push(record)
-      tx.remove(frameKey(frame))
+      const key = frameKey(frame), header = headers.subarray(used, used + HEADER_BYTES), length = tx.copyTo(key, header)
+      if (length < 0) continue
+      records.push(length < HEADER_BYTES ? header.slice(0, length) : header)
+      if (length >= HEADER_BYTES) used += HEADER_BYTES
+      tx.remove(key)
     }
     this.bookOut(tx, records)
-    const headers = records.filter((record) => record.length >= HEADER_BYTES).map((record) => record.subarray(0, HEADER_BYTES))
-    if (headers.length === 0) return
+    if (used === 0) return
     const n = ++core.meta.tombstones
-    tx.put(tombKey(core.pool, n), Buffer.concat(headers))
+    tx.put(tombKey(core.pool, n), headers.subarray(0, used))
     if (n > TOMBSTONES_MAX) tx.remove(tombKey(core.pool, n - TOMBSTONES_MAX))
   }
 }

@@ -1,7 +1,7 @@
 import { append, cutsOver, PADS_MAX, withCuts } from '../pool/pad-places.js'
 import type { PadPlace, RelayAccess } from '../pool/relay-access.js'
 import type { RelayPorts, RelayedPool } from './ports.js'
-import { FRAME_BYTES_MAX, sealFrame, type Share } from './share.js'
+import { FRAME_BYTES_MAX, FrameSealer, type Share } from './share.js'
 
 const FRAMES_MAX = 16
 
@@ -13,10 +13,11 @@ const taken = new Uint32Array(2)
  */
 export const takeShare = (p: RelayPorts, lane: RelayAccess, pool: RelayedPool, job: Uint8Array, path: readonly string[], bytes: number): { share: Share, pads: PadPlace[] } => {
   const frames: number[] = [], records: Uint8Array[] = [], pads: PadPlace[] = []
+  const sealing = new FrameSealer(p, pool, job, FRAMES_MAX)
   let left = bytes & ~7
   while (left > 0 && frames.length < FRAMES_MAX && lane.runBytes > 0) {
     const length = Math.min(FRAME_BYTES_MAX, left, lane.runBytes)
-    records.push(sealFrame(p, pool, job, frames.length, length, (sealer, header, out) => {
+    records.push(sealing.seal(length, (sealer, header, out) => {
       let record = 0
       lane.take(length, (handle) => { record = p.vault.laneSeal(handle, sealer as never, header, length, out, taken) })
       return record
@@ -55,10 +56,10 @@ export const changePads = (p: RelayPorts, from: RelayAccess, pads: readonly PadP
 
 /** The last hop: removes the pads of the last node's lane and seals the share. Undefined when one of our records does not open, or the pads are crumbs. */
 export const removePads = (p: RelayPorts, from: RelayAccess, pads: readonly PadPlace[], pool: RelayedPool, job: Uint8Array, path: readonly string[], frames: readonly number[], data: Uint8Array): Share | undefined => {
-  const records: Uint8Array[] = []
+  const records: Uint8Array[] = [], sealing = new FrameSealer(p, pool, job, frames.length)
   let at = 0
-  for (const [index, length] of frames.entries()) {
-    const record = withCuts(from, cutsOver(pads, at, length), (segments) => sealFrame(p, pool, job, index, length,
+  for (const length of frames) {
+    const record = withCuts(from, cutsOver(pads, at, length), (segments) => sealing.seal(length,
       (sealer, header, out) => p.vault.sealPads(sealer as never, header, segments, data.subarray(at, at + length), out)))
     if (record === undefined) return undefined
     records.push(record)

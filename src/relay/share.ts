@@ -1,7 +1,7 @@
 import { META_NUMBERS, RECORD_STRIDE, type BlockHandle } from '../device/native.js'
 import { KmeError } from '../kernel/errors.js'
 import type { KmeId } from '../kernel/ids.js'
-import { makeRecordHeader, RECORD_KIND } from '../store/record.js'
+import { makeRecordHeader, moveInHeader, RECORD_KIND } from '../store/record.js'
 import type { RelayPorts, RelayedPool } from './ports.js'
 
 export const FRAME_BYTES_MAX = 3_968
@@ -31,16 +31,32 @@ export interface Verdict {
 export const isPassing = (error: unknown): boolean =>
   ['ARENA_FULL', 'STORE_CORRUPT', 'STORE_FULL', 'PROTOCOL'].includes(String((error as { code?: unknown } | null)?.code))
 
-const scratch = new Uint8Array(RECORD_STRIDE)
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
-/** Seals one frame of a job: `seal` is told header, and where the record goes. @returns the record, of its own memory. */
-export const sealFrame = (p: RelayPorts, pool: RelayedPool, job: Uint8Array, index: number, length: number,
-  seal: (sealer: number, header: Uint8Array, out: Uint8Array) => number): Uint8Array => {
-  const { sealer, slot } = p.keys.sealer(pool.poolId)
-  const name = { link: pool.link, id: hex(job), offset: index * OFFSET_UNITS }
-  const bytes = seal(sealer, makeRecordHeader(RECORD_KIND.relayed, name, length, slot, p.start), scratch)
-  return scratch.slice(0, bytes)
+/** What seals one frame: it gets a sealer, the frame's header and where the record goes, and says how long that is. */
+export type Seal = (sealer: number, header: Uint8Array, out: Uint8Array) => number
+
+/** Seals the frames of one share or job one after the other, under one key: records lie RECORD_STRIDE apart, as `Pool.ingest` takes them. */
+export class FrameSealer {
+  readonly records: Uint8Array
+  private readonly sealer: number
+  private readonly header: Uint8Array
+  private count = 0
+
+  /** @param framesMax As many may follow. */
+  constructor (p: RelayPorts, pool: RelayedPool, job: Uint8Array, framesMax: number) {
+    const { sealer, slot } = p.keys.sealer(pool.poolId)
+    this.sealer = sealer
+    this.records = new Uint8Array(framesMax * RECORD_STRIDE)
+    this.header = makeRecordHeader(RECORD_KIND.relayed, { link: pool.link, id: hex(job), offset: 0 }, 0, slot, p.start)
+  }
+
+  /** @returns the record, in `records`. */
+  seal (length: number, seal: Seal): Uint8Array {
+    const index = this.count++, at = index * RECORD_STRIDE
+    moveInHeader(this.header, index * OFFSET_UNITS, length)
+    return this.records.subarray(at, at + seal(this.sealer, this.header, this.records.subarray(at, at + RECORD_STRIDE)))
+  }
 }
 
 /** What the tag of one share covers beside its bits: whatever a node between could have changed. */
@@ -86,18 +102,17 @@ const bytesOf = (share: Share): number => share.frames.reduce((sum, n) => sum + 
 const join = (p: RelayPorts, pool: RelayedPool, job: Uint8Array, shares: readonly Share[], blocks: readonly BlockHandle[], exchange: Uint8Array | null): Joined => {
   const total = Math.min(...shares.map(bytesOf)) & ~7
   const count = Math.ceil(total / FRAME_BYTES_MAX)
-  const records = new Uint8Array(count * RECORD_STRIDE)
+  const frames = new FrameSealer(p, pool, job, count), handles = Uint32Array.from(blocks)
   const meta = new Uint32Array(count * META_NUMBERS)
   for (let i = 0; i < count; i++) {
     const offset = i * FRAME_BYTES_MAX, length = Math.min(FRAME_BYTES_MAX, total - offset)
-    const record = sealFrame(p, pool, job, i, length, (sealer, header, out) => {
-      const how = { sealer, header, blocks: Uint32Array.from(blocks), offsets: new Uint32Array(blocks.length).fill(offset), length, out }
-      if (exchange === null) return p.vault.sealXor(sealer as never, header, how.blocks, how.offsets, length, out)
+    const offsets = new Uint32Array(blocks.length).fill(offset)
+    const record = frames.seal(length, (sealer, header, out) => {
+      if (exchange === null) return p.vault.sealXor(sealer as never, header, handles, offsets, length, out)
       if (p.hybrid === undefined) throw new KmeError('INTERNAL', 'a hybrid job without hybrid exchanges')
-      return p.hybrid.seal(pool.remote, exchange, job, i, how)
+      return p.hybrid.seal(pool.remote, exchange, job, i, { sealer, header, blocks: handles, offsets, length, out })
     })
-    records.set(record, i * RECORD_STRIDE)
     meta[i * META_NUMBERS] = record.length
   }
-  return { records, meta, count }
+  return { records: frames.records, meta, count }
 }

@@ -12,6 +12,8 @@ export interface KvRange { readonly start: KvKey, readonly end: KvKey, readonly 
 export interface KvReader {
   /** A copy owned by the caller, or undefined. Never key plaintext: the store holds sealed records only. */
   get (key: KvKey): Uint8Array | undefined
+  /** Copies the value to the beginning of `out`, as much of it as there is room for. @returns the value's length, -1 if there is none. */
+  copyTo (key: KvKey, out: Uint8Array): number
   has (key: KvKey): boolean
   /**
    * Entries in order, each key at most once, values owned by the caller. Read in pages: what is written while the

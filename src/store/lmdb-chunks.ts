@@ -38,6 +38,12 @@ export class Written {
   /** A copy that the caller owns; of a removed key undefined. */
   read (): Uint8Array | undefined { return this.isRemoved ? undefined : this.chunk.bytes.slice(this.at, this.at + this.length) }
 
+  /** @returns the length of the value, -1 of a removed key. */
+  copyTo (out: Uint8Array): number {
+    if (!this.isRemoved) out.set(this.chunk.bytes.subarray(this.at, this.at + Math.min(this.length, out.length)))
+    return this.length
+  }
+
   /** The same in another chunk, where everything lies `back` bytes before its old place. */
   movedTo (chunk: Chunk, back: number): Written { return new Written(chunk, this.at - back, this.length) }
 }

@@ -8,6 +8,7 @@ import type { Layer } from './lmdb-range.js'
 /** What a transaction reads through: the store as it was when the transaction began. */
 export interface TxBase {
   read (encoded: string): Uint8Array | undefined
+  readTo (encoded: string, out: Uint8Array): number
   has (key: KvKey): boolean
   walk (range: KvRange, writes: Layer, values: boolean): Iterable<readonly [string, Uint8Array]>
   retire (chunk: Chunk): void
@@ -27,6 +28,11 @@ export class TxWriter implements KvWriter {
   get (key: KvKey): Uint8Array | undefined {
     const encoded = this.encode(key), written = this.writes.get(encoded)
     return written === undefined ? this.base.read(encoded) : written.read()
+  }
+
+  copyTo (key: KvKey, out: Uint8Array): number {
+    const encoded = this.encode(key), written = this.writes.get(encoded)
+    return written === undefined ? this.base.readTo(encoded, out) : written.copyTo(out)
   }
 
   has (key: KvKey): boolean {

@@ -24,6 +24,13 @@ export const recordName = (record: Uint8Array): RecordName => {
   return { link: v.getUint32(4, true), id: hex(record, 8, 24), offset: v.getUint32(24, true) }
 }
 
+/** The same header for another piece of the same block. */
+export const moveInHeader = (header: Uint8Array, offset: number, payloadBytes: number): void => {
+  const v = view(header)
+  v.setUint32(24, offset, true)
+  v.setUint32(28, payloadBytes, true)
+}
+
 /** A header for bytes that no device delivered: local pools (`random`) and the relay. */
 export const makeRecordHeader = (kind: number, name: RecordName, payloadBytes: number, slot: number, start: number): Uint8Array => {
   const header = new Uint8Array(64)

@@ -23,6 +23,35 @@ export const kvContract = (t: Test, open: (t: Test) => Promise<Kv>, reopen: (t: 
     await kv.close()
   })
 
+  t.test('a value is copied to memory of the caller, as much as there is room for', async (t) => {
+    const kv = await open(t), long = new Uint8Array(5_000).map((_, i) => i)
+    const look = (from: Pick<Kv, 'copyTo'>, key: KvKey, room: number): [number, Uint8Array] => {
+      const out = new Uint8Array(room).fill(0xee)
+      return [from.copyTo(key, out), out]
+    }
+    kv.transact((tx) => { tx.put(['short'], text('abc')); tx.put(['long'], long); tx.put(['empty'], new Uint8Array(0)) })
+    for (let when = 0; when < 2; when++) {
+      t.same(look(kv, ['short'], 5), [3, Uint8Array.of(97, 98, 99, 0xee, 0xee)], 'what lies behind stays as it was')
+      t.same(look(kv, ['short'], 2), [3, text('ab')])
+      t.same(look(kv, ['long'], 64), [5_000, long.subarray(0, 64)])
+      t.same(look(kv, ['long'], 5_000), [5_000, long])
+      t.same(look(kv, ['short'], 3), [3, text('abc')], 'a longer one before leaves nothing')
+      t.equal(look(kv, ['empty'], 1)[0], 0)
+      t.equal(look(kv, ['none'], 1)[0], -1)
+      kv.transact((tx) => {
+        tx.put(['mine'], text('m'))
+        tx.remove(['mine'])
+        t.equal(look(tx, ['mine'], 1)[0], -1)
+        tx.put(['mine'], text('new'))
+        t.same(look(tx, ['mine'], 2), [3, text('ne')])
+        t.same(look(tx, ['long'], 2), [5_000, long.subarray(0, 2)])
+      })
+      await kv.flushed()
+      await new Promise((resolve) => { setTimeout(resolve, 250) }) // Until it is in the data file, where there is one.
+    }
+    await kv.close()
+  })
+
   t.test('a transaction sees its own writes, and nobody uses it later', async (t) => {
     const kv = await open(t)
     kv.transact((tx) => { for (const n of [1, 2, 3]) tx.put(['n', n], text(`v${n}`)) })

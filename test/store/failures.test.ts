@@ -24,7 +24,7 @@ const failing = (n: number, count: { operations: number }) => async (options: Lm
     if (++count.operations >= n) throw new KmeError('STORE_UNAVAILABLE', 'the disk refuses')
   }
   return {
-    get: (key) => kv.get(key), has: (key) => kv.has(key), range: (range) => kv.range(range), keys: (range) => kv.keys(range), stats: () => kv.stats(), close: () => kv.close(),
+    get: (key) => kv.get(key), copyTo: (key, out) => kv.copyTo(key, out), has: (key) => kv.has(key), range: (range) => kv.range(range), keys: (range) => kv.keys(range), stats: () => kv.stats(), close: () => kv.close(),
     transact: (fn) => { step(); return kv.transact(fn) },
     flushed: async () => { step(); return kv.flushed() },
   }

@@ -1,0 +1,144 @@
+/** Networks of real processes: keys of a relayed pool against those of a direct one, and how long the relay rests when a line breaks. */
+import { ProcessNetwork } from '../sim/network/processes.js'
+import type { Scenario } from '../sim/network/scenario.js'
+import { systemClock } from '../src/kernel/system-clock.js'
+import { ratioFigure, runPairs, valueFigure, type Figure } from './figures.js'
+import { faultOf, get, Load, requestsPerS } from './load.js'
+import { booked, pause } from './rows-relay.js'
+
+const empty = { about: '', mode: 'processes', seconds: 1, seed: 1, automatic: undefined, faults: [], load: { perSecond: 0, keys: 1, between: [] } } as const
+
+// --- enc_keys over a relayed pool ----------------------------------------------------------------------------------------
+
+const ENC_STOCK_BYTES = 24_000_000
+const ENC_CONNECTIONS = 32
+const FILL_MS = 30_000
+
+const line: Scenario = {
+  ...empty, name: 'bench line', kmes: ['a', 'b', 'c'],
+  links: [{ between: ['a', 'b'], rateBps: 400e6, qber: 0.02 }, { between: ['b', 'c'], rateBps: 200e6, qber: 0.02 }],
+  relayed: [{ between: ['a', 'c'], paths: 1, hybrid: false, stockBytes: ENC_STOCK_BYTES }],
+}
+
+/** Until nothing more is relayed: the far link has no key left, or the pool wants none. Then the delivery alone is measured. */
+const relayIsOver = async (network: ProcessNetwork): Promise<void> => {
+  let before = -1
+  for (const endMs = systemClock.monoMs() + FILL_MS; systemClock.monoMs() < endMs;) {
+    await pause(1_000)
+    const now = booked(await network.sample(), 'a', 'relay:kme-c', 'ingested')
+    if (now === before) return
+    before = now
+  }
+}
+
+/** One key a request, from the pool with C over B against the pool with B, in one run. */
+export const encRelayed = async ({ pairs, sliceMs }: { readonly pairs: number, readonly sliceMs: number }): Promise<Figure> => {
+  const network = await ProcessNetwork.start(line, { isDirect: true, keepAliveMs: 5_000 })
+  const loads: Load[] = []
+  try {
+    await network.ready()
+    for (const endMs = systemClock.monoMs() + FILL_MS; systemClock.monoMs() < endMs; await pause(500)) {
+      const stock = (await network.sample()).find(({ kme }) => kme === 'a')?.stock ?? {}
+      if (Math.min(stock['kme-b'] ?? 0, 3 * (stock['relay:kme-c'] ?? 0)) >= ENC_STOCK_BYTES) break
+    }
+    for (const { between } of line.links) await network.fault({ cut: [...between] as [string, string], at: 0 })
+    await relayIsOver(network)
+    const [relayed, direct] = ['c', 'b'].map((slave) => {
+      const load = new Load({ ...network.door('a'), connections: ENC_CONNECTIONS, core: -1 }), requests = [get(`/api/v1/keys/sae-${slave}/enc_keys`)]
+      loads.push(load)
+      return async (durationMs: number): Promise<number> => {
+        const result = await load.slice({ requests, durationMs }), fault = faultOf(result), good = result.statuses['200'] ?? 0
+        if (good * 100 < result.answers * 99 || good === 0) throw new Error(`keys for ${slave}: ${fault === '' ? 'no answers' : fault}`)
+        return requestsPerS(result)
+      }
+    }) as [(durationMs: number) => Promise<number>, (durationMs: number) => Promise<number>]
+    for (const slice of [relayed, direct]) await slice(sliceMs) // The first requests wait until the association is open, and the compiler for them.
+    const out = await runPairs(pairs, () => relayed(sliceMs), () => direct(sliceMs))
+    return ratioFigure('enc_keys, one key, relayed', 'requests/s', out, 0.95, `${ENC_CONNECTIONS} connections; baseline: the pool of a link in the same run`)
+  } finally {
+    for (const load of loads) load.close()
+    await network.stop()
+  }
+}
+
+// --- another way ---------------------------------------------------------------------------------------------------------
+
+const LOOK_MS = 20
+const STEADY_MS = 3_000, OUTAGE_MS = 15_000, HEALED_MS = 4_000
+const CUTS_MAX = 3
+const ASK_MS = 25
+
+const ring: Scenario = {
+  ...empty, name: 'bench ring', kmes: ['a', 'b', 'c', 'd', 'e', 'f'],
+  links: (['ab', 'bc', 'cd', 'de', 'ef', 'fa'] as const).map((pair) => ({ between: [pair[0]!, pair[1]!], rateBps: 8e6, qber: 0.02 })),
+  relayed: [{ between: ['a', 'c'], paths: 1, hybrid: false, stockBytes: 200_000_000 }],
+}
+
+/** Follows the relayed pool at A for a while. @returns its longest rest, in ms, and whether something came at the end. */
+const longestRest = async (network: ProcessNetwork, ms: number, isEnough: (restMs: number) => boolean = () => false): Promise<{ restMs: number, cameAgain: boolean }> => {
+  const look = async (): Promise<number> => booked(await network.sample(['a']), 'a', 'relay:kme-c', 'ingested')
+  const startMs = systemClock.monoMs()
+  let before = await look(), sinceMs = systemClock.monoMs(), restMs = 0, cameAgain = false
+  while (systemClock.monoMs() - startMs < ms) {
+    await pause(LOOK_MS)
+    const now = await look(), nowMs = systemClock.monoMs()
+    if (now === before) { cameAgain = false; continue }
+    restMs = Math.max(restMs, nowMs - sinceMs)
+    before = now
+    sinceMs = nowMs
+    cameAgain = true
+    if (isEnough(restMs)) break
+  }
+  return { restMs: Math.max(restMs, systemClock.monoMs() - sinceMs), cameAgain }
+}
+
+/** Two SAEs exchange keys all the time. @returns stops that, and says how many there were and what failed. */
+const exchanges = (network: ProcessNetwork): (() => Promise<{ asked: number, failures: string[] }>) => {
+  const open = new Set<Promise<void>>(), failures: string[] = []
+  let asked = 0, isOver = false
+  const ask = async (from: string, to: string): Promise<void> => {
+    asked++
+    const { why } = await network.exchange(from, to, 1)
+    if (why !== '') failures.push(why)
+  }
+  const run = async (): Promise<void> => {
+    for (; !isOver; await pause(ASK_MS)) {
+      const [from, to] = asked % 2 === 0 ? ['a', 'c'] as const : ['c', 'a'] as const
+      const done: Promise<void> = ask(from, to).finally(() => { open.delete(done) })
+      open.add(done)
+    }
+  }
+  const running = run()
+  return async () => {
+    isOver = true
+    await running
+    await Promise.all(open)
+    return { asked, failures }
+  }
+}
+
+/** The line under the way of the blocks goes dead; they go round the other side of the ring. */
+export const reroute = async ({ pairs }: { readonly pairs: number }): Promise<Figure[]> => {
+  const network = await ProcessNetwork.start(ring)
+  try {
+    await network.ready()
+    const stop = exchanges(network)
+    await pause(STEADY_MS)
+    const steady = await longestRest(network, STEADY_MS)
+    const rests: number[] = []
+    for (let i = 0; i < Math.min(pairs, CUTS_MAX); i++) {
+      await network.fault({ partition: ['b', 'c'], at: 0 })
+      // What is on its way still arrives; the rest that counts is the first one longer than those before.
+      const { restMs, cameAgain } = await longestRest(network, OUTAGE_MS, (longest) => longest > 2 * steady.restMs)
+      if (!cameAgain && restMs > OUTAGE_MS / 2) throw new Error(`nothing came round the other side within ${OUTAGE_MS} ms`)
+      rests.push(restMs)
+      await network.fault({ heal: ['b', 'c'], at: 0 })
+      await pause(HEALED_MS)
+    }
+    const { asked, failures } = await stop()
+    return [
+      valueFigure('reroute: the relay rests after a cut', 'ms', rests, { atMost: 1_000 }, `ring of six, signs of life every 500 ms; before the cut the longest rest was ${Math.round(steady.restMs)} ms`),
+      valueFigure('reroute: failed requests', 'requests', [failures.length], { atMost: 0 }, `of ${asked}, enc_keys and dec_keys each${failures.length === 0 ? '' : `: ${[...new Set(failures)].slice(0, 3).join('; ')}`}`),
+    ]
+  } finally { await network.stop() }
+}
