@@ -75,7 +75,11 @@ using KeepWords = void (*)(const uint8_t*, size_t, uint64_t*, uint64_t*);
 
 #if defined(__x86_64__)
 #define QKME_AVX2 __attribute__((target("avx2,popcnt,bmi")))
+#if defined(__clang__)  // It drops the whole attribute if it does not know a part.
+#define QKME_AVX512 __attribute__((target("avx512bw,avx512f,avx2,popcnt,bmi")))
+#else
 #define QKME_AVX512 __attribute__((target("avx512bw,avx512f,avx2,popcnt,bmi,prefer-vector-width=512")))
+#endif
 
 QKME_AVX2 inline __m256i Load32(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
 
