@@ -18,11 +18,15 @@ FrameSource::FrameSource(const uint8_t* seed) : context_(EVP_CIPHER_CTX_new()) {
 }
 
 FrameSource::~FrameSource() {
-  DropBelow(UINT64_MAX);
+  for (auto& [block, bytes] : given_) explicit_bzero(bytes.data(), bytes.size());
   EVP_CIPHER_CTX_free(context_);
 }
 
-void FrameSource::Put(uint64_t block, std::span<const uint8_t> bytes) { given_[block].assign(bytes.begin(), bytes.end()); }
+void FrameSource::Put(uint64_t block, std::span<const uint8_t> bytes) {
+  std::vector<uint8_t>& at = given_[block];
+  explicit_bzero(at.data(), at.size());
+  at.assign(bytes.begin(), bytes.end());
+}
 
 void FrameSource::DropBelow(uint64_t block) {
   for (auto at = given_.begin(); at != given_.end() && at->first < block; at = given_.erase(at)) explicit_bzero(at->second.data(), at->second.size());

@@ -1,11 +1,13 @@
 #include "handover.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -15,6 +17,7 @@ namespace qkme {
 namespace {
 
 constexpr int kDescriptors = 3;
+constexpr int kAcceptAgainMs = 100;
 struct Message {
   char magic[8];
   uint32_t link, status;
@@ -58,6 +61,7 @@ bool Send(int connection, const Message& message, const int* fds, size_t count) 
 // Every descriptor that came is owned, whatever the message says, so that none leaks.
 size_t Receive(int connection, Message* message, OwnedFd* to) {
   iovec part = {message, sizeof *message};
+  // Alignment leaves room for one descriptor more than is wanted, and the kernel fills what room there is.
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kDescriptors)];
   msghdr header = {};
   header.msg_iov = &part;
@@ -69,10 +73,12 @@ size_t Receive(int connection, Message* message, OwnedFd* to) {
   for (cmsghdr* c = length < 0 ? nullptr : CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
     const size_t here = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < here && count < kDescriptors; ++i) {
+    for (size_t i = 0; i < here; ++i) {
       int fd;
       memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof fd);
-      to[count++] = OwnedFd(fd);
+      OwnedFd came(fd);
+      if (count < kDescriptors) to[count] = std::move(came);
+      count += 1;
     }
   }
   if (length != ssize_t(sizeof *message) || memcmp(message->magic, kMagic, 8) != 0) message->status = UINT32_MAX;
@@ -111,7 +117,9 @@ HandoverServer::HandoverServer(const std::string& path, uint32_t link, OwnedFd r
   if (lstat(path.c_str(), &info) == 0) {
     if (!S_ISSOCK(info.st_mode)) Throw(path, "something that is not a socket is there; remove it");
     OwnedFd probe = MakeSocket(path);
-    if (connect(probe.get(), at, sizeof address) == 0) Throw(path, "another process serves this ring; stop it first");
+    // Never waits: one whose queue is full, because it was stopped, is alive too.
+    fcntl(probe.get(), F_SETFL, O_NONBLOCK);
+    if (connect(probe.get(), at, sizeof address) == 0 || errno == EAGAIN) Throw(path, "another process serves this ring; stop it first");
     unlink(path.c_str());  // left over from a consumer that was killed
   }
   // On Linux the mode of the socket's file is the descriptor's at bind: no moment in which others may connect.
@@ -141,7 +149,13 @@ void HandoverServer::Run() {
 
 void HandoverServer::Accept() {
   OwnedFd device(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  if (!device) return;
+  if (!device) {
+    // Out of descriptors: the device stays in the queue, and asking again at once would keep a processor busy.
+    refused_.fetch_add(1, std::memory_order_relaxed);
+    pollfd stopped = {stop_.get(), POLLIN, 0};
+    poll(&stopped, 1, kAcceptAgainMs);
+    return;
+  }
   ucred who = {};
   socklen_t length = sizeof who;
   const bool known = getsockopt(device.get(), SOL_SOCKET, SO_PEERCRED, &who, &length) == 0;
@@ -173,6 +187,9 @@ Handover ReceiveHandover(const std::string& path, int timeout_ms) {
   const sockaddr_un address = Address(path);
   Handover got;
   got.connection = MakeSocket(path);
+  // A KME that was stopped accepts nobody: connecting waits no longer than the answer may take.
+  const timeval patience = {timeout_ms / 1'000, timeout_ms % 1'000 * 1'000};
+  setsockopt(got.connection.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   if (connect(got.connection.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     Throw(path, std::string("nobody serves a ring here (") + strerror(errno) + "); start the KME first");
   }

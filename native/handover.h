@@ -48,7 +48,7 @@ class HandoverServer {
   bool connected() const { return connected_.load(std::memory_order_acquire); }
   /// Process id of the connected device, as the kernel tells it; 0 if none.
   uint32_t peer_pid() const { return peer_pid_.load(std::memory_order_acquire); }
-  /// Devices refused: a second one, or another user.
+  /// Devices refused: a second one, or another user; and each try to accept one when no descriptor is left.
   uint32_t refused() const { return refused_.load(std::memory_order_relaxed); }
 
  private:

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <system_error>
 
 #include "pci/stream_parser.h"
 #include "ring_scan.h"
@@ -151,7 +152,8 @@ ssize_t DeviceStream::Core::ReadSome() {
   if (events && drained.load(std::memory_order_relaxed)) {
     if (!Wait(events.get(), -1)) { errno = EINTR; return -1; }
     uint32_t count = 0;
-    if (read(events.get(), &count, sizeof count) <= 0) return -1;
+    // Its end is the device's, as that of the data is: 0.
+    if (const ssize_t length = read(events.get(), &count, sizeof count); length <= 0) return length;
     Count(kStreamEvents);
     drained.store(false, std::memory_order_relaxed);
   }
@@ -171,7 +173,9 @@ void DeviceStream::Read(std::shared_ptr<Core> core) {
       core->drained.store(true, std::memory_order_relaxed);
       core->Say(SideState::kAbsent);
       core->Wait(-1, kRetryMs);
-    } else if (errno != EINTR && errno != EAGAIN) {
+    } else if (errno == EAGAIN) {  // a driver that does not wait by itself
+      core->Wait(core->data.get(), kRetryMs);
+    } else if (errno != EINTR) {
       core->Fail(core->options.data_path + ": cannot read: " + strerror(errno));
       break;
     }
@@ -215,11 +219,18 @@ void DeviceStream::Report(std::shared_ptr<Core> core) {
 DeviceStream::DeviceStream(const StreamOptions& options, OwnedFd region, OwnedFd frames, OwnedFd space)
     : core_(std::make_shared<Core>(options, std::move(region), std::move(frames), std::move(space))) {
   StopSignal();
-  reader_ = std::thread(Read, core_);
-  if (core_->reports) reporter_ = std::thread(Report, core_);
+  try {
+    reader_ = std::thread(Read, core_);
+    if (core_->reports) reporter_ = std::thread(Report, core_);
+  } catch (const std::system_error& e) {
+    Stop();
+    Throw(options.data_path, std::string("cannot start a thread: ") + e.what() + "; raise the limit on processes (TasksMax in the systemd unit)");
+  }
 }
 
-DeviceStream::~DeviceStream() {
+DeviceStream::~DeviceStream() { Stop(); }
+
+void DeviceStream::Stop() {
   core_->stop_asked.store(true, std::memory_order_release);
   RingBell(core_->stop.get());
   const auto end = [](std::thread& thread, const std::atomic<bool>& done) {

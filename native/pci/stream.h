@@ -48,6 +48,7 @@ class DeviceStream {
   static constexpr int kStopWaitMs = 2'000;
 
  private:
+  void Stop();
   struct Core;
   static void Read(std::shared_ptr<Core> core);
   static void Report(std::shared_ptr<Core> core);

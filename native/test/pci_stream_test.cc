@@ -211,6 +211,20 @@ TEST("with an events node nothing is read before the card's word, and then until
   CHECK(write(events.get(), &one, 4) == 4 && reading.Until(kStreamEvents, 2));
 }
 
+TEST("an events node that ends is a device that is away: the thread waits, and goes on when it comes back") {
+  Folder folder;
+  Reading reading({.data_path = folder.Fifo("c2h"), .event_path = folder.Fifo("events"), .report_path = "", .link = kLink});
+  const OwnedFd device(open((folder.path + "/c2h").c_str(), O_RDWR));
+  OwnedFd(open((folder.path + "/events").c_str(), O_WRONLY)).Reset();
+  const auto away = [&] { return reading.control()->producer_state.load() == uint32_t(SideState::kAbsent); };
+  for (int i = 0; i < 10'000 && !away(); ++i) usleep(1'000);
+  CHECK(away() && reading.stream->failure().empty() && reading.stream->number(kStreamReads) == 0);
+  const OwnedFd events(open((folder.path + "/events").c_str(), O_RDWR));
+  const uint32_t one = 1;
+  WriteAll(device.get(), Frame(1, 1, 1));
+  CHECK(write(events.get(), &one, 4) == 4 && reading.Take(1));
+}
+
 TEST("what is durable is reported, and again when it changes") {
   Folder folder;
   const std::string path = folder.Fifo("h2c");

@@ -2,9 +2,15 @@
 #include "region.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
+
+#include <thread>
 
 #include "check.h"
 #include "handover.h"
@@ -21,6 +27,52 @@ struct Folder {
   std::string path;
 };
 const RingGeometry kSmall{.nslots = 16, .stride = 4096, .link = kLink};
+
+sockaddr_un AddressOf(const std::string& path) {
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  memcpy(address.sun_path, path.data(), path.size());
+  return address;
+}
+
+/// Listens where a KME would, with the shortest queue, and accepts nobody by itself.
+struct Listener {
+  explicit Listener(const std::string& path) : address(AddressOf(path)), fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)) {
+    if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 || listen(fd.get(), 0) != 0) abort();
+  }
+  /// None when the queue is full.
+  OwnedFd Connect() const {
+    OwnedFd made(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    return connect(made.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ? std::move(made) : OwnedFd();
+  }
+  sockaddr_un address;
+  OwnedFd fd;
+};
+
+/// A handover with a descriptor more than there is.
+void SendFour(int connection) {
+  struct { char magic[8]; uint32_t link, status; } message = {{'Q', 'K', 'D', 'P', 'A', 'S', 'S', '1'}, kLink, 0};
+  const int fds[4] = {0, 0, 0, 0};
+  iovec part = {&message, sizeof message};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof fds)] = {};
+  msghdr header = {};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = control;
+  header.msg_controllen = sizeof control;
+  cmsghdr* rights = CMSG_FIRSTHDR(&header);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(sizeof fds);
+  memcpy(CMSG_DATA(rights), fds, sizeof fds);
+  if (sendmsg(connection, &header, MSG_NOSIGNAL) < 0) abort();
+}
+
+size_t OpenDescriptors() {
+  size_t count = 0;
+  for (int fd = 0; fd < 1'024; ++fd) count += fcntl(fd, F_GETFD) >= 0;
+  return count;
+}
 }  // namespace
 
 TEST("memory is sealed: nobody can make it shorter or longer, or take the seals away") {
@@ -134,6 +186,55 @@ TEST("a socket left over is replaced, one in use is not, and foreign files are l
   CHECK(close(open(folder.File("file").c_str(), O_CREAT | O_WRONLY, 0600)) == 0);
   THROWS(serve(folder.File("file")), "not a socket");
   THROWS(serve(std::string(200, 'x')), "1 to 107 bytes");
+}
+
+TEST("a KME that was stopped with a full queue counts as alive, and keeps nobody waiting") {
+  Folder folder;
+  const std::string path = folder.File("socket");
+  const Listener stopped(path);
+  std::vector<OwnedFd> waiting;
+  do waiting.push_back(stopped.Connect()); while (waiting.back());
+  const auto region = Region::CreateMemfd(kSmall);
+  const OwnedFd bell = MakeEventFd();
+  THROWS(HandoverServer(path, kLink, OwnedFd(region->ShareFd()), bell.get(), bell.get()), "another process serves this ring");
+  THROWS(ReceiveHandover(path, 100), "nobody serves a ring here");
+}
+
+TEST("descriptors that come beside the three are closed") {
+  Folder folder;
+  const Listener impostor(folder.File("socket"));
+  const size_t before = OpenDescriptors();
+  std::thread answers([&] {
+    const OwnedFd device(accept4(impostor.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    SendFour(device.get());
+  });
+  std::string said;
+  try { (void)ReceiveHandover(folder.File("socket"), 5'000); } catch (const RingError& e) { said = e.what(); }
+  answers.join();
+  CHECK(said.find("does not serve rings") != std::string::npos && OpenDescriptors() == before);
+}
+
+TEST("without a descriptor left, a device waits in the queue and no processor is kept busy; then it is served") {
+  Folder folder;
+  const auto region = Region::CreateMemfd(kSmall);
+  const OwnedFd bell = MakeEventFd();
+  HandoverServer server(folder.File("socket"), kLink, OwnedFd(region->ShareFd()), bell.get(), bell.get());
+  const OwnedFd device(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  rlimit before;
+  CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const int free = dup(0);
+  close(free);
+  const rlimit none = {rlim_t(free), before.rlim_max};
+  CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const sockaddr_un address = AddressOf(folder.File("socket"));
+  const bool connected = connect(device.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  for (int i = 0; i < 5'000 && server.refused() == 0; ++i) usleep(1'000);
+  usleep(300'000);
+  const uint32_t tries = server.refused();
+  CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(connected && tries >= 1 && tries < 100);  // at once again and again: many thousands
+  pollfd answered = {device.get(), POLLIN, 0};
+  CHECK(poll(&answered, 1, 5'000) == 1 && server.connected());
 }
 
 TEST_MAIN()

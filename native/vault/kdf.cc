@@ -28,14 +28,13 @@ void HkdfSha256(const uint8_t* secret, size_t secret_length, const uint8_t* salt
   Require(info.size() <= kInfoMax && out_length <= kMacBytes, "HKDF info is at most 255 bytes, its output at most 32");
   uint8_t extracted[kMacBytes];
   uint8_t expanded[kMacBytes];
+  const ScratchGuard wipe_extracted(extracted, sizeof extracted), wipe_expanded(expanded, sizeof expanded);
   uint8_t input[kInfoMax + 1];
   HmacSha256(salt, salt_length, secret, secret_length, extracted);
   if (!info.empty()) std::memcpy(input, info.data(), info.size());
   input[info.size()] = 1;  // T(1) = HMAC(PRK, info || 0x01), the only block that is needed
   HmacSha256(extracted, sizeof extracted, input, info.size() + 1, expanded);
   std::memcpy(out, expanded, out_length);
-  Wipe(extracted, sizeof extracted);
-  Wipe(expanded, sizeof expanded);
 }
 
 void Scrypt(const uint8_t* passphrase, size_t length, const uint8_t* salt, size_t salt_length, uint32_t log_n,

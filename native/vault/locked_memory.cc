@@ -58,6 +58,11 @@ void ForbidCoreDumps() {
 
 LockedRegion::LockedRegion(size_t bytes, bool allow_unlocked) {
   const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  {
+    // Room for its entry first: nothing may fail once memory is locked.
+    const std::lock_guard lock(AllRegions().mutex);
+    AllRegions().alive.reserve(AllRegions().alive.size() + 1);
+  }
   bytes_ = (bytes + page - 1) / page * page;
   void* const at = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (at == MAP_FAILED) {

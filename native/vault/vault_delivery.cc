@@ -53,6 +53,7 @@ int32_t Vault::Cut(uint32_t lane, uint32_t count, uint32_t key_bytes, uint32_t a
   if (runs == 0) return kCutInsufficient;
   if (ContainerWriter::Bytes(count, count * Base64Bytes(key_bytes), members) > out.size()) return kCutNoRoom;
   AnswerGuard guard(out);
+  const ScratchGuard gathered(scratch().frame, key_bytes);
   ContainerWriter writer(reinterpret_cast<char*>(out.data()), members);
   for (uint32_t r = 0; r < runs; ++r) {
     const Run& run = runs_[r];
@@ -69,7 +70,7 @@ int32_t Vault::Cut(uint32_t lane, uint32_t count, uint32_t key_bytes, uint32_t a
       for (uint32_t i = 0; i < n; ++i) {
         char text[kUuidChars];
         FormatUuid(uuids + i * kUuidBytes, text);
-        writer.Add(text, run.block->View(fields[i].place * kPlaceBytes, key_bytes, scratch().frame), key_bytes);
+        writer.Add(text, run.block->View(fields[i].place * kPlaceBytes, key_bytes, gathered.data()), key_bytes);
       }
       done += n;
     }
@@ -77,7 +78,6 @@ int32_t Vault::Cut(uint32_t lane, uint32_t count, uint32_t key_bytes, uint32_t a
   taken[0] = runs_[0].block->number();
   taken[1] = runs_[0].offset / kPlaceBytes;
   taken[2] = skipped;
-  Wipe(scratch().frame, key_bytes);
   from.Advance(count, key_bytes);
   guard.Finish();
   return static_cast<int32_t>(writer.Finish());
@@ -146,15 +146,15 @@ int32_t Vault::Serve(uint32_t count, std::string_view ids, std::span<const uint3
   }
   if (ContainerWriter::Bytes(count, base64_bytes, members) > out.size()) return kCutNoRoom;
   AnswerGuard guard(out);
+  const ScratchGuard gathered(scratch().frame, kKeyBytesMax);
   ContainerWriter writer(reinterpret_cast<char*>(out.data()), members);
   for (uint32_t i = 0; i < count; ++i) {
     uint8_t uuid[kUuidBytes];
     char text[kUuidChars];
     Require(ParseUuid(ids.data() + i * kUuidChars, uuid), "a served key ID is well formed");
     FormatUuid(uuid, text);
-    writer.Add(text, GetBlock(blocks[i]).View(offsets[i], lengths[i], scratch().frame), lengths[i]);
+    writer.Add(text, GetBlock(blocks[i]).View(offsets[i], lengths[i], gathered.data()), lengths[i]);
   }
-  Wipe(scratch().frame, kKeyBytesMax);
   guard.Finish();
   return static_cast<int32_t>(writer.Finish());
 }

@@ -46,6 +46,7 @@ uint32_t Vault::HoldKeys(uint32_t lane, uint32_t count, uint32_t key_bytes, uint
   const uint32_t unit = RoundUpToPlace(key_bytes);
   // The bytes behind the keys stand where a block of stock has its confirmation: they are never served.
   auto block = EmptyHeldBlock(count * unit + Block::kConfirmBytes);
+  const ScratchGuard gathered(scratch().frame, key_bytes);
   uint32_t done = 0;
   for (uint32_t r = 0; r < runs; ++r) {
     const Run& run = runs_[r];
@@ -54,10 +55,9 @@ uint32_t Vault::HoldKeys(uint32_t lane, uint32_t count, uint32_t key_bytes, uint
       const uint32_t offset = run.offset + i * unit;
       const KeyIdFields fields{run.block->number(), offset / kPlaceBytes, key_bytes, association};
       names.Make(&fields, 1, ids.data() + done * kUuidBytes);
-      PutBytes(block.get(), done * unit, run.block->View(offset, key_bytes, scratch().frame), key_bytes);
+      PutBytes(block.get(), done * unit, run.block->View(offset, key_bytes, gathered.data()), key_bytes);
     }
   }
-  Wipe(scratch().frame, key_bytes);
   const uint32_t number = runs_[0].block->number();
   const uint32_t place = runs_[0].offset / kPlaceBytes;
   const uint32_t handle = blocks_.Add(std::move(block));

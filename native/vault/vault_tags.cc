@@ -54,6 +54,7 @@ void Vault::ConfirmTag(uint32_t block, uint32_t role, ByteSpan m, ByteSpan chall
 
 bool Vault::VerifyConfirmTag(uint32_t block, uint32_t role, ByteSpan m, ByteSpan tag) {
   uint8_t expected[kGfBytes];
+  const ScratchGuard wipe(expected, sizeof expected);
   ConfirmTag(block, role, m, {}, expected);
   return tag.size() == kGfBytes && EqualConstantTime(expected, tag.data(), kGfBytes);
 }
