@@ -63,7 +63,7 @@ const run = (say: Say) => async (o: LinkOptions): Promise<void> => {
   const options = configure(o), preset = presetNamed(o.preset)
   if (o.post !== undefined) {
     if (o.drift === true || !o.decoys || o.svg !== undefined || o.accountSvg !== undefined) {
-      throw new KmeError('BAD_REQUEST', '--post runs real bits through error correction and amplification: it goes with --eve, --cut, --block, --blocks and --json only')
+      throw new KmeError('BAD_REQUEST', '--post runs real bits through error correction and amplification: it does not go with --drift, --no-decoys, --svg and --account-svg')
     }
     return runLinkPost(say, preset.title, options, correctionOption(o.post), o.blocks, o.json === true)
   }
