@@ -33,6 +33,8 @@ export class Associations {
   private readonly byName = new Map<string, AssociationRow>()
   /** Those of `byName` with one slave, by master and slave: what nearly every request asks for, without making its name. */
   private readonly byPair = { slaves: new Map<SaeId, Map<SaeId, AssociationRow>>(), local: new Map<SaeId, Map<SaeId, AssociationRow>>() }
+  /** By master: slaves beside it at its own KME, of associations that have slaves elsewhere, too. */
+  private readonly beside = new Map<SaeId, Set<SaeId>>()
   private readonly perMaster = new Map<SaeId, number>()
   private readonly offeredMs = new Map<number, number>()
   private readonly refusedMs = new Map<number, number>()
@@ -48,6 +50,7 @@ export class Associations {
     this.rows[direction].set(idOf(row.generation, row.number), row)
     this.bases[direction].add(row.generation)
     if (direction !== 'out') return
+    if (row.slaves.length > 0) for (const sae of row.local) this.putBeside(row.master, sae)
     const name = nameOf(row.master, row.slaves, row.local)
     if (row.state !== 'removed' && row.state !== 'void') {
       if (!this.byName.has(name)) this.perMaster.set(row.master, (this.perMaster.get(row.master) ?? 0) + 1)
@@ -55,6 +58,15 @@ export class Associations {
       this.indexPair(row)
     }
   }
+
+  private putBeside (master: SaeId, slave: SaeId): void {
+    let slaves = this.beside.get(master)
+    if (slaves === undefined) this.beside.set(master, slaves = new Set())
+    slaves.add(slave)
+  }
+
+  /** Whether a slave here may own keys of a master here in this pool's lane, because other slaves of them are elsewhere. */
+  isBeside (master: SaeId, slave: SaeId): boolean { return this.beside.get(master)?.has(slave) === true }
 
   find (direction: Direction, generation: number, number: number): AssociationRow | undefined { return this.rows[direction].get(idOf(generation, number)) }
 
@@ -230,6 +242,7 @@ export class Associations {
     this.byName.clear()
     this.byPair.slaves.clear()
     this.byPair.local.clear()
+    this.beside.clear()
     this.perMaster.clear()
     this.refusedMs.clear()
   }

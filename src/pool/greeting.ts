@@ -87,7 +87,10 @@ export class Greeting {
     const { meta } = this.core
     const { mine, yours } = hello
     // A void dropped the peer's outbox: its next message follows the last it ever numbered.
-    if (voided || meta.theirStore === null) this.core.processed(mine.lastSent)
+    if (voided || meta.theirStore === null) {
+      this.core.processed(mine.lastSent)
+      meta.grantTaken = mine.grant // Another store counts from there, be it less: its grants would be taken for repeats.
+    }
     meta.theirVoids = Math.max(meta.theirVoids, mine.voids)
     meta.theirStore = Uint8Array.from(mine.storeId)
     meta.theirIncarnation = mine.incarnation

@@ -20,13 +20,17 @@ t.test('a seed repeats exactly', async (t) => {
   t.same(second, first)
 })
 
+const violations = async (seed: number): Promise<number> => (await runMeshModel({ seed, nodes: 5 })).violations.length
+
 for (const { rule, seed, behind, remove } of meshMutants) {
-  if (seed === 0) continue
   t.test(`the network notices when a rule is removed: ${rule}`, async (t) => {
     if (behind !== undefined) t.teardown(behind())
-    t.teardown(remove())
-    let noticed = 0
-    for (let next = seed; next < seed + SEEDS && noticed === 0; next++) noticed = (await runMeshModel({ seed: next, nodes: 5 })).violations.length
-    t.not(noticed, 0, `a seed from ${seed} on notices`)
+    let isNoticed = false
+    for (let next = seed; next < seed + SEEDS && !isNoticed; next++) {
+      const putBack = remove()
+      try { isNoticed = await violations(next) > 0 } finally { putBack() }
+      if (isNoticed && behind !== undefined) isNoticed = await violations(next) === 0 // What stands behind it is not what is noticed.
+    }
+    t.ok(isNoticed, `a seed from ${seed} on notices`)
   })
 }

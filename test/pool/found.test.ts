@@ -1,0 +1,49 @@
+import t from 'tap'
+import type { SimNode } from '../../sim/pool/node.js'
+import type { World } from '../../sim/pool/world.js'
+import { fetched, liveWorld, staysRight } from './lab.js'
+
+// What runs of the model found, each in the few steps that bring it about.
+
+t.test('a slave beside its master fetches as many keys at once as one elsewhere, though they lie in the lane with another KME', async (t) => {
+  const world = await liveWorld(t)
+  let ids: string[] = []
+  for (let i = 0; i < 4 && ids.length === 0; i++) {
+    world.ask('b1', ['a1', 'b2'], 100, 128, (answer) => { if ('keys' in answer) ids = answer.keys.map((k) => k.id) })
+    await world.wait(500)
+  }
+  t.equal(ids.length, 100)
+  t.equal(await fetched(world, 'b2', 'b1', ids), 'keys', 'more than are tried with pools that are not meant')
+  t.equal(await fetched(world, 'a1', 'b1', ids), 'keys')
+  await staysRight(t, world)
+})
+
+const owners = (world: World): string[] => {
+  const [a, b] = world.nodes.map((node) => node.pool.core.blocks)
+  return [...a!.values()].filter((x) => x.purpose === 'app').map((x) => [x.owner, b!.get(x.number)?.owner].sort().join())
+}
+const grant = async (world: World, to: SimNode): Promise<void> => {
+  to.pool.core.send('grantAsk', { lane: 0, blocks: 64 })
+  await world.wait(500)
+}
+
+t.test('a store that came back as an older one, with another identity, gives blocks away and they are taken', async (t) => {
+  const world = await liveWorld(t), [a, b] = world.nodes
+  const copy = a.disk.copy()
+  for (let i = 0; i < 4; i++) { await grant(world, b); world.frames(80); await world.wait(3_000) }
+  const taken = b.pool.core.meta.grantTaken
+  t.ok(taken > 2, 'grants were taken of the store as it was')
+  world.doubt()
+  a.kill()
+  a.disk.restore(copy)
+  a.rolledBack = 'the stamp is not its own'
+  await a.start()
+  await world.wait(3_000)
+  for (let i = 0; i < 3; i++) { world.frames(80); await world.wait(3_000) }
+  world.check()
+  await grant(world, b)
+  const given = a.pool.core.meta.grantGiven
+  t.ok(given > 0 && given <= taken, `it counts grants from less (${given} of ${taken})`)
+  t.same(owners(world).filter((pair) => pair !== 'mine,theirs'), [], 'every block has one owner')
+  await staysRight(t, world)
+})
