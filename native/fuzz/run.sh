@@ -18,7 +18,9 @@ crypto=-l:libcrypto.so.3
 echo 'int main(){}' | g++ -x c++ - -o /dev/null $crypto 2>/dev/null || crypto=-lcrypto
 flags="-std=c++20 -O1 -g1 -Wall -Wextra -Inative -isystem $include -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
 driver=main
-if command -v clang++ >/dev/null; then cxx=clang++ driver=libFuzzer; else cxx=${CXX:-g++}; fi
+# clang may be there without its runtime (Debian: libclang-rt-VERSION-dev).
+target='extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }'
+if clang++ -x c++ - -fsanitize=fuzzer,address,undefined -o /dev/null 2>/dev/null <<<"$target"; then cxx=clang++ driver=libFuzzer; else cxx=${CXX:-g++}; fi
 [ $driver = main ] || flags="$flags -fsanitize=fuzzer-no-link"
 echo "driver: $driver ($cxx)"
 export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1
