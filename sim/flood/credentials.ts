@@ -8,6 +8,8 @@ import type { JudgeCertificate, Signer } from '../../src/routing/ports.js'
  */
 export class SimAuthority {
   readonly #revoked = new Set<KmeId>()
+  /** KMEs of which an OCSP responder has said nothing yet. */
+  readonly pending = new Set<KmeId>()
 
   signer (kme: KmeId, serial = 1): Signer {
     return { certificate: new TextEncoder().encode(`certificate ${serial} ${kme}`), sign: (bytes) => mac(kme, serial, bytes) }
@@ -19,6 +21,7 @@ export class SimAuthority {
     const [word, serial, kme] = Buffer.from(der).toString('latin1').split(' ')
     if (word !== 'certificate' || kme === undefined) return { refused: 'not a certificate' }
     if (this.#revoked.has(kme)) return { refused: `the certificate of ${kme} is revoked` }
+    if (this.pending.has(kme)) return { refused: 'a responder is being asked', isPending: true }
     return { kme, validUntilMs: Infinity, verify: (bytes, signature) => Buffer.compare(mac(kme, Number(serial), bytes), signature) === 0 }
   }
 }

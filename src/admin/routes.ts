@@ -129,7 +129,7 @@ const acts = ({ port, kmeId }: RouteParts): Route[] => [
       return ok(port.logLevels())
     },
   },
-  { method: 'POST', path: '/v1/peers/:id/retire', role: 'destroy', does: 'void all stock with a peer, on both sides', run: act((id) => port.retirePeer(id)) },
+  { method: 'POST', path: '/v1/peers/:id/retire', role: 'destroy', does: 'void all stock with a peer or a far KME, on both sides', run: act((id) => port.retirePeer(id)) },
   {
     method: 'POST', path: '/v1/zeroize', role: 'destroy', does: 'erase all key and end: {confirm: "zeroize <KME ID>"}',
     run: async ({ body }) => {

@@ -9,12 +9,17 @@ const COUNT_MS = 100
 /** Rates are right to a hundredth (src/pool/rate.ts): whoever is that near to the equal share has no more than it. */
 const SLACK = 1.03
 
+/** `isCounted`: it has taken within the last WINDOW_MS, so that a share is kept for it. */
+interface Use { readonly rate: Rate, lastMs: number, isCounted: boolean }
+
 /**
  * The last fifth of a lane is kept for SAEs that use less than their equal share (design 11): when stock is short, one
- * greedy SAE cannot starve the others.
+ * greedy SAE cannot starve the others. A share is kept for those that took something lately: all rates decay alike, so that without
+ * that the shares of those who have stopped would stand as they are for minutes.
  */
 export class Fairness {
-  private readonly uses = new Map<SaeId, Rate>()
+  private readonly uses = new Map<SaeId, Use>()
+  /** Of those that count. */
   private readonly total: Rate
   private activeCount = 0
   private countedMs = -Infinity
@@ -22,35 +27,53 @@ export class Fairness {
   constructor (private readonly clock: Clock) { this.total = new Rate(clock, WINDOW_MS) }
 
   used (sae: SaeId, bytes: number): void {
-    let rate = this.uses.get(sae)
-    if (rate === undefined) {
+    let use = this.uses.get(sae)
+    if (use === undefined) {
       if (this.uses.size >= SAES_MAX) this.forgetIdle()
-      this.uses.set(sae, rate = new Rate(this.clock, WINDOW_MS))
+      this.uses.set(sae, use = { rate: new Rate(this.clock, WINDOW_MS), lastMs: 0, isCounted: false })
     }
-    rate.add(bytes)
+    if (!use.isCounted) {
+      use.isCounted = true
+      this.activeCount++
+      this.raise(use.rate.perSecond()) // It does not lose its past by pausing.
+    }
+    use.lastMs = this.clock.monoMs()
+    use.rate.add(bytes)
     this.total.add(bytes)
   }
 
   /** Whether `sae` may take from the last fifth. */
   mayTakeLast (sae: SaeId): boolean {
-    const mine = this.uses.get(sae)?.perSecond() ?? 0
-    return mine * Math.max(1, this.active()) <= this.total.perSecond() * SLACK
+    this.count()
+    const use = this.uses.get(sae)
+    if (use === undefined) return true
+    const mine = use.rate.perSecond()
+    const [count, total] = use.isCounted ? [this.activeCount, this.total.perSecond()] : [this.activeCount + 1, this.total.perSecond() + mine]
+    return mine * count <= total * SLACK
   }
 
-  private active (): number {
+  private count (): void {
     const now = this.clock.monoMs()
-    if (now - this.countedMs < COUNT_MS) return this.activeCount
+    if (now - this.countedMs < COUNT_MS) return
     this.countedMs = now
-    this.activeCount = 0
-    for (const rate of this.uses.values()) if (rate.perSecond() > 1) this.activeCount++
-    return this.activeCount
+    let count = 0, sum = 0
+    for (const use of this.uses.values()) {
+      use.isCounted = now - use.lastMs < WINDOW_MS
+      if (!use.isCounted) continue
+      count++
+      sum += use.rate.perSecond()
+    }
+    this.activeCount = count
+    this.raise(sum - this.total.perSecond())
   }
+
+  private raise (perSecond: number): void { this.total.add(perSecond * WINDOW_MS / 1_000) }
 
   private forgetIdle (): void {
     const now = this.clock.monoMs()
     if (now - this.sweptMs >= COUNT_MS) {
       this.sweptMs = now
-      for (const [sae, rate] of this.uses) if (rate.perSecond() < 1) this.uses.delete(sae)
+      for (const [sae, { rate }] of this.uses) if (rate.perSecond() < 1) this.uses.delete(sae)
     }
     if (this.uses.size >= SAES_MAX) for (const oldest of this.uses.keys()) { this.uses.delete(oldest); break }
   }

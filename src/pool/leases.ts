@@ -22,6 +22,8 @@ export class Leases {
   /** Bytes that can be cut now. */
   get leftBytes (): number { return this.isDisposed ? 0 : this.core.deps.vault.laneLeft(this.lane) }
   get isComing (): boolean { return this.coming.length > 0 }
+  /** Bytes that are being flushed, or wait for room in the arena: they can be cut soon. */
+  get comingBytes (): number { return this.coming.reduce((sum, s) => sum + s.to - s.from, 0) }
   get front (): BlockRow | undefined { return (this.held[0] ?? this.coming[0])?.block }
   /** Every block with a leased byte that is not cut. */
   blocks (): BlockRow[] { return [...new Set([...this.held, ...this.coming].map((s) => s.block))] }

@@ -46,6 +46,8 @@ export class NamedOffers {
   private last: number
   /** The last number of earlier starts. */
   private readonly before: number
+  /** Nothing of earlier starts is undecided any more: no number below `before` is offered again. */
+  private isRecovered = false
   private readonly rows = new Map<number, OfferedRow>()
   private readonly waiting = new Map<number, (fault: OfferFault | '') => void>()
   private readonly refusedMs = new Map<string, number>()
@@ -169,7 +171,8 @@ export class NamedOffers {
     const { core } = this
     const before = core.deps.ageMs() - core.deps.limits.fetchTtlMs - MARGIN_MS
     const old: number[] = []
-    this.withdraw(this.undecided().map(([number]) => number)) // Of a pool that came back after the key service was made.
+    if (!this.isRecovered) this.withdraw(this.undecided().map(([number]) => number)) // Of a pool that came back after the key service was made.
+    this.isRecovered = true
     for (const [number, row] of this.rows) {
       if (row.bornMs >= before) break // In order of their numbers.
       if (row.state === 'given') old.push(number)

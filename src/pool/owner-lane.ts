@@ -15,7 +15,7 @@ import { usableBytes, type BlockRow } from './rows.js'
 import type { BlockViews } from './views.js'
 
 const OPENING_MAX = 256, LEASED_BYTES_FACTOR = 8
-const CLOSE_BATCH = 32, WAITERS_MAX = 1_024
+const CLOSE_BATCH = 16, WAITERS_MAX = 1_024
 
 /**
  * The blocks that this KME owns and cuts keys from. A block is opened (the looker stores its lane index), then leased
@@ -70,7 +70,7 @@ export class OwnerLane {
 
   /** Bytes that this lane can still deliver: `connected` counts what the horizon does not cover yet, too. */
   freeBytes (connected: boolean): number {
-    let bytes = this.leases.leftBytes + this.opened.freeBytes
+    let bytes = this.leases.leftBytes + this.leases.comingBytes + this.opened.freeBytes
     if (!connected) return bytes
     for (const b of this.opening.values()) bytes += usableBytes(b)
     return bytes + this.unopened.freeBytes

@@ -51,6 +51,8 @@ const REFUSED_KEPT = 4_096
 const EMPTY_CHANNEL_MS = 30_000
 /** A new pool that its far end has not opened by then is given up. */
 const UNANSWERED_MS = 60_000
+/** Pools of different classes with one KME that may come by themselves: there are 16 classes, and two KMEs must not take all room. */
+const OF_ONE_KME_MAX = 4
 /** How many pools are opened ahead of demand in one look. */
 const OPENED_AT_ONCE = 4
 
@@ -74,6 +76,9 @@ export class AutomaticPools {
   get count (): number { return this.p.pools.list().filter((entry) => !entry.isKept).length }
 
   private mayBeWith (kme: KmeId): boolean { return mayBeWith(this.l, this.p.self, kme) }
+  private isFullWith (kme: KmeId): boolean { return this.p.pools.with(kme).filter((entry) => !entry.isKept).length >= OF_ONE_KME_MAX }
+  /** What other KMEs may take: where our SAEs' demands open pools, a quarter of the room is theirs. */
+  private get acceptedMax (): number { return this.l.poolsMax - (this.l.open === 'never' ? 0 : Math.floor(this.l.poolsMax / 4)) }
 
   /** An SAE demands keys with a far KME that no pool can ever give. @returns whether a pool for them is on its way. */
   wanted (kme: KmeId, demand: KeyConstraint): boolean {
@@ -84,7 +89,7 @@ export class AutomaticPools {
   private open (kme: KmeId, cls: PoolClass): boolean {
     const { p } = this, refused = this.refusals.get(nameOf(kme, cls))
     if (p.pools.find(kme, cls) !== undefined) return true
-    if (this.count >= this.l.poolsMax || (refused !== undefined && p.clock.monoMs() < refused.untilMs) || p.reachable(kme, cls.paths) !== '') return false
+    if (this.count >= this.l.poolsMax || this.isFullWith(kme) || (refused !== undefined && p.clock.monoMs() < refused.untilMs) || p.reachable(kme, cls.paths) !== '') return false
     p.say('a relayed pool opens by itself', { kme, class: classText(cls) })
     p.pools.add(kme, cls, this.l.stockBytes, false)
     this.counters.opened++
@@ -116,7 +121,8 @@ export class AutomaticPools {
     if (!l.accept) return `${mine}, and accepts none by itself (network.relay.automatic.accept)`
     if (!this.mayBeWith(kme)) return `${mine}, and accepts none from it (network.relay.automatic.kmes)`
     if (cls.paths < l.paths || (l.hybrid && !cls.hybrid)) return `${p.self} accepts nothing below ${classText(l)} (network.relay.automatic)`
-    return this.count < l.poolsMax ? '' : `${p.self} has ${l.poolsMax} pools that came by themselves already (network.relay.automatic.poolsMax)`
+    if (this.isFullWith(kme)) return `${p.self} has ${OF_ONE_KME_MAX} pools with ${kme} that came by themselves already`
+    return this.count < this.acceptedMax ? '' : `${p.self} has ${this.count} pools that came by themselves, and takes no more from others (network.relay.automatic.poolsMax)`
   }
 
   /** A pool is open at both ends. */

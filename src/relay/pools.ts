@@ -37,24 +37,28 @@ export interface RelayedPoolsOptions {
 export class RelayedPools {
   private readonly byId = new Map<string, RelayedEntry>()
   private readonly byKme = new Map<KmeId, { readonly entries: readonly RelayedEntry[], readonly pools: readonly Pool[] }>()
+  private readonly unwanted: RelayedEntry[] = []
   private watcher: PoolsWatcher | undefined
 
   constructor (private readonly o: RelayedPoolsOptions) {}
 
   /**
-   * Opens the pools of the configuration, then those that came by themselves in an earlier start. What the store has and nobody wants any
-   * more is void: its pool is opened once to burn it. @param again Least stock of one that may come back beside so many, or undefined.
+   * Opens the pools of the configuration, then those that came by themselves in an earlier start, and what the store has and nobody wants
+   * any more: `dropUnwanted` follows. @param again Least stock of one that may come back beside so many, or undefined.
    */
   open (configured: readonly WantedPool[], again: (remote: KmeId, count: number) => number | undefined): void {
     for (const { kme, paths, hybrid, stockBytes } of configured) this.add(kme, { paths, hybrid }, stockBytes, true)
     for (const { value } of [...this.o.kv.range(prefixRange([TABLE]))]) {
       const { remote, paths, hybrid } = JSON.parse(Buffer.from(value).toString()) as PoolClass & { remote: KmeId }
       if (this.byId.has(relayPoolId(remote, { paths, hybrid }))) continue
-      const stockBytes = again(remote, this.byId.size - configured.length)
+      const stockBytes = again(remote, this.byId.size - configured.length - this.unwanted.length)
       const entry = this.add(remote, { paths, hybrid }, stockBytes ?? 0, false)
-      if (stockBytes === undefined) this.drop(entry, 'the configuration does not name it any more')
+      if (stockBytes === undefined) this.unwanted.push(entry)
     }
   }
+
+  /** Voids what nobody wants any more. Once the key service is there: keys that were granted to further KMEs are taken back by it, before this pool forgets them. */
+  dropUnwanted (): void { for (const entry of this.unwanted.splice(0)) this.drop(entry, 'the configuration does not name it any more') }
 
   watch (watcher: PoolsWatcher): void { this.watcher = watcher }
 

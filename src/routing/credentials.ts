@@ -10,6 +10,9 @@ const PER_ORIGIN = 2
 const REFUSED_MAX = 256
 const REFUSED_MS = 60_000
 
+/** Nothing can be said of a certificate before its OCSP responder has answered. */
+export const PENDING = Symbol('pending')
+
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
 /** The certificates of the network's KMEs, judged. Judging costs milliseconds, so an answer is kept, a refusal for a minute. */
@@ -26,14 +29,15 @@ export class Credentials {
     return known !== undefined && known.credential.validUntilMs > this.clock.wallMs() ? known.credential : undefined
   }
 
-  /** Judges a certificate that came in a record of `origin`; does not keep it. @returns the credential, or why not. */
-  look (origin: KmeId, der: Uint8Array, fingerprint: Uint8Array): Credential | string {
+  /** Judges a certificate that came in a record of `origin`; does not keep it. @returns the credential, or why not; PENDING: ask again soon. */
+  look (origin: KmeId, der: Uint8Array, fingerprint: Uint8Array): Credential | string | typeof PENDING {
     const known = this.find(origin, fingerprint)
     if (known !== undefined) return known
     const name = hex(fingerprint), now = this.clock.monoMs()
     const refused = this.#refused.get(name)
     if (refused !== undefined && refused.untilMs > now) return refused.why
     const credential = this.judge(der)
+    if ('refused' in credential && credential.isPending === true) return PENDING
     const why = 'refused' in credential ? credential.refused : credential.kme !== origin ? `the certificate is that of ${credential.kme}` : ''
     if (why === '') return credential as Credential
     this.#refused.delete(name)

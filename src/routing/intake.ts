@@ -3,13 +3,13 @@ import type { KmeId } from '../kernel/ids.js'
 import { isNewer, peekAnnouncement, readAnnouncement, sha256, type Announcement } from './announcement.js'
 import { Budgets } from './budget.js'
 import { Malformed, sameBytes } from './bytes.js'
-import type { Credentials } from './credentials.js'
+import { PENDING, type Credentials } from './credentials.js'
 import type { Database, Held } from './database.js'
 import { FLOOD_HOPS_MAX, type Carried } from './packet.js'
 import type { RoutingPorts } from './ports.js'
 
-/** What became of records that neighbours brought. Everything but `accepted` and `repeated` was refused. */
-export const recordOutcomes = ['accepted', 'repeated', 'stale', 'expired', 'malformed', 'forged', 'uncertified', 'certificateRefused', 'limited', 'noRoom', 'dropped'] as const
+/** What became of records that neighbours brought. Everything but `accepted`, `repeated` and `pending`, which is looked at again, was refused. */
+export const recordOutcomes = ['accepted', 'repeated', 'stale', 'expired', 'malformed', 'forged', 'uncertified', 'certificateRefused', 'pending', 'limited', 'noRoom', 'dropped'] as const
 export type RecordOutcome = (typeof recordOutcomes)[number]
 
 export interface IntakeEvents {
@@ -33,6 +33,8 @@ const NEIGHBOUR_BURST = 16_384, NEIGHBOUR_PER_S = 200
 const ORIGIN_BURST_BYTES = 8_388_608, ORIGIN_BYTES_PER_S = 2_048
 const ORIGIN_BURST = 600, ORIGIN_PER_S = 2
 const NAMES_MAX = 8_192
+/** An OCSP responder is asked about a KME that is new here: its records wait, and are looked at again so often. Beyond, a refusal. */
+const PENDING_MS = 500, PENDING_FOR_MS = 15_000, PENDING_MAX = 1_024
 
 interface Waiting { readonly neighbour: KmeId, readonly carried: Carried, readonly sinceMs: number }
 
@@ -48,6 +50,9 @@ export class Intake {
   readonly #originBytes = new Budgets<KmeId>(ORIGIN_BURST_BYTES, ORIGIN_BYTES_PER_S, NAMES_MAX)
   readonly #originRecords = new Budgets<KmeId>(ORIGIN_BURST, ORIGIN_PER_S, NAMES_MAX)
   #scheduled = false
+  /** What waits for the judgement of a certificate; and of whom these are. */
+  #pending: Waiting[] = []
+  readonly #pendingOrigins = new Set<KmeId>()
 
   constructor (
     private readonly self: KmeId, private readonly ports: RoutingPorts, private readonly database: Database,
@@ -89,9 +94,26 @@ export class Intake {
       this.#refuse('malformed', neighbour, error.message)
       return 1
     }
-    const outcome = this.#judge(neighbour, record, ageMs, carried.hops, now)
+    let outcome = this.#judge(neighbour, record, ageMs, carried.hops, now)
+    if (outcome === 'uncertified' && this.#pendingOrigins.has(record.origin)) outcome = 'pending'
+    if (outcome === 'pending' && !this.#postpone({ neighbour, carried, sinceMs }, record.origin, now)) outcome = 'certificateRefused'
     this.outcomes.add(outcome)
     return record.kind === 'certificate' && outcome === 'accepted' ? CERTIFICATE_COST : 1
+  }
+
+  /** False if it has waited long enough, or too much waits. */
+  #postpone (waiting: Waiting, origin: KmeId, now: number): boolean {
+    if (now - waiting.sinceMs > PENDING_FOR_MS || this.#pending.length >= PENDING_MAX) return false
+    if (this.#pending.length === 0) this.ports.clock.after(PENDING_MS, () => { this.#again() })
+    this.#pending.push({ ...waiting, carried: { ...waiting.carried, bytes: waiting.carried.bytes.slice() } })
+    this.#pendingOrigins.add(origin)
+    return true
+  }
+
+  #again (): void {
+    this.#queue.unshift(...this.#pending.splice(0))
+    this.#pendingOrigins.clear()
+    this.#turn()
   }
 
   /** What is held already, or something newer, is seen without reading the rest. */
@@ -130,6 +152,7 @@ export class Intake {
     const { der } = record.body
     if (!sameBytes(sha256(der), record.fingerprint)) return this.#forged(neighbour, record)
     const credential = credentials.look(record.origin, der, record.fingerprint)
+    if (credential === PENDING) return 'pending'
     if (typeof credential === 'string') return 'certificateRefused'
     if (!credential.verify(record.signed, record.signature)) return this.#forged(neighbour, record)
     credentials.keep(record.origin, der, record.fingerprint, credential)

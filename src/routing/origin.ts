@@ -145,7 +145,7 @@ export class Origin {
     this.#refreshAtMs = clock.monoMs() + this.o.refreshMs - random.integer(Math.ceil(this.o.refreshMs / 5))
     const certificate = this.#make({ kind: 'certificate', der }, 0, 1, urgent)
     const own = this.credentials.look(this.o.self, der, certificate.record.fingerprint)
-    if (typeof own !== 'string') this.credentials.keep(this.o.self, der, certificate.record.fingerprint, own)
+    if (typeof own === 'object') this.credentials.keep(this.o.self, der, certificate.record.fingerprint, own)
     this.#makeLinks(urgent)
     this.#buckets.forEach((saes, part) => { this.#make({ kind: 'saes', saes }, part, this.#buckets.length, false) })
   }

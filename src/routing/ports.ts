@@ -104,8 +104,8 @@ export interface Credential {
   verify (bytes: Uint8Array, signature: Uint8Array): boolean
 }
 
-/** Judges certificates of other KMEs: chain, dates, revocation, the one KME ID. `refused` says why not. Must not throw. */
-export type JudgeCertificate = (der: Uint8Array) => Credential | { readonly refused: string }
+/** Judges certificates of other KMEs: chain, dates, revocation, the one KME ID. `refused` says why not; `isPending`: not yet, a responder is being asked. Must not throw. */
+export type JudgeCertificate = (der: Uint8Array) => Credential | { readonly refused: string, readonly isPending?: boolean }
 
 export type SendResult = 'sent' | 'closed' | 'full' | 'no-pad'
 

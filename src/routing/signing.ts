@@ -44,7 +44,7 @@ export const createSigner = (certificateFile: string, keyFile: string): Signer =
 /** Judges certificates by the trust store of KMEs: the same that lets neighbours in. */
 export const createJudge = (trust: Pick<TrustStore, 'check'>): JudgeCertificate => (der) => {
   const verdict = trust.check(toPem('CERTIFICATE', Uint8Array.from(der).buffer))
-  if (!verdict.ok) return { refused: verdict.message }
+  if (!verdict.ok) return { refused: verdict.message, isPending: verdict.reason === 'ocsp-pending' }
   const key = new X509Certificate(der).publicKey
   const algorithm = algorithmOf(key)
   return {

@@ -8,7 +8,7 @@ import type { Random } from '../kernel/random.js'
 import type { Cancel, Clock } from '../kernel/time.js'
 import type { PoolEvent } from '../pool/ports.js'
 import { runVoid, spreadVoid, voidPartOf, type VoidOrder, type VoidPart } from '../pool/void-desk.js'
-import { listIncidents, putIncident, type IncidentPool, type IncidentRow } from '../store/incidents.js'
+import { INCIDENTS_OF_OTHER_MAX, listIncidents, putIncident, type IncidentPool, type IncidentRow } from '../store/incidents.js'
 import type { Keyspace } from './keyspace.js'
 
 export interface IncidentsDeps {
@@ -23,6 +23,8 @@ export interface IncidentsDeps {
 const TICK_MS = 1_000
 /** A neighbour that is there answers within this time. */
 const PATIENCE_MS = 5_000
+/** So many acts of one other KME's operator are kept and written to the audit trail in this time; more are carried out and told once. */
+const SHARE_MS = 3_600_000
 
 type Voided = Extract<PoolEvent, { type: 'keys.voided' }>
 const iso = (ms: number): string => new Date(ms).toISOString()
@@ -36,6 +38,8 @@ export class Incidents {
   private readonly waiting = new Map<string, IncidentRow>()
   private timer: Cancel = () => {}
   private voids = 0
+  /** What other KMEs told lately; they are as many as there are pools. */
+  private readonly lately = new Map<KmeId, { sinceMs: number, count: number }>()
 
   constructor (private readonly d: IncidentsDeps) {}
 
@@ -92,13 +96,25 @@ export class Incidents {
     const known = listIncidents(this.kv).find(({ id }) => id === event.incident)
     const spread = spreadVoid(this.parts(), pool, { id: event.incident, reason: event.reason }, event.spread)
     if (known?.origin === this.d.self && spread.length === 0) return // The answer to what was said here.
-    const origin = known?.origin ?? this.d.keyspace.now.all.get(pool)?.core.deps.remote ?? pool
+    const from = this.d.keyspace.now.all.get(pool)?.core.deps.remote ?? pool, origin = known?.origin ?? from
+    if (!this.isInShare(from)) { this.voids++; return }
     this.record({ id: event.incident, atMs: known?.atMs ?? this.d.clock.wallMs(), kind: 'void', origin, what: `keys voided by ${origin}`, reason: event.reason, pools: [counts, ...spread] })
+  }
+
+  /** Whether what that KME tells is kept: a flood of acts would push everything else out of the audit trail. */
+  private isInShare (from: KmeId): boolean {
+    const nowMs = this.d.clock.monoMs(), before = this.lately.get(from)
+    const now = before === undefined || nowMs - before.sinceMs >= SHARE_MS ? { sinceMs: nowMs, count: 0 } : before
+    this.lately.set(from, now)
+    if (++now.count === INCIDENTS_OF_OTHER_MAX + 1) {
+      this.d.log.security({ category: 'operator', severity: 'high', event: 'incident.flood', subject: from, outcome: 'detected', fields: { detail: `${from} voids keys more than ${INCIDENTS_OF_OTHER_MAX} times in an hour: it is done, and not written down one by one` } })
+    }
+    return now.count <= INCIDENTS_OF_OTHER_MAX
   }
 
   private record (row: IncidentRow): IncidentRow {
     const { audit } = this.d.keyspace.now, keys = row.pools.reduce((sum, p) => sum + p.keys, 0)
-    const whole = this.kv.transact((tx) => putIncident(tx, row))
+    const whole = this.kv.transact((tx) => putIncident(tx, row, this.d.self))
     audit.record({ kind: 'security', caller: '', other: `${row.kind} ${row.id.slice(0, 16)} ${row.origin}`, association: 0, block: 0, place: 0, sizeBytes: 0, number: keys })
     audit.flush()
     this.d.log.security({

@@ -113,6 +113,7 @@ export class Keyspace implements StorePort {
       this.o.log.security({ category: 'peer', severity: 'high', event: 'sae.claimedTwice', subject: sae, outcome: 'refused', fields: { first, second } })
     })
     this.opened = this.build(store, audit, directory)
+    this.opened.relayed.dropUnwanted()
     if (store.mustVoid !== undefined) this.confirmVoid(store, store.mustVoid.detail)
     this.schedule()
   }

@@ -80,7 +80,7 @@ export class Operations implements AdminPort {
     else {
       if (!d.keyspace.accepting) reasons.push('the KME is stopping')
       if (d.supervisor().board.state('rest') !== 'listening') reasons.push('the REST server is not listening')
-      const blocked = this.pools_.filter((p) => p.kind === 'direct').map((p) => [p.core.pool, p.blocked()] as const).filter(([, why]) => why !== '')
+      const blocked = this.pools_.filter((p) => p.kind === 'direct').map((p) => [p.core.pool, p.core.held === '' ? p.blocked() : `held (${p.core.held})`] as const).filter(([, why]) => why !== '')
       for (const [pool, why] of blocked) reasons.push(`pool ${pool}: ${why}`)
       for (const p of this.pools_) if (p.kind === 'direct' && p.pads.left('mine') < TAG_PAD_BYTES) reasons.push(`pool ${p.core.pool}: no bits are left to authenticate messages`)
     }
@@ -224,7 +224,7 @@ export class Operations implements AdminPort {
   }
 
   async resumePool (id: string): Promise<void> {
-    const part = partIds.pool(this.poolById(id).core.deps.remote)
+    const part = partIds.pool(this.poolById(id).core.pool)
     if (!this.d.supervisor().board.send(part, { type: 'pool.resume' })) throw new KmeError('BUSY', `pool ${id} is not running`)
   }
 
@@ -280,9 +280,7 @@ export class Operations implements AdminPort {
   }
 
   async retirePeer (peer: KmeId): Promise<void> {
-    const pool = this.d.keyspace.now.pools.get(peer)
-    if (pool === undefined) throw new KmeError('NOT_FOUND', `${peer} is not a peer`)
-    pool.void('retired by an operator')
+    for (const pool of this.poolsWithPeer(peer)) pool.void('retired by an operator')
     await this.d.keyspace.now.store.kv.flushed()
   }
 

@@ -26,18 +26,48 @@ export interface IncidentRow {
   readonly pools: readonly IncidentPool[]
 }
 
-/** Beyond, the oldest go. */
+/** Beyond, the oldest go: of other KMEs' operators while these have more than half of the room, else our own. */
 export const INCIDENTS_MAX = 1_000
+/** Of one other KME. Nobody pushes out what others did by many acts of its own. */
+export const INCIDENTS_OF_OTHER_MAX = 100
+const POOLS_MAX = 256
 const TABLE = 'incident'
 
-/** Adds an incident, or more pools to one that another KME told in several messages. Inside a transaction. */
-export const putIncident = (tx: KvWriter, row: IncidentRow): IncidentRow => {
+/** Adds an incident, or what more pools did to one that another KME told in several messages. Inside a transaction. @param self This KME. */
+export const putIncident = (tx: KvWriter, row: IncidentRow, self: KmeId): IncidentRow => {
   const known = listIncidents(tx)
   const same = known.find(({ id }) => id === row.id)
-  const whole = same === undefined ? row : { ...same, pools: [...same.pools, ...row.pools].slice(-256) }
+  const whole = same === undefined ? row : { ...same, pools: merged([...same.pools, ...row.pools]) }
+  if (same === undefined) for (const old of surplus(known, whole.origin, self)) tx.remove([TABLE, old.atMs, old.id])
   tx.put([TABLE, whole.atMs, whole.id], new TextEncoder().encode(JSON.stringify(whole)))
-  if (same === undefined) for (const old of known.slice(INCIDENTS_MAX - 1)) tx.remove([TABLE, old.atMs, old.id])
   return whole
+}
+
+/** One entry for each pool: what it waits for is not forgotten, whatever comes later under the same ID. */
+const merged = (all: readonly IncidentPool[]): IncidentPool[] => {
+  const byPool = new Map<string, IncidentPool>()
+  for (const p of all) {
+    const before = byPool.get(p.pool)
+    if (before === undefined && byPool.size >= POOLS_MAX) continue
+    byPool.set(p.pool, before === undefined ? p : {
+      pool: p.pool, keys: before.keys + p.keys, fetched: before.fetched + p.fetched, associations: before.associations + p.associations,
+      stretches: before.stretches + p.stretches, told: Math.max(before.told, p.told), asked: before.asked || p.asked,
+    })
+  }
+  return [...byPool.values()]
+}
+
+/** What goes for one more of `origin`. @param known The newest first. */
+const surplus = (known: readonly IncidentRow[], origin: KmeId, self: KmeId): IncidentRow[] => {
+  const out = origin === self ? [] : known.filter((row) => row.origin === origin).slice(INCIDENTS_OF_OTHER_MAX - 1)
+  let left = known.filter((row) => !out.includes(row))
+  while (left.length >= INCIDENTS_MAX) {
+    const others = left.filter((row) => row.origin !== self)
+    const oldest = (others.length > INCIDENTS_MAX / 2 ? others : left.filter((row) => row.origin === self)).at(-1)!
+    out.push(oldest)
+    left = left.filter((row) => row !== oldest)
+  }
+  return out
 }
 
 /** The newest first. @throws KmeError `STORE_CORRUPT` */

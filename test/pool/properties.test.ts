@@ -143,23 +143,41 @@ t.test('fairness: who has an equal share or less may take the last fifth, who ha
   fc.assert(fc.property(fc.array(fc.record({ sae: fc.integer({ min: 0, max: 6 }), bytes: fc.integer({ min: 1, max: 100_000 }), waitMs: fc.integer({ min: 0, max: 2_000 }) }), { minLength: 1, maxLength: 60 }), (uses) => {
     const clock = new SimClock()
     const fairness = new Fairness(clock)
-    const mine = new Map<string, number>()
+    const mine = new Map<string, number>(), lastMs = new Map<string, number>()
     for (const { sae, bytes, waitMs } of uses) {
       clock.advance(waitMs)
       for (const [name, value] of mine) mine.set(name, value * Math.exp(-waitMs / 10_000))
       fairness.used(`s${sae}`, bytes)
       mine.set(`s${sae}`, (mine.get(`s${sae}`) ?? 0) + bytes / 10)
+      lastMs.set(`s${sae}`, clock.now())
     }
-    const total = [...mine.values()].reduce((a, b) => a + b, 0)
-    const active = Math.max(1, [...mine.values()].filter((v) => v > 1).length)
     if (!fairness.mayTakeLast('nobody yet')) return false
     for (const [name, value] of mine) {
-      const share = value * active / total
+      // A share is kept for those that took something in the last ten seconds.
+      const others = [...mine].filter(([other]) => other === name || clock.now() - lastMs.get(other)! < 10_000)
+      const share = value * others.length / others.reduce((sum, [, rate]) => sum + rate, 0)
       if (share < 0.99 && !fairness.mayTakeLast(name)) return false
       if (share > 1.06 && fairness.mayTakeLast(name)) return false
     }
     return [...mine.keys()].some((name) => fairness.mayTakeLast(name)) // The least greedy one always may.
   }), runs)
+})
+
+t.test('fairness: who has stopped keeps no share from the others, and gets its own back', async (t) => {
+  const clock = new SimClock(), fairness = new Fairness(clock)
+  for (let i = 0; i < 20; i++) {
+    fairness.used('greedy', 100_000)
+    fairness.used('modest', 10_000)
+    clock.advance(100)
+  }
+  t.notOk(fairness.mayTakeLast('greedy'))
+  clock.advance(9_500)
+  t.notOk(fairness.mayTakeLast('greedy'), 'the other one may only be slow')
+  clock.advance(600)
+  t.ok(fairness.mayTakeLast('greedy'), 'it has stopped')
+  fairness.used('modest', 100)
+  t.notOk(fairness.mayTakeLast('greedy'), 'it is there again, and the past of neither is forgotten')
+  t.ok(fairness.mayTakeLast('modest'))
 })
 
 t.test('fairness: an SAE alone may always take; very many SAEs are not remembered for ever', async (t) => {

@@ -2,7 +2,11 @@ import t from 'tap'
 import { SimClock } from '../../sim/clock.js'
 import type { MeshWorld } from '../../sim/mesh/world.js'
 import type { Body } from '../../src/peer/messages.js'
+import { Allotment } from '../../src/relay/allotment.js'
+import { AutomaticPools, type AutomaticLimits } from '../../src/relay/automatic.js'
 import { defaultRelayLimits } from '../../src/relay/limits.js'
+import type { RelayPorts } from '../../src/relay/ports.js'
+import type { RelayedEntry } from '../../src/relay/pools.js'
 import { Promises } from '../../src/relay/promises.js'
 import { polyHash } from '../peer/reference-tag.js'
 import { balanced, network } from './network.js'
@@ -69,4 +73,24 @@ t.test('a promise is answered once', async t => {
   promises.make('job', 'A', 'C', 100)
   t.same([promises.shrink('job', 50), promises.shrink('job', 8), promises.of('C')], [50, 0, 50])
   promises.stop()
+})
+
+t.test('no more is promised than leases of the lane reach', async t => {
+  const lane = { isReady: true, freeBytes: 1_000_000, keptBytes: () => 0, reachBytes: (bytes: number) => Math.min(bytes, 8_192) }
+  const allotment = new Allotment({ self: 'M', clock: new SimClock(), limits: defaultRelayLimits, neighbour: () => ({ access: lane }) } as unknown as RelayPorts)
+  t.equal(allotment.offer('X', 'Z', ['X', 'M', 'Z'], 60_000), 8_192)
+})
+
+t.test('one KME takes four pools by itself, and all of them leave a quarter of the room to our own SAEs', async t => {
+  const list: RelayedEntry[] = []
+  const pools = {
+    list: () => list, with: (kme: string) => list.filter((entry) => entry.remote === kme), find: () => undefined,
+    add: (remote: string, cls: object) => { list.push({ remote, cls, isKept: false } as RelayedEntry) },
+  }
+  const limits: AutomaticLimits = { open: 'onDemand', accept: true, kmes: [], paths: 1, hybrid: false, stockBytes: 1, poolsMax: 16, idleMs: 1_000 }
+  const automatic = new AutomaticPools(limits, { self: 'A', clock: new SimClock(), pools, say: () => {}, reachable: () => '', openChannel: () => {} } as never)
+  const invited = (kme: string): number => Array.from({ length: 8 }, (_, i) => automatic.invite(kme, { paths: 1 + i, hybrid: false })).filter((why) => why === '').length
+  t.match(['X', 'Y', 'Z', 'Q'].map(invited), [4, 4, 4, 0])
+  t.ok(automatic.wanted('R', {}), 'our own may')
+  t.notOk(automatic.wanted('X', {}), 'but not a fifth with X')
 })

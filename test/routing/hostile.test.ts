@@ -52,6 +52,23 @@ t.test('a record is taken once, in order, and from nobody but its origin', async
   t.ok(world.at('a').database.find('stranger', 'links') === undefined)
 })
 
+t.test('a KME that is new here while its OCSP responder is asked: known as soon as there is an answer; without one it is refused', async (t) => {
+  const world = new FloodWorld({ seed: 23, ...line3 }), a = world.at('a').flood, b = world.at('b').flood
+  world.authority.pending.add('c')
+  world.connectAll()
+  world.run(3_000)
+  t.same([a, b].map(({ database }) => database.find('c', 'links')), [undefined, undefined])
+  t.ok(b.intake.outcomes.get('pending') > 0)
+  world.authority.pending.clear()
+  world.run(1_500)
+  for (const { database } of [a, b]) t.ok(database.find('c', 'links') !== undefined && database.find('c', 'certificate') !== undefined, 'all of it')
+  t.equal(b.intake.outcomes.get('certificateRefused'), 0)
+  world.authority.pending.add('stranger')
+  t.equal(outcomeOf(world, record('stranger', { kind: 'certificate', der: authority.signer('stranger').certificate }).bytes), 'pending')
+  world.run(20_000)
+  t.equal(a.intake.outcomes.get('certificateRefused'), 1, 'not for ever')
+})
+
 t.test('who brings an old record lacks the new one, and gets it', async (t) => {
   const world = settled(17)
   outcomeOf(world, record('c', links('b', 'z')).bytes)
