@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { crc32 } from 'node:zlib'
 import t from 'tap'
-import { Journal, readJournal } from '../../src/store/journal.js'
+import { Journal, JOURNAL_BYTES, readJournal } from '../../src/store/journal.js'
 import { openLmdbKv, type LmdbOptions } from '../../src/store/lmdb.js'
 
 const folderOf = (t: { teardown (fn: () => void): void }): string => {
@@ -37,6 +38,33 @@ t.test('a killed writer loses only the end: whole transactions, in order, none t
     before = keys.length
     await kv.close()
   }
+})
+
+/** An entry of a journal without fillers. */
+const plain = (seq: number, ops: Buffer): Buffer => {
+  const entry = Buffer.concat([Buffer.alloc(20), ops])
+  entry.writeUInt32LE(0x4a4d4b51, 0)
+  entry.writeUInt32LE(ops.length, 4)
+  entry.writeDoubleLE(seq, 8)
+  const numbers = Buffer.concat([entry.subarray(8, 16), entry.subarray(4, 8)])
+  entry.writeUInt32LE(crc32(ops, crc32(numbers)), 16)
+  return entry
+}
+
+t.test('a journal says when it is full, and entries of any length follow each other at whole blocks', (t) => {
+  const path = join(folderOf(t), 'journal.bin'), journal = Journal.open(path)
+  const sizes = [1, 4_076, 4_077, 250_000], filler = 3
+  sizes.forEach((bytes, i) => { journal.append(i + 1, Buffer.alloc(bytes, filler)) })
+  t.same(readJournal(path, 0).map(({ ops }) => ops.length + 20), [4_096, 4_096, 8_192, 253_952])
+  let seq = sizes.length
+  while (journal.fits(4_077)) journal.append(++seq, Buffer.alloc(4_077, filler))
+  journal.close()
+  const bytes = readJournal(path, 0).reduce((sum, { ops }) => sum + ops.length + 20, 0)
+  t.ok(bytes <= JOURNAL_BYTES && bytes > JOURNAL_BYTES - 8_192, `${bytes} of ${JOURNAL_BYTES}`)
+  t.equal(readFileSync(path).length, JOURNAL_BYTES)
+  Journal.open(path).close()
+  t.same(readJournal(path, seq), [], 'opened for writing it is empty')
+  t.end()
 })
 
 t.test('the journal alone brings back what the data file lacks, and a torn end is left out', async (t) => {
@@ -75,6 +103,8 @@ t.test('the journal alone brings back what the data file lacks, and a torn end i
     writeFileSync(path, torn)
     t.same(readJournal(path, base).map(({ seq }) => seq), [1, 2], what)
   }
+  writeFileSync(path, Buffer.concat([plain(1, put('a')), plain(2, put('b')), whole.subarray(8192)]))
+  t.same(readJournal(path, base).map(({ seq, ops }) => [seq, ops.equals(put('ab'[seq - 1]!))]), [[1, true], [2, true]], 'entries without fillers, as earlier versions wrote them, and what is older behind them')
   writeFileSync(path, whole)
   t.equal(await found(), 'abc')
   t.equal(await found(), 'abc', 'applied once, and never again')
@@ -98,7 +128,10 @@ t.test('a data file whose heads or roots are damaged, or that was cut off, is re
   const cases: [RegExp, (file: Buffer) => Buffer | undefined][] = [
     [/head 0 is none/, (file) => { file[24]! ^= 1; return undefined }],
     [/head 1 is none/, (file) => { file.fill(0, pageBytes, 2 * pageBytes); return undefined }],
-    [/it ends at \d+ bytes, before page/, (file) => { file[newer + rootAt + 4]! ^= 1; return undefined }],
+    [/head 0 is not of this form/, (file) => { file[49]! ^= 1; return undefined }],
+    [/sizes in its head/, (file) => { file[newer + 47]! ^= 1; return undefined }],
+    [/depth \d+ cannot be/, (file) => { file[newer + 103]! ^= 1; return undefined }],
+    [/behind the last one/, (file) => { file[newer + rootAt + 4]! ^= 1; return undefined }],
     [/is not what its head says/, (file) => { file.writeBigUInt64LE(1n, newer + rootAt); return undefined }],
     [/is not what its head says/, (file) => { file.fill(0, root * pageBytes, (root + 1) * pageBytes); return undefined }],
     [/before page/, (file) => file.subarray(0, root * pageBytes + 100)],
