@@ -75,11 +75,12 @@ export const checkBalance = (id: KmeId, { core, pending, lane, claims }: Pool, f
 
 /** The sums that are kept say what a walk over the blocks says. */
 const checkTally = (name: string, core: Pool['core'], fault: Fault): void => {
-  const walked = { stockBytes: 0, mine: 0, theirs: 0 }
+  const walked = { stockBytes: 0, mine: 0, theirs: 0, live: { mine: 0, theirs: 0 } }
   for (const x of core.blocks.values()) {
     if (x.state !== 'closed') walked.stockBytes += usableBytes(x) - (x.owner === 'mine' ? x.spent : 0)
     if (x.purpose === 'app' && x.index === 0) walked[x.owner]++
+    if (x.purpose === 'app' && x.state !== 'closed') walked.live[x.owner]++
   }
-  const kept = { stockBytes: core.tally.stockBytes, ...core.tally.unopened }
+  const kept = { stockBytes: core.tally.stockBytes, ...core.tally.unopened, live: { ...core.tally.live } }
   if (JSON.stringify(kept) !== JSON.stringify(walked)) fault(`sums of ${name}: ${JSON.stringify(kept)} kept, ${JSON.stringify(walked)} walked`)
 }

@@ -1,5 +1,7 @@
 import { Downs } from './downs.js'
 import { Fetches } from './fetches.js'
+import { judged, type Model } from './judged.js'
+import type { Ledger } from './ledger.js'
 import { Losses } from './losses.js'
 import { drawMix, pickAction, type Action, type Mix } from './mix.js'
 import { SimRandom } from '../random.js'
@@ -25,7 +27,7 @@ type Home = 0 | 1
 const SIZES = [64, 72, 128, 256, 256, 256, 512, 1_024, 8_192]
 
 /** One run: a world, a mix of trouble drawn from the seed, and the rules after each step (I1 to I5, I10; design 3, 4). */
-class Model {
+class PoolModel implements Model<ModelResult> {
   readonly mix: Mix
   readonly world: World
   private readonly random: SimRandom
@@ -155,6 +157,8 @@ class Model {
     }
   }
 
+  get ledger (): Ledger { return this.world.ledger }
+
   dispose (): void {
     this.losses.twinNode?.dispose()
     this.world.dispose()
@@ -167,14 +171,4 @@ class Model {
 }
 
 /** One run; the same options give the same run. */
-export const runModel = async (options: ModelOptions): Promise<ModelResult> => {
-  const model = new Model(options)
-  try {
-    await model.run()
-  } catch (error) {
-    model.world.ledger.fault(`threw: ${error instanceof Error ? error.stack : String(error)}`)
-  } finally {
-    model.dispose()
-  }
-  return model.result()
-}
+export const runModel = (options: ModelOptions): Promise<ModelResult> => judged(new PoolModel(options))

@@ -34,7 +34,7 @@ export const nextBlock = ({ core, epochs, pads, padded, use }: NextBlockDeps): N
   for (const owner of padded ? ['mine', 'theirs'] as const : []) {
     if (pads.left(owner) < (isYoung ? Math.min(leastPads(core), reserve) : reserve)) return { owner, purpose: 'auth', epoch: epoch ?? 0, framesMax: AUTH_FRAMES }
   }
-  return epoch === undefined ? undefined : { owner: poorer(unopened, use(), padded && core.deps.limits.maxStockBytes >= LARGE_BYTES), purpose: 'app', epoch, framesMax: APP_FRAMES }
+  return epoch === undefined ? undefined : { owner: poorer(core.tally, use(), padded && core.deps.limits.maxStockBytes >= LARGE_BYTES), purpose: 'app', epoch, framesMax: APP_FRAMES }
 }
 
 /**
@@ -44,9 +44,13 @@ export const nextBlock = ({ core, epochs, pads, padded, use }: NextBlockDeps): N
 const leastPads = ({ meta, deps }: PoolCore): number =>
   meta.horizonMine + meta.horizonTheirs < FIRST_APP_BLOCKS ? FIRST_PADS_BYTES : Math.max(FIRST_PADS_BYTES, 2 * deps.limits.authFloorBytes)
 
-/** The side whose unopened stock is the smaller for its use. Small pools, as the relay's are, open all they have at once: then it is whose turn it is. */
-const poorer = (unopened: { mine: number, theirs: number }, use: { mine: number, theirs: number }, isLarge: boolean): 'mine' | 'theirs' => {
-  if (!isLarge && unopened.mine === 0 && unopened.theirs === 0) return use.mine <= use.theirs ? 'mine' : 'theirs'
+/**
+ * The side whose unopened stock is the smaller for its use. Small pools, as the relay's are, open all they have at once: there it is what each side
+ * has at all, or one of them would own a full stock of which the other gets nothing; and whose turn it is when both have nothing.
+ */
+const poorer = ({ unopened, live }: PoolCore['tally'], use: { mine: number, theirs: number }, isLarge: boolean): 'mine' | 'theirs' => {
+  const has = isLarge ? unopened : live
+  if (!isLarge && has.mine === 0 && has.theirs === 0) return use.mine <= use.theirs ? 'mine' : 'theirs'
   const share = Math.min(0.9, Math.max(0.1, (use.mine + 1) / (use.mine + use.theirs + 2)))
-  return unopened.mine * (1 - share) <= unopened.theirs * share ? 'mine' : 'theirs'
+  return has.mine * (1 - share) <= has.theirs * share ? 'mine' : 'theirs'
 }

@@ -1,14 +1,15 @@
 import { usableBytes, type BlockRow, type Owner } from './rows.js'
 
 /** What one block counts for. */
-interface Share { readonly stockBytes: number, readonly unopened: 'mine' | 'theirs' | '', readonly id: 0 | 1 }
+interface Share { readonly stockBytes: number, readonly unopened: Owner | '', readonly live: Owner | '', readonly id: 0 | 1 }
 
-const nothing: Share = { stockBytes: 0, unopened: '', id: 0 }
+const nothing: Share = { stockBytes: 0, unopened: '', live: '', id: 0 }
 
 /** What was named of a closed block is owed to slaves: no new keys come from it. */
 const shareOf = (block: BlockRow): Share => ({
   stockBytes: block.state === 'closed' ? 0 : usableBytes(block) - (block.owner === 'mine' ? block.spent : 0),
   unopened: block.purpose === 'app' && block.index === 0 ? block.owner : '',
+  live: block.purpose === 'app' && block.state !== 'closed' ? block.owner : '',
   id: block.purpose === 'id' ? 1 : 0,
 })
 
@@ -22,6 +23,8 @@ export class Tally {
   stockBytes = 0
   /** Blocks for keys without a lane index, by owner. */
   readonly unopened = { mine: 0, theirs: 0 }
+  /** Blocks for keys that are not closed, opened or not, by owner. */
+  readonly live = { mine: 0, theirs: 0 }
   /** Blocks on their way to become ID keys. */
   idBlocks = 0
   /** The few blocks of pads by owner, in order of their arrival: what is left of them is asked for each message. */
@@ -45,6 +48,8 @@ export class Tally {
     this.idBlocks += share.id - before.id
     if (before.unopened !== '') this.unopened[before.unopened]--
     if (share.unopened !== '') this.unopened[share.unopened]++
+    if (before.live !== '') this.live[before.live]--
+    if (share.live !== '') this.live[share.live]++
     this.shares.set(number, share)
   }
 }

@@ -1,6 +1,8 @@
 import type { KmeId } from '../../../src/kernel/ids.js'
 import { Downs } from '../../pool/downs.js'
 import { Fetches } from '../../pool/fetches.js'
+import { judged, type Model } from '../../pool/judged.js'
+import type { Ledger } from '../../pool/ledger.js'
 import { pickAction } from '../../pool/mix.js'
 import { SimRandom } from '../../random.js'
 import type { SimDisk } from '../../store.js'
@@ -29,7 +31,7 @@ const TROUBLE_MS = 24_000
 const SIZES = [64, 128, 256, 256, 256, 512, 1_024]
 
 /** One run: a network, a mix of trouble drawn from the seed, the rules after each step; then calm, and what must come back. */
-class MeshModel {
+class MeshModel implements Model<MeshModelResult> {
   readonly mix: MeshMix
   readonly net: CheckedNetwork
   private readonly random: SimRandom
@@ -188,6 +190,8 @@ class MeshModel {
     net.check()
   }
 
+  get ledger (): Ledger { return this.net.ledger }
+
   dispose (): void { this.net.dispose() }
 
   result (): MeshModelResult {
@@ -200,14 +204,4 @@ class MeshModel {
 }
 
 /** One run; the same options give the same run. */
-export const runMeshModel = async (options: MeshModelOptions): Promise<MeshModelResult> => {
-  const model = new MeshModel(options)
-  try {
-    await model.run()
-  } catch (error) {
-    model.net.ledger.fault(`threw: ${error instanceof Error ? error.stack : String(error)}`)
-  } finally {
-    model.dispose()
-  }
-  return model.result()
-}
+export const runMeshModel = (options: MeshModelOptions): Promise<MeshModelResult> => judged(new MeshModel(options))
