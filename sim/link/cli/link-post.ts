@@ -43,8 +43,8 @@ const show = (say: Say, r: PostRunResult): void => {
   ]))
 }
 
-/** `sim link --post`: the same link with real bits, through two parties and their whole post-processing. */
-export const runLinkPost = (say: Say, title: string, options: RunOptions, correction: Correction, blocks: number, json: boolean): void => {
+/** `sim link --post`: the same link with real bits, through two parties and their whole post-processing. Returns the account of all blocks. */
+export const runLinkPost = (say: Say, title: string, options: RunOptions, correction: Correction, blocks: number, json: boolean): BlockAccount => {
   const { blockBits } = options
   const bar = progress(blocks, 'post-processing'), run = runPost({
     config: options.config, blocks, durationS: options.durationS, seed: options.seed,
@@ -55,9 +55,13 @@ export const runLinkPost = (say: Say, title: string, options: RunOptions, correc
   let next = run.next()
   for (; next.done !== true; next = run.next()) bar.step()
   bar.done()
-  if (json) return say(JSON.stringify({ seed: options.seed, ...next.value }, null, 2))
+  if (json) {
+    say(JSON.stringify({ seed: options.seed, ...next.value }, null, 2))
+    return next.value.account
+  }
   say(`${title}, ${options.config.fibre.lengthKm} km, seed ${options.seed}, blocks of ${figure(blockBits)} bits, ${correction.method === 'ldpc' ? 'LDPC' : `Cascade ${correction.variant}`}\n`)
   show(say, next.value)
+  return next.value.account
 }
 
 /** Roughly how many sifted bits come in a second: enough to cut time into bursts. */

@@ -62,10 +62,12 @@ const show = (say: Say, result: RunResult, options: RunOptions): void => {
 const run = (say: Say) => async (o: LinkOptions): Promise<void> => {
   const options = configure(o), preset = presetNamed(o.preset)
   if (o.post !== undefined) {
-    if (o.drift === true || !o.decoys || o.svg !== undefined || o.accountSvg !== undefined) {
-      throw new KmeError('BAD_REQUEST', '--post runs real bits through error correction and amplification: it does not go with --drift, --no-decoys, --svg and --account-svg')
+    if (o.drift === true || !o.decoys || o.svg !== undefined) {
+      throw new KmeError('BAD_REQUEST', '--post runs real bits through error correction and amplification: it does not go with --drift, --no-decoys and --svg')
     }
-    return runLinkPost(say, preset.title, options, correctionOption(o.post), o.blocks, o.json === true)
+    const account = runLinkPost(say, preset.title, options, correctionOption(o.post), o.blocks, o.json === true)
+    if (o.accountSvg !== undefined) save(o.accountSvg, (await import('../plot/link-plot.js')).blockAccountPlot(`Account of bits, ${preset.title}`, account))
+    return
   }
   const bar = progress(Math.floor(options.durationS / options.stepS), 'link'), steps = runLink(options)
   let next = steps.next()

@@ -1,3 +1,4 @@
+import type { BlockAccount } from '../../../src/post/account.js'
 import type { BitAccount } from '../run/account.js'
 import type { RunResult } from '../run/run.js'
 import { FONT, INK, LINE_ICON, axis, palette, renderSvg } from './chart.js'
@@ -50,22 +51,36 @@ export const linkPlot = (title: string, subtitle: string, run: RunResult, stepS:
   }, 960, 660)
 }
 
-/** Where the detected bits went, as one bar each, in Mbit with their share. */
-export const accountPlot = (title: string, account: BitAccount): string => {
-  const rows: [string, number, string][] = [
-    ['detections', account.detections, palette[6]], ['bases differ', account.mismatched, palette[5]], ['test basis', account.test, palette[4]],
-    ['waiting', account.waiting, '#bfbfbf'], ['discarded', account.discarded, palette[1]], ['error correction', account.leaked, palette[3]],
-    ['verification', account.verification, palette[3]], ['privacy amplification', account.compressed, palette[0]], ['secret key', account.net, palette[2]],
-  ]
-  const share = (bits: number): string => account.detections === 0 ? '' : ` (${(bits / account.detections * 100).toFixed(1)} %)`
+interface Bar { readonly name: string, readonly bits: number, readonly colour: string }
+
+/** One bar each, with its share of the first. */
+const barPlot = (title: string, bars: readonly Bar[]): string => {
+  const whole = bars[0]!.bits, share = (bits: number): string => whole === 0 ? '' : ` (${(bits / whole * 100).toFixed(1)} %)`
   return renderSvg({
     title: { text: title, left: 'center', top: 10, textStyle: { fontSize: 18, color: INK } },
     grid: { left: 170, right: 130, top: 60, bottom: 60 },
     xAxis: axis('Mbit', 'value', { min: 0 }),
-    yAxis: axis('', 'category', { inverse: true, data: rows.map((r) => r[0]) }),
+    yAxis: axis('', 'category', { inverse: true, data: bars.map(({ name }) => name) }),
     series: [{
       type: 'bar', barWidth: '62%',
-      data: rows.map(([, bits, colour]) => ({ value: bits / 1e6, itemStyle: { color: colour }, label: { show: true, position: 'right', fontSize: 12, color: INK, formatter: `${(bits / 1e6).toPrecision(4)}${share(bits)}` } })),
+      data: bars.map(({ bits, colour }) => ({ value: bits / 1e6, itemStyle: { color: colour }, label: { show: true, position: 'right', fontSize: 12, color: INK, formatter: `${(bits / 1e6).toPrecision(4)}${share(bits)}` } })),
     }],
   }, 960, 480)
 }
+
+/** Where the detected bits went, in Mbit with their share. */
+export const accountPlot = (title: string, account: BitAccount): string => barPlot(title, [
+  { name: 'detections', bits: account.detections, colour: palette[6] }, { name: 'bases differ', bits: account.mismatched, colour: palette[5] },
+  { name: 'test basis', bits: account.test, colour: palette[4] }, { name: 'waiting', bits: account.waiting, colour: '#bfbfbf' },
+  { name: 'discarded', bits: account.discarded, colour: palette[1] }, { name: 'error correction', bits: account.leaked, colour: palette[3] },
+  { name: 'verification', bits: account.verification, colour: palette[3] }, { name: 'privacy amplification', bits: account.compressed, colour: palette[0] },
+  { name: 'secret key', bits: account.net, colour: palette[2] },
+])
+
+/** The same for real bits: where the sifted bits of all blocks went. */
+export const blockAccountPlot = (title: string, account: BlockAccount): string => barPlot(title, [
+  { name: 'sifted', bits: account.sifted, colour: palette[6] }, { name: 'blocks without key', bits: account.discarded, colour: palette[1] },
+  { name: 'error correction', bits: account.leaked, colour: palette[3] }, { name: 'verification', bits: account.verified, colour: palette[3] },
+  { name: 'privacy amplification', bits: account.compressed, colour: palette[0] }, { name: 'authentication', bits: account.authenticated + account.cut, colour: palette[4] },
+  { name: 'secret key', bits: account.net, colour: palette[2] },
+])

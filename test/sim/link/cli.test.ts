@@ -40,6 +40,14 @@ t.test('link: table, account and plots', async t => {
   t.not(await sim(...quick, '3'), await sim(...quick, '4'))
 })
 
+t.test('link --post: real bits, equal keys, their account as a plot', async t => {
+  const plot = join(t.testdir(), 'account.svg')
+  const text = await sim('link', '--post', '--blocks', '1', '--account-svg', plot)
+  t.match(text, /equal/)
+  t.match(text, /unaccounted +0 +0/)
+  for (const bar of ['sifted', 'error correction', 'authentication', 'secret key']) t.ok(readFileSync(plot, 'utf8').includes(bar), bar)
+})
+
 t.test('sweep and published', async t => {
   const { rows } = JSON.parse(await sim('sweep', 'dark', '1e-7', '1e-5', '-p', 'rusca-2018', '-m', 'one-decoy', '--json')) as { rows: { rate: number }[] }
   t.ok(rows[0]!.rate > rows[1]!.rate)
@@ -55,6 +63,7 @@ t.test('wrong input: what was wrong and what to do', async t => {
     [['sweep', 'colour', '1'], /no parameter "colour"/],
     [['rate', '-p', 'rusca-2018', '-m', 'two-decoys', '--fixed', '--to', '1', '--step', '1'], /leave the choice to the optimiser/],
     [['link', '--eve', 'magic'], /is no attack/],
+    [['link', '--post', '--drift'], /does not go with --drift/],
     [['link', '--duration', '2', '--svg', '/nowhere/at/all.svg'], /cannot write/],
   ] as [string[], RegExp][]) {
     await t.rejects(sim(...args), { name: 'KmeError', message })
