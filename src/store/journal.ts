@@ -1,5 +1,5 @@
 /**
- * The journal: small batches become durable here with one sequential write and one fdatasync, and reach the data file
+ * The journal: small batches become durable here with one sequential write each, and reach the data file
  * later, many at a time. A commit of LMDB writes each touched page of its trees and syncs twice; measured, a batch of
  * 32 claims costs a fifth of that here.
  *

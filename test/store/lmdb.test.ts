@@ -103,7 +103,7 @@ t.test('the journal alone brings back what the data file lacks, and a torn end i
     writeFileSync(path, torn)
     t.same(readJournal(path, base).map(({ seq }) => seq), [1, 2], what)
   }
-  writeFileSync(path, Buffer.concat([plain(1, put('a')), plain(2, put('b')), whole.subarray(8192)]))
+  writeFileSync(path, Buffer.concat([plain(1, put('a')), plain(2, put('b')), whole.subarray(4096)]))
   t.same(readJournal(path, base).map(({ seq, ops }) => [seq, ops.equals(put('ab'[seq - 1]!))]), [[1, true], [2, true]], 'entries without fillers, as earlier versions wrote them, and what is older behind them')
   writeFileSync(path, whole)
   t.equal(await found(), 'abc')
