@@ -42,7 +42,7 @@ export const meshMutants: readonly Omit<Mutant, 'restores'>[] = [
   { rule: 'the looker acknowledges a horizon before it is used', seed: 3, remove: usesHorizonAtOnce },
   { rule: 'a block that was open when its owner crashed is closed', seed: 4, remove: opensStayOpen },
   // As between two KMEs: seen where a lane goes on behind what its store says it leased.
-  { rule: 'pads of the relay are leased on disk before bits go out under them', seed: 21, behind: goesOnAtLease, remove: cutsUnflushed },
+  { rule: 'pads of the relay are leased on disk before bits go out under them', seed: 41, behind: goesOnAtLease, remove: cutsUnflushed },
   // A job's own time limit stands behind.
   { rule: 'jobs end with their control channel', seed: 15, behind: waitsForever, remove: keepsJobsWithoutChannel },
   { rule: 'what a peer remembers of a store counts, and a store that is behind it is void', seed: 18, remove: forgetsPeersWord },
