@@ -66,7 +66,8 @@ void RunLdpc(Input& input) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Input input(data, size);
   try {
-    if (input.U8() % 4 == 0) RunLdpc(input);
+    // Decoding what has no solution takes seconds under the sanitizers: one input in sixteen is enough.
+    if (input.U8() % 16 == 0) RunLdpc(input);
     else RunCascade(input);
   } catch (const PostError&) {}  // What a lie deserves.
   return 0;
