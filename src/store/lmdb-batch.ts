@@ -37,10 +37,13 @@ export const openLmdb = (folder: string, mapBytes: number): Lmdb => {
   }
 }
 
-/** Applies operations in one durable transaction and notes the number of the last journal entry among them. */
-export const applyBatch = (db: Lmdb, ops: Buffer, seq: number): void => {
+/**
+ * Applies operations in one durable transaction and notes the number of the last journal entry among them. Each part is done with
+ * when the next is asked for, because a write of a synchronous transaction copies key and value before it returns: all may lie in the same memory.
+ */
+export const applyBatch = (db: Lmdb, parts: Iterable<Buffer>, seq: number): void => {
   db.transactionSync(() => {
-    applyOps(db, ops)
+    for (const ops of parts) applyOps(db, ops)
     const applied = Buffer.alloc(8)
     applied.writeDoubleLE(seq)
     db.putSync(APPLIED_KEY, applied)

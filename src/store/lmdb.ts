@@ -38,7 +38,7 @@ export const openLmdbKv = async (options: LmdbOptions): Promise<Kv> => {
   try {
     const journal = join(options.folder, JOURNAL_FILE)
     const entries = existsSync(journal) ? readJournal(journal, appliedSeq(db)) : []
-    if (entries.length > 0) applyBatch(db, Buffer.concat(entries.map((entry) => entry.ops)), (entries.at(-1) as { seq: number }).seq)
+    if (entries.length > 0) applyBatch(db, entries.map((entry) => entry.ops), (entries.at(-1) as { seq: number }).seq)
   } catch (cause) {
     await db.close()
     throw storeFailure(cause, `cannot replay the journal in ${options.folder}`)
