@@ -176,6 +176,9 @@ uint32_t Crc32cUpdate(uint32_t raw, const void* data, size_t length) {
 }
 
 const char* Crc32cImplementation() {
+#if defined(__x86_64__)
+  if (kFolding) return "vpclmulqdq";
+#endif
 #if defined(QKME_CRC_TARGET)
   if (kHardware) return kName;
 #endif
