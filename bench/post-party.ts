@@ -27,8 +27,8 @@ import type { PartyFigures, PhaseFigures } from './post-chain.js'
 
 const [role = '', path = '', seedText = '1'] = process.argv.slice(2), seed = Number(seedText)
 const BLOCK_BITS = 10_000_000, SLOTS = 2e7, FRAME_BYTES = 3_968
-/** Blocks before anything is measured (the compiler is busy), then to key, then to durable records. */
-const WARM = 1, TO_KEY = 2, TO_DISK = 2, BLOCKS = WARM + TO_KEY + TO_DISK
+/** Blocks before anything is measured (the compiler is busy for two or three), then to key, then to durable records. */
+const WARM = 3, TO_KEY = 2, TO_DISK = 2, BLOCKS = WARM + TO_KEY + TO_DISK
 /** More than goes to the store's journal, so that it is written like key. */
 const JOURNALED_NOT = 262_144
 const DETECTIONS = 1 // The type byte of what Bob says first of a burst (src/post/wire.ts).
