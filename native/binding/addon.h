@@ -1,7 +1,7 @@
 // What the parts of the addon put into its exports.
 #pragma once
 
-#include <napi.h>
+#include "binding/napi_catching.h"
 
 /// Adds `createVault` (vault_binding.cc).
 void InitVault(Napi::Env env, Napi::Object exports);

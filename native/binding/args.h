@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <new>
 #include <span>
 #include <string>
@@ -149,6 +150,8 @@ napi_value Guarded(napi_env env, napi_callback_info info, Body body) {
     ThrowError(env, nullptr, error.what());
   } catch (const std::bad_alloc&) {
     ThrowError(env, "INTERNAL", "out of memory in the addon");
+  } catch (const std::exception& error) {
+    ThrowError(env, "INTERNAL", error.what());
   }
   return nullptr;
 }

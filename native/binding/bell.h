@@ -1,25 +1,35 @@
 // An eventfd on Node's event loop: calls a JavaScript function when it rings.
 #pragma once
 
-#include <napi.h>
+#include "binding/napi_catching.h"
 #include <uv.h>
 
 #include <memory>
+#include <string>
 
+#include "binding/ring_options.h"
 #include "handover.h"
 
 namespace qkme::binding {
 
-/// Made with new, ended with Close (OwnedBell).
+class Bell;
+struct CloseBell { void operator()(Bell* bell) const; };
+using OwnedBell = std::unique_ptr<Bell, CloseBell>;
+
+/// Made with Open, ended when its owner lets it go.
 class Bell {
  public:
-  Bell(Napi::Env env, int event_fd, Napi::Function on_ring) : env_(env), event_fd_(event_fd), context_(env, "qkme ring") {
-    function_ = Napi::Persistent(on_ring);
+  /// `event_fd` stays the caller's, who closes it after the bell. @throws Napi::Error RING_INVALID: it cannot be watched.
+  static OwnedBell Open(Napi::Env env, int event_fd, Napi::Function on_ring) {
     uv_loop_s* loop = nullptr;
-    napi_get_uv_event_loop(env, &loop);
-    poll_.data = this;
-    uv_poll_init(loop, &poll_, event_fd);
-    uv_poll_start(&poll_, UV_READABLE, [](uv_poll_t* poll, int, int) { static_cast<Bell*>(poll->data)->Ring(); });
+    std::unique_ptr<Bell> bell(new Bell(env, event_fd, on_ring));
+    int fault = napi_get_uv_event_loop(env, &loop) == napi_ok ? uv_poll_init(loop, &bell->poll_, event_fd) : UV_EINVAL;
+    if (fault != 0) throw Fault(env, fault);
+    // The loop knows it now: it goes by uv_close only.
+    OwnedBell opened(bell.release());
+    fault = uv_poll_start(&opened->poll_, UV_READABLE, [](uv_poll_t* poll, int, int) { static_cast<Bell*>(poll->data)->Ring(); });
+    if (fault != 0) throw Fault(env, fault);
+    return opened;
   }
   Bell(const Bell&) = delete;
   Bell& operator=(const Bell&) = delete;
@@ -31,7 +41,16 @@ class Bell {
   }
 
  private:
+  friend std::default_delete<Bell>;
+  Bell(Napi::Env env, int event_fd, Napi::Function on_ring)
+      : env_(env), event_fd_(event_fd), context_(env, "qkme ring"), function_(Napi::Persistent(on_ring)) {
+    poll_.data = this;
+  }
   ~Bell() = default;
+
+  static Napi::Error Fault(Napi::Env env, int fault) {
+    return CodedError(env, "RING_INVALID", std::string("a ring's bell cannot be watched: ") + uv_strerror(fault));
+  }
 
   void Ring() {
     ClearBell(event_fd_);
@@ -47,10 +66,9 @@ class Bell {
   int event_fd_;
   Napi::AsyncContext context_;
   Napi::FunctionReference function_;
-  uv_poll_t poll_;
+  uv_poll_t poll_{};
 };
 
-struct CloseBell { void operator()(Bell* bell) const { bell->Close(); } };
-using OwnedBell = std::unique_ptr<Bell, CloseBell>;
+inline void CloseBell::operator()(Bell* bell) const { bell->Close(); }
 
 }  // namespace qkme::binding

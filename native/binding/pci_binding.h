@@ -1,7 +1,7 @@
 // openDevicePort and openDeviceStream (src/device/pci/native-pci.ts): devices on PCI Express.
 #pragma once
 
-#include <napi.h>
+#include "binding/napi_catching.h"
 
 #include <memory>
 

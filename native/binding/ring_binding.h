@@ -1,7 +1,7 @@
 // The classes behind openRingConsumer and openRingProducer.
 #pragma once
 
-#include <napi.h>
+#include "binding/napi_catching.h"
 
 namespace qkme::binding {
 

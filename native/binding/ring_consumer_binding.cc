@@ -70,7 +70,6 @@ class Consumer : public Napi::ObjectWrap<Consumer> {
     ingest_ = std::make_unique<Ingest>(region_->view(), *place, IngestOptions{
         .link = wanted.link, .remembered_frames = U32Option(options, "rememberedFrames", 1u << 20), .fingerprint_key = key.Data(),
         .mac_key = mac_key ? mac_key->data() : nullptr, .copy = copy_.data()});
-    if (mac_key) vault::Wipe(mac_key->data(), mac_key->size());
     frames_ = port_ && port_->bell_fd() >= 0 ? Duplicate(port_->bell_fd()) : MakeEventFd();
     space_ = MakeEventFd();
     private_ = kind == "private";
@@ -164,8 +163,12 @@ class Consumer : public Napi::ObjectWrap<Consumer> {
   Napi::Value Share(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
     Live(env);
-    OwnedFd region(region_->ShareFd()), frames(fcntl(frames_.get(), F_DUPFD_CLOEXEC, 0)), space(fcntl(space_.get(), F_DUPFD_CLOEXEC, 0));
-    if (!region || !frames || !space) throw CodedError(env, "RING_INVALID", "private ring: no more file descriptors; raise the limit (ulimit -n)");
+    OwnedFd region, frames, space;
+    Guard(env, [&] {
+      region = OwnedFd(region_->ShareFd());
+      frames = Duplicate(frames_.get());
+      space = Duplicate(space_.get());
+    });
     Napi::Object result = Napi::Object::New(env);
     result.Set("region", Napi::Number::New(env, region.Take()));
     result.Set("frames", Napi::Number::New(env, frames.Take()));
@@ -237,7 +240,7 @@ class Consumer : public Napi::ObjectWrap<Consumer> {
   void Start(const Napi::CallbackInfo& info) {
     Live(info.Env());
     Expect(info.Env(), info[0].IsFunction() && !bell_, "start once, with a function");
-    bell_.reset(new Bell(info.Env(), frames_.get(), info[0].As<Napi::Function>()));
+    bell_ = Bell::Open(info.Env(), frames_.get(), info[0].As<Napi::Function>());
   }
 
   void Close(const Napi::CallbackInfo&) { Release(); }
@@ -249,6 +252,8 @@ class Consumer : public Napi::ObjectWrap<Consumer> {
     ingest_.reset();
     region_.reset();
     port_.reset();
+    frames_.Reset();
+    space_.Reset();
   }
 
   vault::LockedRegion copy_;

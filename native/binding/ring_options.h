@@ -1,7 +1,7 @@
 // Reading of options that JavaScript gives to a ring, and the errors that go back.
 #pragma once
 
-#include <napi.h>
+#include "binding/napi_catching.h"
 
 #include <array>
 #include <string>
@@ -69,11 +69,16 @@ Array Typed(Napi::Env env, const Napi::Value& value, napi_typedarray_type type, 
   return array;
 }
 
+/// Goes wiped, however it goes.
+struct MacKey : std::array<uint8_t, FrameMac::kKeyBytes> {
+  ~MacKey() { vault::Wipe(data(), size()); }
+};
+
 /// A MAC from the key file at option `macKeyPath` (32 bytes, mode 0600), or none.
-inline std::unique_ptr<std::array<uint8_t, FrameMac::kKeyBytes>> MacKeyOption(const Napi::Object& options) {
+inline std::unique_ptr<MacKey> MacKeyOption(const Napi::Object& options) {
   const std::string path = TextOption(options, "macKeyPath");
   if (path.empty()) return nullptr;
-  auto key = std::make_unique<std::array<uint8_t, FrameMac::kKeyBytes>>();
+  auto key = std::make_unique<MacKey>();
   if (vault::ReadSecretFile(path, key->data(), key->size()) != key->size()) {
     throw RingError("MAC key file " + path + ": must hold 32 bytes");
   }

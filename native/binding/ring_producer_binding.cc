@@ -97,10 +97,7 @@ class Producer : public Napi::ObjectWrap<Producer> {
     }
     const auto places = ScanRing(view);
     if (!places) throw RingError("ring " + path + ": the turn words of its slots do not fit together; is another device writing, or the KME reading very fast? Try again");
-    if (const auto key = MacKeyOption(options)) {
-      mac_ = std::make_unique<FrameMac>(key->data());
-      vault::Wipe(key->data(), key->size());
-    }
+    if (const auto key = MacKeyOption(options)) mac_ = std::make_unique<FrameMac>(key->data());
     const uint64_t epoch = std::max<uint64_t>(view.control()->epoch.load(std::memory_order_acquire), U32Option(options, "epochAfter", 0)) + 1;
     producer_ = std::make_unique<RingProducer>(view, places->write, epoch);
     Beat(SideState::kRun);
@@ -237,7 +234,7 @@ class Producer : public Napi::ObjectWrap<Producer> {
   void Start(const Napi::CallbackInfo& info) {
     Live(info.Env());
     Expect(info.Env(), info[0].IsFunction() && !bell_, "start once, with a function");
-    if (handover_.space) bell_.reset(new Bell(info.Env(), handover_.space.get(), info[0].As<Napi::Function>()));
+    if (handover_.space) bell_ = Bell::Open(info.Env(), handover_.space.get(), info[0].As<Napi::Function>());
   }
 
   /// True: the bell will ring when there is room. False: there is room already, or no bell to wait for.

@@ -1,5 +1,5 @@
 // NativeVault (src/device/native.ts) over qkme::vault::Vault: argument by argument, nothing else.
-#include <napi.h>
+#include "binding/napi_catching.h"
 
 #include <memory>
 
@@ -34,6 +34,13 @@ Vault& VaultOf(const Args& a) { return static_cast<VaultBox*>(a.data())->vault; 
 Members MembersOf(const Args& a, size_t key_members, size_t container_members) {
   VaultBox& box = *static_cast<VaultBox*>(a.data());
   return {a.Text(key_members, box.key_members), a.Text(container_members, box.container_members)};
+}
+
+/// Where a call tells from which block, from which place on and what else it took.
+uint32_t* Taken(const Args& a, size_t argument, size_t numbers) {
+  const auto taken = a.Words(argument);
+  Require(taken.size() >= numbers, "`taken` has room for what is told there");
+  return taken.data();
 }
 
 using Body = napi_value (*)(Vault& vault, const Args& a);
@@ -192,15 +199,11 @@ napi_value VerifyTag(Vault& v, const Args& a) {
 napi_value LaneRun(Vault& v, const Args& a) { return a.Number(v.GetLane(a.U32(0)).RunBytes()); }
 
 napi_value LaneSeal(Vault& v, const Args& a) {
-  const auto taken = a.Words(5);
-  Require(taken.size() >= 2, "`taken` has room for 2 numbers");
-  return a.Number(v.LaneSeal(a.U32(0), a.U32(1), a.Bytes(2), a.U32(3), a.Bytes(4), taken.data()));
+  return a.Number(v.LaneSeal(a.U32(0), a.U32(1), a.Bytes(2), a.U32(3), a.Bytes(4), Taken(a, 5, 2)));
 }
 
 napi_value LaneXor(Vault& v, const Args& a) {
-  const auto taken = a.Words(4);
-  Require(taken.size() >= 2, "`taken` has room for 2 numbers");
-  v.LaneXor(a.U32(0), a.U32(1), a.U32(2), a.Bytes(3), taken.data());
+  v.LaneXor(a.U32(0), a.U32(1), a.U32(2), a.Bytes(3), Taken(a, 4, 2));
   return a.Undefined();
 }
 
@@ -246,21 +249,15 @@ napi_value LaneCursor(Vault& v, const Args& a) {
 napi_value LaneTrim(Vault& v, const Args& a) { return a.Number(v.GetLane(a.U32(0)).Trim()); }
 
 napi_value Cut(Vault& v, const Args& a) {
-  const auto taken = a.Words(7);
-  Require(taken.size() >= 3, "`taken` has room for 3 numbers");
-  return a.Int(v.Cut(a.U32(0), a.U32(1), a.U32(2), a.U32(3), MembersOf(a, 4, 5), a.Bytes(6), taken.data()));
+  return a.Int(v.Cut(a.U32(0), a.U32(1), a.U32(2), a.U32(3), MembersOf(a, 4, 5), a.Bytes(6), Taken(a, 7, 3)));
 }
 
 napi_value HoldKeys(Vault& v, const Args& a) {
-  const auto taken = a.Words(5);
-  Require(taken.size() >= 3, "`taken` has room for 3 numbers");
-  return a.Number(v.HoldKeys(a.U32(0), a.U32(1), a.U32(2), a.U32(3), a.Bytes(4), taken.data()));
+  return a.Number(v.HoldKeys(a.U32(0), a.U32(1), a.U32(2), a.U32(3), a.Bytes(4), Taken(a, 5, 3)));
 }
 
 napi_value PadHeld(Vault& v, const Args& a) {
-  const auto taken = a.Words(4);
-  Require(taken.size() >= 2, "`taken` has room for 2 numbers");
-  v.PadHeld(a.U32(0), a.U32(1), a.U32(2), a.Bytes(3), taken.data());
+  v.PadHeld(a.U32(0), a.U32(1), a.U32(2), a.Bytes(3), Taken(a, 4, 2));
   return a.Undefined();
 }
 

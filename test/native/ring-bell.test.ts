@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process'
+import { closeSync, openSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { addon, bench, folder, frameHeader, LINK, payload, Reader, until } from './ring-support.js'
@@ -71,4 +73,47 @@ t.test('a bell may close its own ring, and an error in it is not swallowed', asy
   t.equal(wakes, 1)
   t.throws(() => reader.drain(), /the ring is open/)
   producer.close()
+})
+
+const descriptors = (): number => readdirSync('/proc/self/fd').length
+
+t.test('a ring that was closed holds no descriptor, whenever its object is collected', t => {
+  const { vault } = bench(), at = folder(t)
+  const options = { path: 'a test', linkId: LINK, slots: 64, rememberedFrames: 4_096, fingerprintKey: new Uint8Array(32) }
+  const before = descriptors()
+  for (let i = 0; i < 8; i++) {
+    const consumer = addon.openRingConsumer(vault, { ...options, kind: 'private' })
+    const producer = addon.openRingProducer({ path: 'a test', linkId: LINK, shared: consumer.share() })
+    consumer.start(() => {})
+    producer.close()
+    consumer.close()
+    addon.openRingConsumer(vault, { ...options, path: join(at, 's') }).close()
+  }
+  t.equal(descriptors(), before)
+  t.end()
+})
+
+t.test('a bell that cannot be watched is told', t => {
+  const consumer = addon.openRingConsumer(bench().vault, { kind: 'private', path: 'a test', linkId: LINK, slots: 64, rememberedFrames: 4_096, fingerprintKey: new Uint8Array(32) })
+  const given = consumer.share(), file = join(folder(t), 'file')
+  writeFileSync(file, '')
+  closeSync(given.space)
+  const producer = addon.openRingProducer({ path: 'a test', linkId: LINK, shared: { ...given, space: openSync(file, 'r') } })
+  t.throws(() => { producer.start(() => {}) }, { code: 'RING_INVALID', message: /bell cannot be watched/ })
+  producer.close()
+  consumer.close()
+  t.end()
+})
+
+t.test('without a descriptor left, a ring refuses to be shared, and the process lives on', t => {
+  const script = `
+    const { loadNative } = await import(${JSON.stringify(new URL('../../src/device/native.js', import.meta.url).href)})
+    const { openSync } = await import('node:fs')
+    const addon = loadNative(), vault = addon.createVault({ arenaBytes: 1 << 20, allowUnlockedMemory: true })
+    const ring = addon.openRingConsumer(vault, { kind: 'private', path: 'a test', linkId: ${LINK}, slots: 64, rememberedFrames: 4096, fingerprintKey: new Uint8Array(32) })
+    try { for (;;) openSync('/dev/null') } catch {}
+    try { ring.share() } catch (error) { console.log(error.code) }`
+  const run = spawnSync('sh', ['-c', 'ulimit -n 64; exec "$0" --input-type=module -e "$1"', process.execPath, script], { encoding: 'utf8' })
+  t.match(run, { status: 0, stdout: 'RING_INVALID\n' })
+  t.end()
 })
