@@ -47,7 +47,7 @@ const plot = (title: string, unit: string, lines: readonly Line[], r: RunResult)
   title: { text: title, left: 'center', textStyle: { fontFamily: FONT, fontSize: 18, fontWeight: 'normal', color: INK } },
   grid: { left: 80, right: 200, top: 50, bottom: 60 },
   legend: { orient: 'vertical', right: 10, top: 50, icon: LINE_ICON, textStyle: { fontFamily: FONT, fontSize: 12, color: INK } },
-  xAxis: axis('time (s)', 'value', { max: r.scenario.seconds }), yAxis: axis(unit, 'value', { nameGap: 52 }),
+  xAxis: axis('time (s)', 'value', { max: Math.ceil(r.moments.at(-1)?.atS ?? r.scenario.seconds) }), yAxis: axis(unit, 'value', { nameGap: 52 }),
   series: lines.map((line, i) => ({
     type: 'line', name: line.name, showSymbol: false, data: line.points.map((p) => [...p]), lineStyle: { width: 2, type: i < palette.length ? 'solid' : 'dashed' },
     ...(i > 0 ? {} : { markLine: { silent: true, symbol: 'none', label: { show: false }, lineStyle: { color: '#999999', type: 'dotted' }, data: r.events.map((e) => ({ xAxis: e.atS })) } }),

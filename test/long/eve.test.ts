@@ -28,6 +28,8 @@ const ingested = async (): Promise<number> => (await world.kmes.a.account()).poo
 const alerts = async (): Promise<AlertView[]> => (await Promise.all(sites.map(async ({ admin }) => await admin.get('/v1/alerts') as AlertView[]))).flat()
 const quarantined = async (): Promise<boolean> => (await Promise.all(sites.map((kme) => kme.link()))).every((view) => view?.state === 'quarantined' && view.quarantineCause === 'qber')
 
+t.setTimeout(230_000)
+
 t.test('intercept-resend: both KMEs quarantine the link and say so, take no key while she is there, and go on when she leaves', async (t) => {
   await exchange()
   t.match(await world.tell({ cmd: 'eve', attack: 'intercept-resend' }), { ok: true })
