@@ -6,6 +6,8 @@ import { eventually } from '../e2e/process.js'
 import { idsOf, keysOf } from '../e2e/sae.js'
 import { startWorld } from '../e2e/world.js'
 
+t.setTimeout(230_000)
+
 const world = await startWorld(t, { physics: { preset: 'metro-25km', blockBits: 1_000_000 }, seed: '7', qberAbort: 0.11 }, 20_000)
 const a = world.sae('sae-a-1', 'a'), b = world.sae('sae-b-1', 'b')
 const sites = [world.kmes.a, world.kmes.b], ledger = new Ledger()
@@ -27,8 +29,6 @@ const blocks = (): number => world.device.log.split('"event":"block"').length
 const ingested = async (): Promise<number> => (await world.kmes.a.account()).pools.find(({ pool }) => pool === 'kme-b')!.bits['ingested']!
 const alerts = async (): Promise<AlertView[]> => (await Promise.all(sites.map(async ({ admin }) => await admin.get('/v1/alerts') as AlertView[]))).flat()
 const quarantined = async (): Promise<boolean> => (await Promise.all(sites.map((kme) => kme.link()))).every((view) => view?.state === 'quarantined' && view.quarantineCause === 'qber')
-
-t.setTimeout(230_000)
 
 t.test('intercept-resend: both KMEs quarantine the link and say so, take no key while she is there, and go on when she leaves', async (t) => {
   await exchange()
