@@ -4,6 +4,7 @@ import { Command } from 'commander'
 import { line, tableRow, TABLE_HEAD, type Figure } from './figures.js'
 import { coreCount, loadAverage } from './process.js'
 import { rows } from './rows.js'
+import { stopNetworks } from '../sim/network/processes.js'
 import { BenchSite } from './site.js'
 
 interface Options { readonly json?: string, readonly table?: string, readonly only?: readonly string[], readonly pairs: string, readonly quick?: boolean }
@@ -24,7 +25,7 @@ const run = async (options: Options): Promise<void> => {
   const figures: Figure[] = []
   let site: BenchSite | undefined, failed = false
   // Processes of a bench that is interrupted must not stay behind.
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { void Promise.resolve(site?.stop()).then(() => { process.exit(1) }) })
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { void Promise.all([site?.stop(), stopNetworks()]).then(() => { process.exit(1) }) })
   write(options, figures)
   say(`load average ${loadAverage()}, ${pairs} pairs of ${sliceMs} ms`)
   try {

@@ -19,6 +19,10 @@ import type { Fault, Scenario } from './scenario.js'
 import { kmeId, linkNumber, ringPath, saeId, siteConfig, type SitePorts } from './site.js'
 
 const dist = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
+const running = new Set<ProcessNetwork>()
+/** Stops every network that runs, for a program that is told to end: their processes would outlive it. */
+export const stopNetworks = async (): Promise<void> => { await Promise.all([...running].map((network) => network.stop())) }
+
 const READY_MS = 180_000
 const GRACE_MS = 10_000
 
@@ -63,6 +67,7 @@ export class ProcessNetwork implements LiveNetwork {
   /** Makes certificates and configurations in a folder of its own, and starts everything. */
   static async start (scenario: Scenario, options: ProcessOptions = {}): Promise<ProcessNetwork> {
     const network = new ProcessNetwork(scenario, mkdtempSync(join(tmpdir(), 'qkme-network-')), options)
+    running.add(network)
     try {
       await network.prepare()
     } catch (error) {
@@ -251,6 +256,7 @@ export class ProcessNetwork implements LiveNetwork {
     for (const { sae } of this.nodes.values()) sae.close()
     await Promise.all([...[...this.nodes.values()].map((n) => n.child), ...this.devices.values()].map((child) => child?.stop(systemClock, GRACE_MS)))
     for (const proxy of this.proxies.values()) proxy.close()
+    running.delete(this)
     rmSync(this.folder, { recursive: true, force: true })
   }
 }
