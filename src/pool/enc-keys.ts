@@ -198,7 +198,7 @@ export class EncKeys {
       pool.lane.afterLease(() => {
         if (once.isOver()) return
         // Others took the lease, or it was too short: the next one is asked for, while there is time.
-        if (pool.lane.leasedBytes < bytes + sizeBytes && this.isComing(pool, bytes)) { attempt(); return }
+        if (pool.lane.leasedBytes < bytes + sizeBytes && this.isComing(pool, Math.max(bytes, pool.lane.leasedBytes + 1))) { attempt(); return }
         if (once.finish()) this.deliver(request, target, association, reply, false)
       })
     }
