@@ -14,7 +14,7 @@ interface Order { readonly seed: number, readonly options: CheckOptions }
  */
 export const runParallel = (count: number, options: CheckOptions, next: () => number | undefined, each: (result: CheckResult) => void): Promise<CheckResult | undefined> =>
   new Promise((resolve, reject) => {
-    const workers = Array.from({ length: count }, () => fork(new URL(import.meta.url), ['worker'], { execArgv: ['--max-semi-space-size=32'] })) // MiB: nearly all objects of a run die young.
+    const workers = Array.from({ length: count }, () => fork(new URL(import.meta.url), ['worker']))
     let busy = 0, isOver = false
     const end = (result: CheckResult | undefined): void => {
       isOver = true
