@@ -13,7 +13,7 @@ import { WORD_BYTES } from './lmdb-chunks.js'
 import { ANSWERS, DOORBELL, JOURNAL_FILE, type BatchMessage, type FromWriter, type ToWriter, type WriterData } from './lmdb-link.js'
 
 const JOURNALED_BYTES_MAX = 128 << 10
-/** A flush that comes meanwhile waits for the whole transaction of the data file: 256 KiB of records take 2 ms, 1 MiB took 5 to 7. */
+/** A flush that comes meanwhile waits for the whole transaction of the data file, so that this is kept small. */
 const UNAPPLIED_BYTES_MAX = 256 << 10
 const APPLY_AFTER_MS = 200
 
