@@ -1,30 +1,20 @@
 import type { BlockHandle } from '../device/native.js'
 import type { Body } from '../peer/messages.js'
 import type { KvWriter } from '../store/kv.js'
+import { Composition, isTooSmall, type Composed, type NextBlock } from './composition.js'
 import { sameBytes, type PoolCore } from './core.js'
-import { SEED_BYTES } from './epochs.js'
 import type { Erasure } from './erasure.js'
 import { Gathered } from './gathered.js'
 import type { PendingFrames } from './pending.js'
 import { canonical, frameOf, nameOf } from './proposal.js'
 import { encodeFrames } from './row-codec.js'
-import { framesKey, usableBytes, type BlockRow, type FrameRef, type Purpose } from './rows.js'
+import { framesKey, usableBytes, type BlockRow, type FrameRef } from './rows.js'
 import type { BlockViews } from './views.js'
 
 const IN_FLIGHT_MAX = 64
 const RETRY_MS = 1_000
 /** An answer that did not come by then was lost where a queue was full: asked again. */
 const UNANSWERED_MS = 5_000
-const BLOCK_FRAMES_MAX = 16
-/** A block of pads that is shorter than this wastes too much on its confirmation. */
-const USEFUL_BYTES = 448
-
-/** What a block must hold to serve its purpose: the seed of an ID epoch, or a pad, or a key. */
-const leastBytes = (purpose: Purpose): number => purpose === 'id' ? SEED_BYTES : 16
-
-export interface NextBlock { readonly owner: 'mine' | 'theirs', readonly purpose: Purpose, readonly epoch: number, readonly framesMax: number }
-
-interface Plan { readonly next: NextBlock, readonly frames: FrameRef[], readonly bytes: number }
 
 interface Flight { readonly answerTag: Uint8Array, readonly message: Body<'propose'>, readonly sinceMs: number, retryAtMs: number }
 
@@ -39,7 +29,8 @@ export class Agreement {
   /** Proposed, but the arena had no room to make the tag: tried again. */
   private readonly waiting = new Set<number>()
   /** Written, but not proposed yet. */
-  private readonly composed: { readonly block: BlockRow, readonly frames: FrameRef[] }[] = []
+  private readonly composed: Composed[] = []
+  private readonly composition: Composition
   private readonly accepted: Gathered
   private readonly stored: Gathered
   private latestProposedOrder = 0
@@ -48,9 +39,10 @@ export class Agreement {
 
   constructor (
     private readonly core: PoolCore, private readonly pending: PendingFrames, private readonly views: BlockViews,
-    private readonly erasure: Erasure, private readonly next: () => NextBlock | undefined,
+    private readonly erasure: Erasure, next: () => NextBlock | undefined,
     private readonly epochKnown: (epoch: number) => boolean, private readonly onUsable: (block: BlockRow) => void,
   ) {
+    this.composition = new Composition(core, pending, next)
     this.accepted = new Gathered(core, 'proposed', (blocks) => { this.accept(blocks) })
     this.stored = new Gathered(core, 'accepted', (blocks) => { this.settle(blocks, () => {}) })
   }
@@ -59,13 +51,21 @@ export class Agreement {
 
   /** Composes what is ready, in one transaction, and proposes it. */
   propose (): void {
-    if (this.plan() !== undefined) this.core.commit((tx) => { this.compose(tx) })
+    if (this.mayCompose && this.composition.plan() !== undefined) this.core.commit((tx) => { this.compose(tx) })
     this.launchComposed()
   }
 
-  /** A block closes when it is full, or when its oldest frame waited `blockCloseMs`. Those that close now are written; `launchComposed` proposes them. */
+  /** The blocks that close now are written; `launchComposed` proposes them. */
   compose (tx: KvWriter): void {
-    for (let plan = this.plan(); plan !== undefined; plan = this.plan()) this.composed.push({ block: this.write(tx, plan), frames: plan.frames })
+    while (this.mayCompose) {
+      const made = this.composition.compose(tx)
+      if (made === undefined) return
+      this.composed.push(made)
+    }
+  }
+
+  private get mayCompose (): boolean {
+    return this.core.ready && this.core.proposer && this.flights.size + this.composed.length < IN_FLIGHT_MAX
   }
 
   /** What became of them since is theirs: a new connection proposes again whatever is not confirmed. */
@@ -74,45 +74,6 @@ export class Agreement {
     for (const { block, frames } of this.composed.splice(0)) {
       if (core.ready && core.blocks.get(block.number) === block && block.state === 'proposed') this.launch(block, frames)
     }
-  }
-
-  private plan (): Plan | undefined {
-    const { core, pending } = this
-    if (!core.ready || !core.proposer || this.flights.size + this.composed.length >= IN_FLIGHT_MAX || pending.size === 0) return undefined
-    const next = this.next()
-    if (next === undefined) return undefined
-    const waitedMs = core.deps.clock.monoMs() - (pending.oldestMs ?? 0)
-    if (pending.size < next.framesMax && waitedMs < core.deps.limits.blockCloseMs) return undefined
-    const frames = this.enough(next)
-    if (frames === undefined) return undefined // Short frames, and too few of them for the purpose yet.
-    const bytes = frames.reduce((sum, f) => sum + f.length, 0)
-    if (bytes < USEFUL_BYTES && next.purpose === 'auth' && frames.length < BLOCK_FRAMES_MAX && waitedMs < core.deps.limits.blockCloseMs) return undefined
-    return { next, frames, bytes }
-  }
-
-  /** The oldest frames for a block: `framesMax`, or more if they are so short that they hold too little for its purpose. */
-  private enough (plan: NextBlock): FrameRef[] | undefined {
-    const least = leastBytes(plan.purpose)
-    for (let count = plan.framesMax; count <= BLOCK_FRAMES_MAX; count++) {
-      const frames = this.pending.peek(count)
-      const usable = usableBytes({ bytes: frames.reduce((sum, f) => sum + f.length, 0) })
-      // Of short frames a block takes more, as far as they are there: each block costs 48 bytes.
-      if (usable >= least && (usable >= USEFUL_BYTES || plan.purpose === 'id' || frames.length < count || count === BLOCK_FRAMES_MAX)) return frames
-      if (frames.length < count) return undefined
-    }
-    return undefined
-  }
-
-  private write (tx: KvWriter, { next, frames, bytes }: Plan): BlockRow {
-    const { core } = this
-    const block: BlockRow = {
-      number: ++core.meta.highestBlock, owner: next.owner, purpose: next.purpose, lane: 0, epoch: next.epoch, state: 'proposed',
-      bytes, index: 0, spent: 0, bornMs: core.deps.ageMs(), bornWallMs: core.deps.clock.wallMs(), closedMs: 0,
-    }
-    core.putBlock(tx, block)
-    tx.put(framesKey(core.pool, block.number), encodeFrames(frames))
-    this.pending.remove(frames)
-    return block
   }
 
   private launch (block: BlockRow, frames: FrameRef[]): void {
@@ -253,7 +214,7 @@ export class Agreement {
     const frames = body.frames.map(frameOf)
     if (new Set(frames.map((f) => `${f.link}/${f.id}/${f.offset}`)).size !== frames.length) throw core.protocol('a proposal names a frame twice')
     const isDead = known === undefined && body.number <= core.meta.highestBlock && !this.missing.has(body.number) // No late message revives it.
-    if (isDead || this.isTooSmall(body.purpose, frames)) { this.refuse(body.number, frames); return }
+    if (isDead || isTooSmall(body.purpose, frames)) { this.refuse(body.number, frames); return }
     if (known !== undefined) { this.answerAgain(known, body, frames); return }
     const missing = frames.flatMap((f, i) => this.pending.find(f)?.length === f.length ? [] : [i])
     if (missing.length > 0 || (body.purpose === 'app' && !this.epochKnown(body.epoch))) {
@@ -263,10 +224,6 @@ export class Agreement {
       return
     }
     this.store(body, frames)
-  }
-
-  private isTooSmall (purpose: Purpose, frames: readonly FrameRef[]): boolean {
-    return usableBytes({ bytes: frames.reduce((sum, f) => sum + f.length, 0) }) < leastBytes(purpose)
   }
 
   /** The proposer burns the frames of a proposal that is refused; those that wait here would be accounted otherwise until they are given up. */

@@ -1,4 +1,4 @@
-import type { NextBlock } from './agreement.js'
+import type { NextBlock } from './composition.js'
 import type { PoolCore } from './core.js'
 import type { Epochs } from './epochs.js'
 import type { Pads } from './pads.js'

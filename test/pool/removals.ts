@@ -1,5 +1,6 @@
 import { SimNode } from '../../sim/pool/node.js'
 import { Agreement } from '../../src/pool/agreement.js'
+import { Composition } from '../../src/pool/composition.js'
 import { Claims } from '../../src/pool/claims.js'
 import { Greeting } from '../../src/pool/greeting.js'
 import { Grants } from '../../src/pool/grants.js'
@@ -100,15 +101,15 @@ export const confirmsAnyBytes: Removal = () => both(
 
 /** Numbers of dead blocks come again. */
 export const reusesNumbers: Removal = () => both(
-  patch(Agreement.prototype, 'write', (f) => function (tx, plan) {
+  patch(Composition.prototype, 'compose', (f) => function (tx) {
     const { meta, blocks } = this.core
     const highest = meta.highestBlock
     let dead = 1
-    while (dead <= highest && (blocks.has(dead) || this.flights.has(dead))) dead++
+    while (dead <= highest && blocks.has(dead)) dead++
     meta.highestBlock = dead - 1
-    const block: unknown = f.call(this, tx, plan)
+    const made: unknown = f.call(this, tx)
     meta.highestBlock = Math.max(highest, meta.highestBlock)
-    return block
+    return made
   }),
   patch(Agreement.prototype, 'onPropose', (f) => function (body) {
     const { meta } = this.core

@@ -1,0 +1,72 @@
+import type { KvWriter } from '../store/kv.js'
+import type { PoolCore } from './core.js'
+import { SEED_BYTES } from './epochs.js'
+import type { PendingFrames } from './pending.js'
+import { encodeFrames } from './row-codec.js'
+import { framesKey, usableBytes, type BlockRow, type FrameRef, type Purpose } from './rows.js'
+
+const BLOCK_FRAMES_MAX = 16
+/** A block of pads that is shorter than this wastes too much on its confirmation. */
+const USEFUL_BYTES = 448
+
+/** What a block must hold to serve its purpose: the seed of an ID epoch, or a pad, or a key. */
+const leastBytes = (purpose: Purpose): number => purpose === 'id' ? SEED_BYTES : 16
+
+const bytesOf = (frames: readonly FrameRef[]): number => frames.reduce((sum, frame) => sum + frame.length, 0)
+
+/** Whether these frames can make no block of this purpose. */
+export const isTooSmall = (purpose: Purpose, frames: readonly FrameRef[]): boolean => usableBytes({ bytes: bytesOf(frames) }) < leastBytes(purpose)
+
+export interface NextBlock { readonly owner: 'mine' | 'theirs', readonly purpose: Purpose, readonly epoch: number, readonly framesMax: number }
+
+export interface Composed { readonly block: BlockRow, readonly frames: FrameRef[] }
+
+/**
+ * Which waiting frames make the proposer's next block, and when (design 3.2): a block closes when it is full, or when its oldest
+ * frame waited `blockCloseMs`.
+ */
+export class Composition {
+  constructor (private readonly core: PoolCore, private readonly pending: PendingFrames, private readonly next: () => NextBlock | undefined) {}
+
+  /** What would be composed now. */
+  plan (): { readonly next: NextBlock, readonly frames: FrameRef[] } | undefined {
+    const { core, pending } = this
+    if (pending.size === 0) return undefined
+    const next = this.next()
+    if (next === undefined) return undefined
+    const waitedMs = core.deps.clock.monoMs() - (pending.oldestMs ?? 0)
+    if (pending.size < next.framesMax && waitedMs < core.deps.limits.blockCloseMs) return undefined
+    const frames = this.enough(next)
+    if (frames === undefined) return undefined // Short frames, and too few of them for the purpose yet.
+    if (bytesOf(frames) < USEFUL_BYTES && next.purpose === 'auth' && frames.length < BLOCK_FRAMES_MAX && waitedMs < core.deps.limits.blockCloseMs) return undefined
+    return { next, frames }
+  }
+
+  /** Writes the block and takes its frames from those that wait, or does nothing: nothing closes now. Its number is never used again. */
+  compose (tx: KvWriter): Composed | undefined {
+    const { core } = this, plan = this.plan()
+    if (plan === undefined) return undefined
+    const { next, frames } = plan
+    const block: BlockRow = {
+      number: ++core.meta.highestBlock, owner: next.owner, purpose: next.purpose, lane: 0, epoch: next.epoch, state: 'proposed',
+      bytes: bytesOf(frames), index: 0, spent: 0, bornMs: core.deps.ageMs(), bornWallMs: core.deps.clock.wallMs(), closedMs: 0,
+    }
+    core.putBlock(tx, block)
+    tx.put(framesKey(core.pool, block.number), encodeFrames(frames))
+    this.pending.remove(frames)
+    return { block, frames }
+  }
+
+  /** The oldest frames for a block: `framesMax`, or more if they are so short that they hold too little for its purpose. */
+  private enough (plan: NextBlock): FrameRef[] | undefined {
+    const least = leastBytes(plan.purpose)
+    for (let count = plan.framesMax; count <= BLOCK_FRAMES_MAX; count++) {
+      const frames = this.pending.peek(count)
+      const usable = usableBytes({ bytes: bytesOf(frames) })
+      // Of short frames a block takes more, as far as they are there: each block costs 48 bytes.
+      if (usable >= least && (usable >= USEFUL_BYTES || plan.purpose === 'id' || frames.length < count || count === BLOCK_FRAMES_MAX)) return frames
+      if (frames.length < count) return undefined
+    }
+    return undefined
+  }
+}
