@@ -4,8 +4,8 @@ import { KmeError } from '../../kernel/errors.js'
 import { adminOf, outputOf, withAdminOptions, type CliContext } from '../context.js'
 import { exitCodes } from '../exit-codes.js'
 import { grouped, table } from '../output.js'
+import { list, type AdminOptions } from './plain.js'
 
-interface AdminOptions { readonly config?: string, readonly socket?: string }
 interface VoidOptions extends AdminOptions {
   readonly id?: readonly string[], readonly sae?: string, readonly peer?: string, readonly from?: string, readonly to?: string
   readonly reason: string, readonly dryRun?: boolean
@@ -47,12 +47,10 @@ const poolTable = (pools: readonly IncidentPoolView[]): string => table(['POOL',
 /** `qkme incident …` */
 export const registerIncident = (program: Command, context: CliContext): void => {
   const incident = program.command('incident').description('Voids, holds and releases, by operators here and at other KMEs.')
-  withAdminOptions(incident.command('list')).description('List them, the newest first.')
-    .action(async (options: AdminOptions, command: Command) => {
-      const out = outputOf(context, command), incidents = await (await adminOf(context, options)).get('/v1/incidents') as IncidentView[]
-      out.data(incidents)
-      out.line(table(['INCIDENT', 'AT', 'KIND', 'BY', 'STATE', 'WHAT'], incidents.map((one) => [one.id.slice(0, 8), one.at.slice(0, 19), one.kind, one.origin, one.state, one.what])))
-    })
+  list<IncidentView>(incident, context, {
+    description: 'List them, the newest first.', path: '/v1/incidents',
+    text: (incidents) => table(['INCIDENT', 'AT', 'KIND', 'BY', 'STATE', 'WHAT'], incidents.map((one) => [one.id.slice(0, 8), one.at.slice(0, 19), one.kind, one.origin, one.state, one.what])),
+  })
   withAdminOptions(incident.command('show')).description('Show one, and whether every KME has confirmed.')
     .argument('<id>', 'incident, or the beginning of its ID')
     .action(async (id: string, options: AdminOptions, command: Command) => {

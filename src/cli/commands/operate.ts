@@ -5,8 +5,7 @@ import type { AdminClient } from '../admin-client.js'
 import { adminOf, outputOf, withAdminOptions, type CliContext } from '../context.js'
 import { exitCodes } from '../exit-codes.js'
 import { grouped, table } from '../output.js'
-
-interface AdminOptions { readonly config?: string, readonly socket?: string }
+import { act, type AdminOptions } from './plain.js'
 
 const encoded = (id: string): string => encodeURIComponent(id)
 
@@ -96,7 +95,7 @@ export const registerSae = (program: Command, context: CliContext): void => {
       out.data(added)
       out.line(`registered: ${id}`)
     })
-  const act = (name: string, description: string, done: string, call: (admin: AdminClient, id: string) => Promise<unknown>): void => {
+  const change = (name: string, description: string, done: string, call: (admin: AdminClient, id: string) => Promise<unknown>): void => {
     withAdminOptions(sae.command(name)).description(description).argument('<id>', 'SAE ID')
       .action(async (id: string, options: AdminOptions, command: Command) => {
         const out = outputOf(context, command)
@@ -105,31 +104,22 @@ export const registerSae = (program: Command, context: CliContext): void => {
         out.line(`${done}: ${id}`)
       })
   }
-  act('suspend', 'Refuse an SAE until it is resumed. Its keys stay.', 'suspended', (admin, id) => admin.post(`/v1/saes/${encoded(id)}/suspend`, {}))
-  act('resume', 'Accept a suspended SAE again.', 'resumed', (admin, id) => admin.post(`/v1/saes/${encoded(id)}/resume`, {}))
-  act('remove', 'Remove an SAE for good, with all its rights to keys.', 'removed', (admin, id) => admin.delete(`/v1/saes/${encoded(id)}`))
+  change('suspend', 'Refuse an SAE until it is resumed. Its keys stay.', 'suspended', (admin, id) => admin.post(`/v1/saes/${encoded(id)}/suspend`, {}))
+  change('resume', 'Accept a suspended SAE again.', 'resumed', (admin, id) => admin.post(`/v1/saes/${encoded(id)}/resume`, {}))
+  change('remove', 'Remove an SAE for good, with all its rights to keys.', 'removed', (admin, id) => admin.delete(`/v1/saes/${encoded(id)}`))
 }
 
 /** `qkme peer …` */
 export const registerPeer = (program: Command, context: CliContext): void => {
   const peer = program.command('peer').description('Neighbouring KMEs.')
-  withAdminOptions(peer.command('hold')).description('Serve no key with a KME, at both ends and over every pool with it, until it is released here. Stock stays.')
-    .argument('<kme>', 'KME ID')
-    .requiredOption('--reason <text>', 'why, for the record; the other KME gets it, too')
-    .action(async (id: string, options: AdminOptions & { reason: string }, command: Command) => {
-      const out = outputOf(context, command)
-      await (await adminOf(context, options)).post(`/v1/peers/${encoded(id)}/hold`, { reason: options.reason })
-      out.data({ id, done: 'held' })
-      out.line(`held: ${id}`)
-    })
-  withAdminOptions(peer.command('release')).description('End a hold of this KME. A hold of the other KME ends there.')
-    .argument('<kme>', 'KME ID')
-    .action(async (id: string, options: AdminOptions, command: Command) => {
-      const out = outputOf(context, command)
-      await (await adminOf(context, options)).post(`/v1/peers/${encoded(id)}/release`, {})
-      out.data({ id, done: 'released' })
-      out.line(`released: ${id}`)
-    })
+  act(peer, context, {
+    name: 'hold', description: 'Serve no key with a KME, at both ends and over every pool with it, until it is released here. Stock stays.',
+    argument: 'kme', argumentDescription: 'KME ID', path: (id) => `/v1/peers/${id}/hold`, done: 'held', reason: 'why, for the record; the other KME gets it, too',
+  })
+  act(peer, context, {
+    name: 'release', description: 'End a hold of this KME. A hold of the other KME ends there.',
+    argument: 'kme', argumentDescription: 'KME ID', path: (id) => `/v1/peers/${id}/release`, done: 'released',
+  })
   withAdminOptions(peer.command('retire')).description('Void all stock shared with another KME, over a link and over others, on both sides. Cannot be undone.')
     .argument('<kme>', 'KME ID of a neighbour, or of the far end of relayed pools')
     .requiredOption('--confirm <kme>', 'the same ID again')
