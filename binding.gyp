@@ -25,9 +25,9 @@
       # Load for measurements (bench/, tests): its TLS is the OpenSSL that Node carries. The last lines are a ring's reading side.
       "target_name": "loadgen",
       "sources": [
-        "native/bench/client_tls.cc", "native/bench/connection.cc", "native/bench/slice.cc", "native/bench/loadgen.cc", "native/bench/drain.cc",
+        "native/bench/client_tls.cc", "native/bench/connection.cc", "native/bench/slice.cc", "native/bench/loadgen.cc", "native/bench/drain.cc", "native/bench/wake.cc",
         "native/ingest.cc", "native/health.cc", "native/health_scan.cc", "native/seen_frames.cc", "native/fingerprint.cc", "native/frame_mac.cc", "native/frame_source.cc",
-        "native/crc32c.cc", "native/ring.cc", "native/region.cc", "native/sigbus_guard.cc", "native/vault/gcm.cc", "native/vault/sealer.cc",
+        "native/crc32c.cc", "native/ring.cc", "native/region.cc", "native/handover.cc", "native/sigbus_guard.cc", "native/vault/gcm.cc", "native/vault/sealer.cc",
       ],
     },
   ],

@@ -43,12 +43,16 @@ interface Addon {
   readonly KeyIds: new () => KeyIds
   readonly LoadGenerator: new (options: GeneratorOptions) => Generator
   drainPerSecond (payloadBytes: number, seal: boolean, durationMs: number): number
+  wakeMedianUs (waiterCore: number, ringerCore: number, count: number, gapUs: number): number
 }
 
 const addon = createRequire(import.meta.url)('../../build/Release/loadgen.node') as Addon
 
 /** Frames per second that one thread takes from ring slots and checks, and seals if asked (native/bench/drain.h). Blocks for `durationMs` and more. */
 export const drainPerSecond = (payloadBytes: number, seal: boolean, durationMs: number): number => addon.drainPerSecond(payloadBytes, seal, durationMs)
+
+/** What kernel and machine alone take to wake a sleeping thread by an eventfd, median (native/bench/wake.h). Blocks for `count` times `gapUs`. */
+export const wakeMedianUs = (waiterCore: number, ringerCore: number, count: number, gapUs: number): number => addon.wakeMedianUs(waiterCore, ringerCore, count, gapUs)
 
 export const createKeyIds = (): KeyIds => new addon.KeyIds()
 

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "bench/drain.h"
+#include "bench/wake.h"
 #include "bench/slice.h"
 
 namespace qkme::bench {
@@ -139,8 +140,19 @@ Napi::Value Drained(const Napi::CallbackInfo& info) {
   }
 }
 
+/// wakeMedianUs(waiterCore, ringerCore, count, gapUs)
+Napi::Value Woken(const Napi::CallbackInfo& info) {
+  try {
+    return Napi::Number::New(info.Env(), WakeMedianUs(info[0].ToNumber().Int32Value(), info[1].ToNumber().Int32Value(),
+                                                      info[2].ToNumber().Uint32Value(), info[3].ToNumber().Uint32Value()));
+  } catch (const std::exception& error) {
+    throw Napi::Error::New(info.Env(), error.what());
+  }
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("drainPerSecond", Napi::Function::New<Drained>(env));
+  exports.Set("wakeMedianUs", Napi::Function::New<Woken>(env));
   exports.Set("KeyIds", KeyIds::DefineClass(env, "KeyIds", {KeyIds::InstanceMethod("size", &KeyIds::Size)}));
   exports.Set("LoadGenerator", LoadGenerator::DefineClass(env, "LoadGenerator", {
     LoadGenerator::InstanceMethod("run", &LoadGenerator::Run),
