@@ -15,11 +15,22 @@ const LINK_BYTES = 16_000_000, RELAYED_BYTES = 8_000_000
 const WANTED_BYTES = 1_500_000_000
 const ENC_CONNECTIONS = 32
 const FILL_MS = 30_000
+const MEETINGS_MAX = 20
 
 const line: Scenario = {
   ...empty, name: 'bench line', kmes: ['a', 'b', 'c'],
   links: [{ between: ['a', 'b'], rateBps: 400e6, qber: 0.02 }, { between: ['b', 'c'], rateBps: 200e6, qber: 0.02 }],
   relayed: [{ between: ['a', 'c'], paths: 1, hybrid: false, stockBytes: WANTED_BYTES }],
+}
+
+/** The first keys of two SAEs, which open their association: the two KMEs agree on it. */
+const meet = async (network: ProcessNetwork, from: string, to: string): Promise<void> => {
+  for (let left = MEETINGS_MAX; ; left--) {
+    const { why } = await network.exchange(from, to, 1)
+    if (why === '') return
+    if (left === 0) throw new Error(`keys of ${from} for ${to}: ${why}`)
+    await pause(500)
+  }
 }
 
 /** Until nothing more is relayed: the far link has no key left. Then the delivery alone is measured. */
@@ -43,6 +54,7 @@ export const encRelayed = async ({ pairs, sliceMs }: { readonly pairs: number, r
       const stock = (await network.sample()).find(({ kme }) => kme === 'a')?.stock ?? {}
       if ((stock['kme-b'] ?? 0) >= LINK_BYTES && (stock['relay:kme-c'] ?? 0) >= RELAYED_BYTES) break
     }
+    for (const to of ['c', 'b']) await meet(network, 'a', to) // While the other KME can be asked.
     for (const { between } of line.links) await network.fault({ cut: [...between] as [string, string], at: 0 })
     await relayIsOver(network)
     const [relayed, direct] = ['c', 'b'].map((slave) => {
@@ -70,9 +82,12 @@ const STEADY_MS = 3_000, OUTAGE_MS = 15_000, HEALED_MS = 3_000
 const CUTS_MAX = 2
 const ASK_MS = 25
 
+/** Little enough for six KMEs and their devices on two cores: a relay that waits for a processor rests without any cut. */
+const RING_BPS = 1.5e6
+
 const ring: Scenario = {
   ...empty, name: 'bench ring', kmes: ['a', 'b', 'c', 'd', 'e', 'f'],
-  links: (['ab', 'bc', 'cd', 'de', 'ef', 'fa'] as const).map((pair) => ({ between: [pair[0]!, pair[1]!], rateBps: 8e6, qber: 0.02 })),
+  links: (['ab', 'bc', 'cd', 'de', 'ef', 'fa'] as const).map((pair) => ({ between: [pair[0]!, pair[1]!], rateBps: RING_BPS, qber: 0.02 })),
   relayed: [{ between: ['a', 'c'], paths: 1, hybrid: false, stockBytes: 200_000_000 }],
 }
 
@@ -97,11 +112,12 @@ const longestRest = async (network: ProcessNetwork, leastMs: number, mostMs: num
 /** Two SAEs exchange keys all the time. @returns stops that, and says how many there were and what failed. */
 const exchanges = (network: ProcessNetwork): (() => Promise<{ asked: number, failures: string[] }>) => {
   const open = new Set<Promise<void>>(), failures: string[] = []
+  const startMs = systemClock.monoMs()
   let asked = 0, isOver = false
   const ask = async (from: string, to: string): Promise<void> => {
     asked++
     const { why } = await network.exchange(from, to, 1)
-    if (why !== '') failures.push(why)
+    if (why !== '') failures.push(`${from} to ${to} after ${Math.round((systemClock.monoMs() - startMs) / 100) / 10} s: ${why}`)
   }
   const run = async (): Promise<void> => {
     for (; !isOver; await pause(ASK_MS)) {
@@ -125,6 +141,7 @@ export const reroute = async ({ pairs }: { readonly pairs: number }): Promise<Fi
   let stop: ReturnType<typeof exchanges> = async () => ({ asked: 0, failures: [] })
   try {
     await network.ready()
+    await Promise.all([meet(network, 'a', 'c'), meet(network, 'c', 'a')])
     stop = exchanges(network)
     const steadyMs = await longestRest(network, STEADY_MS, OUTAGE_MS)
     const rests: number[] = []

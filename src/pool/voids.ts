@@ -15,6 +15,8 @@ import { decodeRow, encodeRow, tableOf, usableBytes, voidAskKey, type BlockRow }
 
 /** Questions to the other KME that wait for their answer. */
 export const ASKS_MAX = 64
+/** Answers that the other KME has not acknowledged: an honest one asks no more than ASKS_MAX before it has them. */
+const ANSWERS_MAX = 4 * ASKS_MAX
 const PRUNE_MS = 10_000
 /** Of each kind in one `voidKeys`, as its schema has it; more are told in several. */
 const PER_MESSAGE = 256
@@ -64,6 +66,8 @@ export class Voids {
   private readonly rules: VoidRules
   /** Incident, and up to which index the other KME's lane is in question until it answers. */
   private readonly asks = new Map<string, number>()
+  /** Numbers of our answers to the other KME's questions that it has not acknowledged. */
+  private readonly answered: number[] = []
   private prunedMs = -Infinity
 
   constructor (private readonly core: PoolCore, private readonly alone: boolean, private readonly parts: VoidParts) {
@@ -205,11 +209,13 @@ export class Voids {
     }
   }
 
-  /** In the transaction of the message. */
+  /** In the transaction of the message. @throws KmeError `PROTOCOL` to a KME that asks and asks, and takes no answer. */
   onVoidAsk (tx: KvWriter, body: Body<'voidAsk'>): () => void {
+    while (this.answered[0] !== undefined && this.answered[0] <= this.core.acknowledgedTo) this.answered.shift()
+    if (this.answered.length >= ANSWERS_MAX) throw this.core.protocol(`${ANSWERS_MAX} answers to its voids by time wait to be acknowledged`)
     const act = { id: Buffer.from(body.incident).toString('hex'), reason: body.reason }
     const { stretches, keys } = this.voidIssued(tx, body.fromMs, body.toMs)
-    this.tell(tx, act, { ...nothing, stretches }, true)
+    this.answered.push(this.tell(tx, act, { ...nothing, stretches }, true))
     return () => {
       this.core.deps.emit({ type: 'keys.voided', pool: this.core.pool, incident: act.id, reason: act.reason, keys, associations: 0, stretches: stretches.length, spread: { mine: [], cut: [], window: { fromMs: body.fromMs, toMs: body.toMs } } })
     }

@@ -175,3 +175,15 @@ t.test('by time after a clean stop: what is given out of blocks that were open b
   t.equal(await fetched(world, 'b1', 'a1', later), 'keys', 'nor is what comes later')
   await staysRight(t, world)
 })
+
+t.test('a KME that asks for voids without end and takes no answer is refused, and fills nobody\'s outbox', async (t) => {
+  const world = await liveWorld(t), { core, voids } = world.nodes[0].running.pool
+  world.network.cut('A', 'B')
+  const asked = (): void => { core.commit((tx) => voids.onVoidAsk(tx, { seq: 0, first: false, incident: Buffer.alloc(16, 1), reason: 'again', fromMs: 0, toMs: 1 })) }
+  for (let i = 0; i < 256; i++) asked()
+  t.throws(asked, { code: 'PROTOCOL' }, 'the 257th ends the connection')
+  world.network.heal('A', 'B')
+  await world.wait(20_000)
+  t.doesNotThrow(asked, 'it may ask again once it has acknowledged')
+  await staysRight(t, world)
+})
