@@ -26,9 +26,9 @@ const scan = (memory: number, wanted: Inverted): Hit[] => {
       for (let i = chunk.indexOf(first); i >= 0 && i + wanted.length <= length; i = chunk.indexOf(first, i + 1)) {
         if (wanted.every((value, j) => chunk[i + j] === 255 - value)) hits.push({ address: at + i, region: start })
       }
+      chunk.fill(0) // Else it is found itself, when its own turn comes and the piece before was shorter.
     }
   }
-  chunk.fill(0)
   return hits
 }
 
