@@ -169,7 +169,10 @@ export class Associations {
     let row = this.find('in', body.epoch, body.number)
     if (row !== undefined && (row.master !== body.master || row.slaves.join('\n') !== body.slaves.join('\n'))) throw core.protocol(`association ${body.number} is used again for other SAEs`)
     if (row === undefined || row.state === 'refused') {
-      if (!this.bases.in.has(body.epoch) && (this.bases.in.size >= BASES_MAX || body.epoch > core.meta.highestEpoch + 1)) throw core.protocol(`associations of ID epoch ${body.epoch}`)
+      if (!this.bases.in.has(body.epoch)) {
+        if (this.bases.in.size >= BASES_MAX) this.forgetOld(tx)
+        if (this.bases.in.size >= BASES_MAX || body.epoch > core.meta.highestEpoch + 1) throw core.protocol(`associations of ID epoch ${body.epoch}`)
+      }
       const reason = body.slaves.length > SLAVES_MAX ? 'too many slave SAEs' : core.deps.admit(body.master, body.slaves)
       row = { number: body.number, generation: body.epoch, master: body.master, slaves: [...body.slaves], local: [], state: reason === '' ? 'open' : 'refused' }
       this.index('in', row)
@@ -177,6 +180,20 @@ export class Associations {
     if (body.removed && row.state !== 'void') row.state = 'removed'
     putRow(tx, associationKey(core.pool, 'in', row.generation, row.number), row)
     return { number: row.number, epoch: row.generation, accepted: row.state === 'open', reason: row.state === 'refused' ? 'not allowed there' : '' }
+  }
+
+  /** Numbers have begun anew often: those of the other side's masters under which no block can name a key any more go. */
+  private forgetOld (tx: KvWriter): void {
+    const { core } = this, { bases: { in: bases }, rows: { in: rows } } = this
+    let oldest = core.meta.highestEpoch
+    for (const block of core.blocks.values()) if (block.purpose === 'app') oldest = Math.min(oldest, block.epoch)
+    const kept = Math.max(...[...bases].filter((base) => base <= oldest), 0)
+    for (const [id, row] of rows) {
+      if (row.generation >= kept) continue
+      rows.delete(id)
+      tx.remove(associationKey(core.pool, 'in', row.generation, row.number))
+    }
+    for (const base of bases) if (base < kept) bases.delete(base)
   }
 
   onAck (body: Body<'associationAck'>): void {
