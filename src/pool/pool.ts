@@ -61,7 +61,7 @@ export class Pool implements PeerHandler, KeyPool {
   private readonly voiding: VoidPool
   private readonly inventory: Inventory
   private readonly burns: Burns
-  private readonly renewal: Renewal
+  readonly renewal: Renewal
   /** Monotonic time at which the peer was last ready; delivery without it is bounded (design 3.5). */
   lastReadyMs = -Infinity
   private theirUse = 0

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { SimNode } from '../../sim/pool/node.js'
 import type { World } from '../../sim/pool/world.js'
-import { fetched, liveWorld, staysRight } from './lab.js'
+import { fetched, keysFor, liveWorld, staysRight } from './lab.js'
 
 // What runs of the model found, each in the few steps that bring it about.
 
@@ -46,4 +46,18 @@ t.test('a store that came back as an older one, with another identity, gives blo
   t.ok(given > 0 && given <= taken, `it counts grants from less (${given} of ${taken})`)
   t.same(owners(world).filter((pair) => pair !== 'mine,theirs'), [], 'every block has one owner')
   await staysRight(t, world)
+})
+
+t.test('association numbers begin anew more often than spaces of them are kept', async (t) => {
+  const world = await liveWorld(t, { limits: { keyTtlMs: 60_000, fetchTtlMs: 20_000 } }), [a, b] = world.nodes
+  for (let time = 1; time <= 10; time++) {
+    a.pool.renewal.numbers()
+    for (let turn = 0; turn < 4; turn++) { world.frames(24); await world.wait(40_000) } // The blocks of the epochs before go.
+    t.equal(a.pool.core.meta.generation, time + 1, `they began anew ${time} times`)
+    world.frames(24)
+    await world.wait(5_000)
+    t.equal(await fetched(world, 'b1', 'a1', await keysFor(world, 'a1', 'b1')), 'keys', 'and a key is given and fetched')
+  }
+  t.equal(b.pool.core.ready, true)
+  t.same(world.ledger.violations, [])
 })
