@@ -23,12 +23,14 @@ export interface Openers { readonly epochs: readonly number[], readonly handles:
  */
 export class Epochs {
   private readonly rows = new Map<number, EpochRow>()
-  private wanted = 0
+  /** The other side needs an epoch of at least this number. */
+  private asked = 0
   private announcedMs = -Infinity
   private readonly handles = new Map<number, KeyHandle>()
   private kept: Openers | undefined
 
-  constructor (private readonly core: PoolCore, private readonly erasure: Erasure) {
+  /** @param onNumbersBegun After the commit that made an epoch active and began our numbers of associations anew with it. */
+  constructor (private readonly core: PoolCore, private readonly erasure: Erasure, private readonly onNumbersBegun: () => void) {
     for (const { value } of core.deps.kv.range(tableOf('epoch', core.pool))) {
       const row = decodeRow<EpochRow>(value)
       this.rows.set(row.epoch, row)
@@ -66,7 +68,28 @@ export class Epochs {
     if (current === undefined) return true
     if (this.isFull) return false
     return core.meta.highestBlock - current.block >= core.deps.limits.epochBlocksMax || core.deps.ageMs() - current.bornMs > core.deps.limits.epochAgeMaxMs ||
-      Math.max(core.meta.generation, this.wanted) > current.epoch
+      Math.max(this.needed, this.asked) > current.epoch
+  }
+
+  private get areNumbersUsedUp (): boolean { return this.core.meta.nextAssociation > this.core.deps.limits.associationsPerEpoch }
+
+  /** The epoch that our numbers of associations wait for: they are used up, or count from it on. 0 if for none. */
+  get needed (): number {
+    const { generation } = this.core.meta, current = this.current?.epoch ?? 0
+    if (this.areNumbersUsedUp) return Math.max(current + 1, generation)
+    return generation > current ? generation : 0
+  }
+
+  /**
+   * Inside the commit that makes an epoch active: numbers that are used up begin anew with it, not before. So what is there is cut and fetched
+   * meanwhile, and no block of the epoch is there yet: a block's epoch tells in which space its keys' numbers count.
+   */
+  private beginNumbers (epoch: number): boolean {
+    const { meta } = this.core
+    if (!this.areNumbersUsedUp || epoch <= meta.generation) return false
+    meta.generation = epoch
+    meta.nextAssociation = 1
+    return true
   }
 
   /** No other epoch before the last block of one of these has gone. */
@@ -74,8 +97,7 @@ export class Epochs {
 
   next (): number { return this.core.meta.highestEpoch + 1 }
 
-  /** The other side needs an epoch of at least this number. */
-  onAsk (epoch: number): void { this.wanted = Math.max(this.wanted, Math.min(epoch, this.core.meta.highestEpoch + 1)) }
+  onAsk (epoch: number): void { this.asked = Math.max(this.asked, Math.min(epoch, this.core.meta.highestEpoch + 1)) }
 
   /** Proposer: the 'id' block is stored on both sides. Derives the keys, discards the block, tells the other side. */
   found (block: BlockRow, views: BlockViews): void {
@@ -168,10 +190,12 @@ export class Epochs {
     }
     if (row === undefined || !sameBytes(row.check, body.check)) throw core.protocol(`ID epoch ${body.epoch} is not ours`)
     if (row.active) return
-    core.commit((tx) => {
+    const begun = core.commit((tx) => {
       row.active = true
       putRow(tx, epochKey(core.pool, row.epoch), row)
+      return this.beginNumbers(row.epoch)
     })
+    if (begun) this.onNumbersBegun()
   }
 
   private derive (block: BlockRow, views: BlockViews): KeyHandle | 'full' | 'damaged' {
@@ -196,14 +220,16 @@ export class Epochs {
 
   private keep (row: EpochRow, key: KeyHandle, and: (tx: KvWriter) => void): void {
     const { core } = this
-    core.commit((tx) => {
+    const begun = core.commit((tx) => {
       core.meta.highestEpoch = Math.max(core.meta.highestEpoch, row.epoch)
       putRow(tx, epochKey(core.pool, row.epoch), row)
       and(tx)
+      return row.active && this.beginNumbers(row.epoch)
     })
     this.rows.set(row.epoch, row)
     this.handles.set(row.epoch, key)
     this.kept = undefined
+    if (begun) this.onNumbersBegun()
   }
 
   /** Live epochs whose keys were made of a device's block. */

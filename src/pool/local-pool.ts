@@ -43,9 +43,9 @@ export class LocalPool implements KeyPool {
     const core = this.core = new PoolCore(deps)
     this.views = new BlockViews(core, (epoch) => this.epochs.key(epoch))
     this.erasure = new Erasure(core, this.views)
-    this.epochs = new Epochs(core, this.erasure)
+    this.epochs = new Epochs(core, this.erasure, () => { this.endOldBlocks() })
     this.claims = new Claims(core)
-    this.associations = new Associations(core, true, () => { this.newEpoch() })
+    this.associations = new Associations(core, true, () => { if (!this.epochs.isFull) this.epochs.foundAlone() })
     this.lane = new OwnerLane(core, this.views, this.erasure, true, (block) => block.spent > 0)
     this.voids = new Voids(core, true, {
       named: () => undefined, nameOf: () => undefined, claims: this.claims, associations: this.associations, position: () => this.lane.position, claimed: (number) => { this.claimed(number) },
@@ -65,13 +65,10 @@ export class LocalPool implements KeyPool {
     this.fill()
   }
 
-  private newEpoch (): void {
-    const { core } = this
-    core.meta.generation = core.meta.highestEpoch + 1
-    core.meta.nextAssociation = 1
-    this.epochs.foundAlone()
+  /** Association numbers have begun anew with another ID epoch. */
+  private endOldBlocks (): void {
     this.lane.abandon('epoch')
-    this.lane.burnUnopened(this.lane.removeUnopened((b) => b.epoch < core.meta.generation), 'epoch')
+    this.lane.burnUnopened(this.lane.removeUnopened((b) => b.epoch < this.core.meta.generation), 'epoch')
     this.fill()
   }
 

@@ -334,10 +334,10 @@ export class OwnerLane {
   goOn (blocks: readonly BlockRow[]): void {
     const { core } = this
     this.burnLeased('crash')
-    core.commit(() => {})
-    const done = blocks.filter((b) => b.spent >= usableBytes(b))
-    if (done.length > 0) this.close(done, 'spent')
-    for (const b of blocks) if (b.spent < usableBytes(b)) this.opened.add(b)
+    const isOld = (b: BlockRow): boolean => b.epoch < core.meta.generation // As in `add`: the power went before it was closed.
+    this.close(blocks.filter((b) => b.spent >= usableBytes(b) && !isOld(b)), 'spent')
+    this.close(blocks.filter(isOld), 'epoch')
+    for (const b of blocks) if (b.spent < usableBytes(b) && !isOld(b)) this.opened.add(b)
   }
 
   /**

@@ -51,8 +51,8 @@ t.test('a store that came back as an older one, with another identity, gives blo
 t.test('association numbers begin anew more often than spaces of them are kept', async (t) => {
   const world = await liveWorld(t, { limits: { keyTtlMs: 60_000, fetchTtlMs: 20_000 } }), [a, b] = world.nodes
   for (let time = 1; time <= 10; time++) {
-    a.pool.renewal.numbers()
-    for (let turn = 0; turn < 4; turn++) { world.frames(24); await world.wait(40_000) } // The blocks of the epochs before go.
+    a.pool.core.meta.nextAssociation = 60_001 // They are used up.
+    for (let turn = 0; turn < 16 && a.pool.core.meta.generation <= time; turn++) { world.frames(16); await world.wait(60_000) } // Until the blocks of older epochs are gone.
     t.equal(a.pool.core.meta.generation, time + 1, `they began anew ${time} times`)
     world.frames(24)
     await world.wait(5_000)

@@ -8,6 +8,7 @@ import { OwnerLane } from '../../src/pool/owner-lane.js'
 import { Pads } from '../../src/pool/pads.js'
 import { Pool } from '../../src/pool/pool.js'
 import { usableBytes, type BlockRow } from '../../src/pool/rows.js'
+import { Renewal } from '../../src/pool/renewal.js'
 import { Startup } from '../../src/pool/startup.js'
 
 /** Private members are reached by name. */
@@ -120,12 +121,15 @@ export const reusesNumbers: Removal = () => both(
 )
 
 /** Blocks of an older association space are cut. */
-export const cutsOldSpaces: Removal = () => patch(OwnerLane.prototype, 'add', (f) => function (block) {
-  const { meta } = this.core
-  const { generation } = meta
-  meta.generation = 0
-  try { f.call(this, block) } finally { meta.generation = generation }
-})
+export const cutsOldSpaces: Removal = () => both(
+  patch(OwnerLane.prototype, 'add', (f) => function (block) {
+    const { meta } = this.core
+    const { generation } = meta
+    meta.generation = 0
+    try { f.call(this, block) } finally { meta.generation = generation }
+  }),
+  patch(Renewal.prototype, 'begun', () => () => {}),
+)
 
 /** After a crash the lane goes on behind what its store says it leased. */
 export const goesOnAtLease: Removal = () => patch(Startup.prototype, 'beginAbove', () => function () {
