@@ -219,6 +219,8 @@ export class Agreement {
     const missing = frames.flatMap((f, i) => this.pending.find(f)?.length === f.length ? [] : [i])
     if (missing.length > 0 || (body.purpose === 'app' && !this.epochKnown(body.epoch))) {
       this.noteMissing(body.number)
+      // Both ends deliver in the same order, and the ring is not drained for what waits here: the proposer went on without it.
+      if (missing.length > 0 && this.pending.full) this.latestProposedOrder = this.pending.lastOrder + 1
       this.tellWanted(missing.map((i) => frames[i]!))
       core.send('confirm', { number: body.number, result: 'missing', tag: null, missing })
       return

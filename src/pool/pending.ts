@@ -11,8 +11,8 @@ const isWhole = (record: Uint8Array, name: { link: number, id: string, offset: n
 const nameOf = (f: { link: number, id: string, offset: number }): string => `${f.link}/${f.id}/${f.offset}`
 
 /**
- * Frames of the pool's links that belong to no block yet, in order of arrival. Bounded: the ring is not drained
- * while `full`, so the device keeps them (device.md 5.6).
+ * Frames of the pool's links that belong to no block yet, in order of arrival. Bounded by the pool's limit of stock and in
+ * number: the ring is not drained while `full`, so the device keeps them (device.md 5.6).
  */
 export class PendingFrames {
   private readonly waiting = new Map<string, Waiting>()
@@ -22,7 +22,7 @@ export class PendingFrames {
   constructor (private readonly core: PoolCore, readonly links: readonly number[], private readonly framesMax = 8_192) {}
 
   get size (): number { return this.waiting.size }
-  get full (): boolean { return this.waiting.size >= this.framesMax }
+  get full (): boolean { return this.waiting.size >= this.framesMax || this.bytes >= this.core.deps.limits.maxStockBytes }
   get oldestMs (): number | undefined { for (const w of this.waiting.values()) return w.sinceMs; return undefined }
 
   /** At start: every stored frame that no block holds. @returns those whose record cannot be what was stored. */
@@ -84,6 +84,8 @@ export class PendingFrames {
     return [...this.waiting.values()].map((w) => w.frame).filter((f) => f.link === link && f.id === id)
   }
 
+  /** Of the newest. */
+  get lastOrder (): number { return this.order }
   orderOf (name: { link: number, id: string, offset: number }): number { return this.waiting.get(nameOf(name))?.order ?? 0 }
 
   /** Time away from the peer does not count against a frame. */

@@ -17,11 +17,12 @@ const blockRow = (number: number, bytes: number): BlockRow => ({
 })
 
 /** What claims and frames need of a pool's core. */
+const MAX_BYTES = 20_000
 const coreOf = (kv: SimKv, blocks: readonly BlockRow[], clock = new SimClock()): PoolCore => {
   const account = newAccount()
   return {
     pool: 'B', blocks: new Map(blocks.map((b) => [b.number, b])), account,
-    deps: { kv, clock, keys: { added: () => {}, removed: () => {} } },
+    deps: { kv, clock, limits: { maxStockBytes: MAX_BYTES }, keys: { added: () => {}, removed: () => {} } },
     burn: (cause: string, n: number) => { if (n > 0) account.burned[cause] = (account.burned[cause] ?? 0) + n },
     framesOf: (number: number) => { const row = kv.get(framesKey('B', number)); return row === undefined ? [] : decode(row) },
   } as unknown as PoolCore
@@ -208,8 +209,8 @@ t.test('pending frames: in order of arrival, each once, and their bytes add up',
       else if (s.do === 'add' && at < 0) { pending.add(frame); model.push({ frame, sinceMs: clock.now(), order: ++order }) }
       else if (s.do === 'remove') { pending.remove([frame]); model = model.filter((_, i) => i !== at) }
     }
-    const middle = model[model.length >> 1]?.order ?? 0
-    return pending.size === model.length && pending.full === model.length >= 12 && pending.bytes === model.reduce((sum, m) => sum + m.frame.length, 0) &&
+    const middle = model[model.length >> 1]?.order ?? 0, bytes = model.reduce((sum, m) => sum + m.frame.length, 0)
+    return pending.size === model.length && pending.full === (model.length >= 12 || bytes >= MAX_BYTES) && pending.bytes === bytes &&
       pending.oldestMs === model[0]?.sinceMs && JSON.stringify(pending.peek(count)) === JSON.stringify(model.slice(0, count).map((m) => m.frame)) &&
       model.every((m) => pending.find(m.frame)?.length === m.frame.length && pending.orderOf(m.frame) === m.order) &&
       JSON.stringify(pending.passedOver(middle, 200)) === JSON.stringify(model.filter((m) => m.order < middle && clock.now() - m.sinceMs >= 200).map((m) => m.frame)) &&

@@ -1,0 +1,33 @@
+import t from 'tap'
+import { plainWorld, World } from '../../sim/pool/world.js'
+import { fetched, keysFor, liveWorld, staysRight } from './lab.js'
+
+const FRAME_BYTES = 3_968, MAX_BYTES = 131_072, BATCH_FRAMES = 32
+const limits = { ...plainWorld.limits, maxStockBytes: MAX_BYTES, authReserveBytes: 16_384 }
+
+t.test('frames of a small pool that lacks pads wait in the ring beyond its limit, and are taken when the peer comes', async (t) => {
+  const world = new World(5, { ...plainWorld, limits }), [a, b] = world.nodes
+  t.teardown(() => { world.dispose() })
+  world.network.cut('A', 'B')
+  world.network.cut('B', 'A')
+  for (const node of world.nodes) await node.start()
+  for (let i = 0; i < 10; i++) { world.frames(30); await world.wait(1_000) }
+  for (const { pool } of [a, b]) {
+    t.ok(pool.pads.left('mine') === 0 && pool.pending.bytes >= MAX_BYTES, 'the pool is at its limit, and without pads')
+    t.ok(pool.pending.bytes < MAX_BYTES + BATCH_FRAMES * FRAME_BYTES, `by a batch at most (${pool.pending.bytes})`)
+    t.notOk(pool.hungry)
+  }
+  await staysRight(t, world) // The lines are joined, pads and blocks are made.
+})
+
+t.test('frames that one side alone has, up to its limit, do not stop the link', async (t) => {
+  const world = await liveWorld(t, { limits }, 0), [, b] = world.nodes
+  world.frames(8) // An ID epoch, and some pads.
+  await world.wait(5_000)
+  for (let i = 0; i < 4; i++) { world.frames(20, { missing: () => 0 }); await world.wait(1_000) }
+  t.ok(b.pool.pending.bytes >= MAX_BYTES, 'what nobody proposes fills the side that does not propose')
+  for (let i = 0; i < 8; i++) { world.frames(16); await world.wait(10_000) }
+  t.ok((b.pool.core.account.burned['unmatched'] ?? 0) >= MAX_BYTES, 'it is given up')
+  t.equal(await fetched(world, 'b1', 'a1', await keysFor(world, 'a1', 'b1')), 'keys', 'and key is agreed on')
+  await staysRight(t, world)
+})
