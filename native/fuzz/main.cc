@@ -1,14 +1,16 @@
 // Drives a fuzz target without libFuzzer: mutants of the target's seeds (and of given files), each made from its number, so that
 // --seed and a round name an input again. Not guided by coverage; the sanitizers and the target's rules are the judges.
 //
-//   PROGRAM [--seconds N] [--seed S]   mutants for so long (default 10 s, seed 1)
+//   PROGRAM [--seconds N] [--seed S]   mutants for so long (default 10 s, seed 1); both are whole numbers
 //   PROGRAM --write-seeds FOLDER       the seeds as files, as a corpus for libFuzzer
 //   PROGRAM FILE...                    these inputs, once
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <chrono>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -55,6 +57,7 @@ struct Chance {
   size_t Below(size_t bound) { return bound == 0 ? 0 : size_t(Next() % bound); }
 };
 
+constexpr uint64_t kSecondsMax = 1'000'000;
 constexpr uint64_t kNotable[] = {0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 3968, 3969, 4096, 64, UINT64_MAX};
 
 void Change(Bytes& bytes, Chance& chance, const std::vector<Bytes>& corpus) {
@@ -103,19 +106,28 @@ void Run(const Bytes& bytes) {
   delete[] exact;
 }
 
+/// A whole number from 0 to `max`; anything else ends the program with a message.
+uint64_t WholeNumber(const char* option, const std::string& text, uint64_t max) {
+  uint64_t value = 0;
+  const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (fault == std::errc() && end == text.data() + text.size() && value <= max) return value;
+  std::fprintf(stderr, "%s %s: give a whole number from 0 to %llu\n", option, text.c_str(), static_cast<unsigned long long>(max));
+  std::exit(2);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  double seconds = 10;
+  uint64_t seconds = 10;
   std::vector<std::string> files;
   current_seed = 1;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     const bool more = i + 1 < argc;
     if (word == "--seconds" && more) {
-      seconds = std::atof(argv[++i]);
+      seconds = WholeNumber("--seconds", argv[++i], kSecondsMax);
     } else if (word == "--seed" && more) {
-      current_seed = std::strtoull(argv[++i], nullptr, 10);
+      current_seed = WholeNumber("--seed", argv[++i], UINT32_MAX);
     } else if (word == "--write-seeds" && more) {
       const std::string folder = argv[++i];
       size_t n = 0;
@@ -125,6 +137,9 @@ int main(int argc, char** argv) {
         if (!file) { std::fprintf(stderr, "%s cannot be written\n", folder.c_str()); return 1; }
       }
       return 0;
+    } else if (word.starts_with("--")) {
+      std::fprintf(stderr, "%s: not an option, or its value is missing; see the top of native/fuzz/main.cc\n", word.c_str());
+      return 2;
     } else {
       files.push_back(word);
     }
@@ -139,7 +154,7 @@ int main(int argc, char** argv) {
   if (!files.empty()) return 0;
   const std::vector<Bytes> corpus = qkme::fuzz::Seeds();
   for (const Bytes& seed : corpus) Run(seed);
-  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
   while (std::chrono::steady_clock::now() < end) {
     Chance chance{current_seed << 40 ^ current_round};
     Bytes bytes = corpus[chance.Below(corpus.size())];

@@ -12,6 +12,16 @@ out=build/native-fuzz seconds=10 seed=1
 [ $# -gt 0 ] && [ "$1" != -- ] && { seed=$1; shift; }
 [ $# -gt 0 ] && shift
 targets=${*:-frame_fuzz stream_fuzz post_fuzz}
+# Before minutes of compiling, and before libFuzzer, which ends with an uncaught exception of its own.
+whole() { # what value most
+  case $2 in ''|*[!0-9]*|???????????*) ;; *) [ "$((10#$2))" -gt "$3" ] || return 0 ;; esac
+  echo "native/fuzz/run.sh: $1 '$2': give a whole number from 0 to $3" >&2; exit 2
+}
+whole SECONDS "$seconds" 1000000
+whole SEED "$seed" 4294967295
+for target in $targets; do
+  [ -e "native/fuzz/$target.cc" ] || { echo "native/fuzz/run.sh: no target '$target': there are frame_fuzz, stream_fuzz and post_fuzz" >&2; exit 2; }
+done
 include=$(dirname "$(dirname "$(readlink -f "$(command -v node)")")")/include/node
 [ -e "$include/openssl/evp.h" ] || include=/usr/include
 crypto=-l:libcrypto.so.3
