@@ -65,7 +65,10 @@ export interface SaePage { readonly saes: readonly SaeView[], readonly next: str
 
 /** One direction of a link as the KME at its beginning announces it: lower bounds. `cost` null: nothing can go this way now. */
 export interface HopView { readonly stockBytes: number, readonly bytesPerS: number, readonly state: string, readonly cost: number | null }
-/** The network as this KME knows it from announcements (docs/routing.md). `announced` null: others name it, it says nothing itself. */
+/**
+ * The network as this KME knows it from announcements (docs/routing.md). `announced`: that of a KME's links, `ageS` seconds old, record `sequence` of start
+ * `incarnation` of its process; null: others name it, it says nothing itself.
+ */
 export interface TopologyView {
   readonly self: KmeId
   readonly nodes: readonly {

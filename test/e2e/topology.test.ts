@@ -17,6 +17,7 @@ t.test('two KMEs know each other, their link, stock and SAEs from signed announc
   for (const site of ['a', 'b'] as const) {
     const view = await when('the whole network', site, isWhole)
     t.match(view, { links: [{ a: 'kme-a', b: 'kme-b', state: 'up' }], routes: [{ nodes: site === 'a' ? ['kme-a', 'kme-b'] : ['kme-b', 'kme-a'], problem: null, disjointPaths: 1 }] })
+    t.match(asText(view), /KME +SAES +RELAYS +HYBRID +LAST SAID +START +RECORD\nkme-a.* +2 +yes +(yes|no) +\d+ s ago +1 +\d+\n/)
     t.match(asText(view), /kme-a - kme-b/)
     t.match(asDot(view), /"kme-a" -- "kme-b"/)
     t.match(asMermaid(view), /n0 ===/)

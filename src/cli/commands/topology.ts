@@ -10,7 +10,7 @@ interface TopologyOptions { readonly config?: string, readonly socket?: string, 
 export const registerTopology = (program: Command, context: CliContext): void => {
   withAdminOptions(program.command('topology')).description('The network as this KME knows it: KMEs, links with stock and rate, routes.')
     .addOption(new Option('--format <format>', 'text, or a picture for Graphviz (dot) or Mermaid').choices(['text', 'dot', 'mermaid']).default('text'))
-    .addHelpText('after', '\nExamples:\n  qkme topology --config kme-a.yaml\n  qkme topology --config kme-a.yaml --format dot | dot -Tsvg > network.svg\n  qkme topology --config kme-a.yaml --json | jq .routes\n\nStock and rate are lower bounds: they are announced as powers of two.\nExit code 1 if there is no route to some KME.\n')
+    .addHelpText('after', '\nExamples:\n  qkme topology --config kme-a.yaml\n  qkme topology --config kme-a.yaml --format dot | dot -Tsvg > network.svg\n  qkme topology --config kme-a.yaml --json | jq .routes\n\nStock and rate are lower bounds: they are announced as powers of two.\nLAST SAID: how long ago a KME announced its links, in seconds. START: which start of its process said so. RECORD: the number of the\nannouncement, counted from that start. RELAYS, HYBRID: whether it relays for others, and whether it makes hybrid keys.\nExit code 1 if there is no route to some KME.\n')
     .action(async (options: TopologyOptions, command: Command) => {
       const out = outputOf(context, command)
       const topology = await (await adminOf(context, options)).get('/v1/topology') as TopologyView
@@ -29,10 +29,10 @@ const bytes = (count: number): string => {
 
 /** Tables of KMEs, links and routes. */
 export const asText = ({ self, nodes, links, routes }: TopologyView): string => [
-  table(['KME', 'SAES', 'RELAYS', 'HYBRID', 'ANNOUNCED'], nodes.map(({ kme, saes, announced }) => [
+  table(['KME', 'SAES', 'RELAYS', 'HYBRID', 'LAST SAID', 'START', 'RECORD'], nodes.map(({ kme, saes, announced }) => [
     kme === self ? `${kme} (this)` : kme, grouped(saes), announced === null ? '-' : announced.transit ? 'yes' : 'no', announced === null ? '-' : announced.hybrid ? 'yes' : 'no',
-    announced === null ? 'never by itself' : `${grouped(announced.ageS)} s ago, no ${announced.incarnation}.${announced.sequence}`,
-  ]), 'lr'),
+    ...announced === null ? ['never', '-', '-'] : [`${grouped(announced.ageS)} s ago`, grouped(announced.incarnation), grouped(announced.sequence)],
+  ]), 'lrllrrr'),
   ...links.length === 0 ? [] : ['', table(['LINK', 'STATE', 'STOCK, RATE ONE WAY', 'OTHER WAY'], links.map(({ a, b, state, ab, ba }) => [`${a} - ${b}`, state, amount(ab), amount(ba)]), 'll')],
   ...routes.length === 0 ? [] : ['', table(['ROUTE TO', 'COST', 'DISJOINT', 'OVER'], routes.map(({ to, nodes: way, cost, isStatic, disjointPaths, problem }) => [
     to, cost === null ? '-' : grouped(cost), String(disjointPaths), problem ?? `${way.join(' - ')}${isStatic ? ' (configured)' : ''}`,
