@@ -1,9 +1,9 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { ProcessNetwork } from '../../sim/network/processes.js'
-import { runScenario } from '../../sim/network/run.js'
+import type { ProcessNetwork } from '../../sim/network/processes.js'
 import { readScenario } from '../../sim/network/scenario.js'
+import { exchangeAll, runLive, startLive } from './live-network.js'
 import { eventually } from './process.js'
 
 t.setTimeout(230_000)
@@ -34,8 +34,7 @@ const oneKeyForThree = async (t: Test, network: ProcessNetwork): Promise<void> =
 }
 
 t.test('a line of four as processes: every pair gets equal keys, while a node between dies and comes back', async t => {
-  const file = join(t.testdir(), 'line.yaml')
-  writeFileSync(file, `
+  const live = await startLive(t, `
 name: line of four
 mode: processes
 seconds: 9
@@ -43,18 +42,9 @@ links: [{ between: [a, b], rate: 4M }, { between: [b, c], rate: 4M }, { between:
 relayed: all
 load: { perSecond: 8, keys: 2 }
 faults: [{ at: 3, kill: b }, { at: 4, start: b }]
-`)
-  const scenario = readScenario(file)
-  const network = await ProcessNetwork.start(scenario)
-  t.teardown(() => network.stop())
-  await network.ready()
-  for (const [a, b] of scenario.load.between) {
-    t.equal((await network.exchange(a, b, 2)).why, '', `${a} to ${b}`)
-    t.equal((await network.exchange(b, a, 2)).why, '', `${b} to ${a}`)
-  }
-  const result = await runScenario(scenario, network, () => {})
-  t.equal(result.unequal, 0, 'no two SAEs have different keys')
-  t.equal(result.differenceBits, 0, 'every account adds up')
+`), { network } = live
+  await exchangeAll(t, network, live.scenario.load.between)
+  const result = await runLive(t, live)
   t.ok(result.pairs.every((p) => p.keys > 0), 'every pair had keys')
   await oneKeyForThree(t, network)
 })

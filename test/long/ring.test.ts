@@ -1,16 +1,11 @@
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import t from 'tap'
-import { ProcessNetwork } from '../../sim/network/processes.js'
-import { runScenario } from '../../sim/network/run.js'
-import { readScenario } from '../../sim/network/scenario.js'
 import type { PoolView, StatusView } from '../../src/admin/port.js'
+import { exchangeAll, runLive, startLive } from '../e2e/live-network.js'
 
 t.setTimeout(230_000)
 
 t.test('a ring of six as processes: pools come by themselves, classes stand side by side, nodes between die and lines break', async t => {
-  const file = join(t.testdir(), 'ring.yaml')
-  writeFileSync(file, `
+  const live = await startLive(t, `
 name: ring of six
 mode: processes
 seconds: 12
@@ -19,25 +14,15 @@ automatic: { open: all, stockBytes: 131072 }
 relayed: [{ between: [a, d], paths: 2, hybrid: true, stockBytes: 131072 }]
 load: { perSecond: 12, keys: 2 }
 faults: [{ at: 1, kill: b }, { at: 2.5, start: b }, { at: 4, partition: [d, e] }, { at: 6, heal: [d, e] }, { at: 7, kill: e }, { at: 8, start: e }]
-`)
-  const scenario = readScenario(file)
-  const network = await ProcessNetwork.start(scenario)
-  t.teardown(() => network.stop())
-  await network.ready()
-  for (const [a, b] of scenario.load.between) {
-    t.equal((await network.exchange(a, b, 2)).why, '', `${a} to ${b}`)
-    t.equal((await network.exchange(b, a, 2)).why, '', `${b} to ${a}`)
-  }
-  const strong = { qkme_min_disjoint_paths: 2, qkme_hybrid: true }
-  for (const [a, b] of [['a', 'd'], ['d', 'a']] as const) t.equal((await network.exchange(a, b, 2, strong)).why, '', `${a} to ${b}: two paths and hybrid`)
+`), { scenario, network } = live
+  await exchangeAll(t, network, scenario.load.between)
+  await exchangeAll(t, network, [['a', 'd']], ': two paths and hybrid', { qkme_min_disjoint_paths: 2, qkme_hybrid: true })
   t.match((await network.exchange('b', 'e', 1, { qkme_hybrid: true })).why, /^enc 503/, 'a class that opens by itself is on its way')
-  const result = await runScenario(scenario, network, () => {})
-  t.equal(result.unequal, 0, 'no two SAEs have different keys')
-  t.equal(result.differenceBits, 0, 'every account adds up')
+  const result = await runLive(t, live)
   const died = new Set(['b', 'e']), lasting = result.pairs.filter((p) => !died.has(p.from) && !died.has(p.to))
   t.ok(lasting.length === 12 && lasting.every((p) => p.keys > 0), `every pair that lived had keys meanwhile (${JSON.stringify(lasting.filter((p) => p.keys === 0))})`)
   await network.ready()
-  for (const [a, b] of scenario.load.between) if (died.has(a) || died.has(b)) for (const [from, to] of [[a, b], [b, a]] as const) t.equal((await network.exchange(from, to, 2)).why, '', `${from} to ${to}, who had died`)
+  await exchangeAll(t, network, scenario.load.between.filter(([a, b]) => died.has(a) || died.has(b)), ', one of whom had died')
   t.equal((await network.exchange('b', 'e', 1, { qkme_hybrid: true })).why, '', 'the class that opened by itself has key now')
   const pools = await network.ask('b', '/v1/pools') as PoolView[]
   t.same(pools.filter((pool) => pool.remote === 'kme-e').map((pool) => [pool.id, pool.route]).sort(), [['pool/relay1h:kme-e', 'relayed over one path, hybrid'], ['pool/relay:kme-e', 'relayed over one path']])

@@ -35,7 +35,7 @@ const waitsForever: Removal = () => patch(RelaySource.prototype, 'late', () => (
 /** Rules of a network, and how to remove each: `seed` is a run of five KMEs that notices. */
 export const meshMutants: readonly Omit<Mutant, 'restores'>[] = [
   // Relayed frames are confirmed once more as a block: that stands behind.
-  { rule: 'a share is confirmed end to end before it becomes key', seed: 27, behind: confirmsAnyBytes, remove: confirmsAnyShare },
+  { rule: 'a share is confirmed end to end before it becomes key', seed: 14, behind: confirmsAnyBytes, remove: confirmsAnyShare },
   { rule: 'the bits of a job that failed never go out again', seed: 1, remove: sendsBitsAgain },
   { rule: 'an empty lane asks for a block, though the other side holds the stock', seed: 7, remove: asksNothingWhenEmpty },
   { rule: 'claims are checked', seed: 1, remove: claimsNothing },
