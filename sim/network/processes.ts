@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -46,6 +46,8 @@ export interface ProcessOptions {
   readonly isDirect?: boolean
   /** A neighbour that is silent so long is asked for a sign of life, and given up after twice as long. By default 500 ms. */
   readonly keepAliveMs?: number
+  /** Options of Node for the KMEs: profiles. */
+  readonly node?: readonly string[]
 }
 
 /** What a client of a KME's REST interface needs. */
@@ -108,7 +110,7 @@ export class ProcessNetwork implements LiveNetwork {
 
   private configFile (name: string): string { return join(this.folder, `${kmeId(name)}.yaml`) }
   private spawn (name: string, args: readonly string[]): Child { return new Child({ name, folder: this.folder, args, env: { PATH: '/usr/bin:/bin' } }) }
-  private startKme (name: string): void { this.nodes.get(name)!.child = this.spawn(kmeId(name), [join(dist, 'src/cli/qkme.js'), 'serve', '--config', this.configFile(name)]) }
+  private startKme (name: string): void { this.nodes.get(name)!.child = this.spawn(kmeId(name), [...this.options.node ?? [], join(dist, 'src/cli/qkme.js'), 'serve', '--config', this.configFile(name)]) }
 
   private startDevice (index: number): void {
     const { between: [a, b], rateBps, qber } = this.scenario.links[index]!, link = linkNumber(index)
@@ -160,6 +162,9 @@ export class ProcessNetwork implements LiveNetwork {
     const { certificate, key } = leafPaths(join(this.folder, 'pki'), 'sae', saeId(name), 'client')
     return { host: '127.0.0.1', port: this.nodes.get(name)!.restPort, certificateFile: certificate, keyFile: key, caFile: join(this.folder, 'pki/kme-ca.crt') }
   }
+
+  /** The process of a KME, while it runs. */
+  pid (name: string): number { return Number(readFileSync(join(this.folder, `${kmeId(name)}.pid`), 'utf8')) }
 
   /** What an operator asks of a KME: a route of the admin API. */
   ask (name: string, path: string): Promise<unknown> { return this.nodes.get(name)!.admin.get(path) }

@@ -32,7 +32,8 @@ export interface FrameHeader {
 /** A frame taken apart. Offsets are into the bytes that were read. */
 export interface ParsedFrame { readonly header: FrameHeader, readonly bodyAt: number, readonly tagAt: number }
 
-export const FRAME_VERSION = 1
+/** 2: blocks of the relay have up to four parts, and a plan says how many bytes come. */
+export const FRAME_VERSION = 2
 export const TAG_BYTES = 16
 const FIXED_BYTES = 42
 const ID_BYTES_MAX = 64

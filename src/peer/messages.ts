@@ -43,8 +43,8 @@ export type Column = Static<typeof column>
 const tunnelPath = Type.Array(entity, { minItems: 2, maxItems: 33 })
 const tunnelHop = Type.Integer({ minimum: 1, maximum: 32 })
 export const TUNNEL_BYTES_MAX = 16_384
-/** `probe` is answered by `ack`; `end` closes the session. */
-export const tunnelKinds = ['data', 'ack', 'probe', 'end'] as const
+/** `probe` is answered by `ack`; `move` takes the session to another path; `end` closes it. */
+export const tunnelKinds = ['data', 'ack', 'probe', 'move', 'end'] as const
 /** unroutable: no such neighbour now; congested: a bound of the node was met; refused: the destination takes no such session; unknown: it has none of this number. */
 export const tunnelFaults = ['unroutable', 'congested', 'refused', 'unknown'] as const
 export type TunnelFaultReason = (typeof tunnelFaults)[number]
@@ -55,9 +55,15 @@ export const SHARES_MAX = 8
 const relayBackHop = Type.Integer({ minimum: 0, maximum: 32 })
 const shareNumber = Type.Integer({ minimum: 0, maximum: SHARES_MAX - 1 })
 const shareCount = Type.Integer({ minimum: 1, maximum: SHARES_MAX })
+/** A share has up to four parts of up to 16 frames, each with a confirmation of its own. */
+export const PART_FRAMES_MAX = 16
+export const SHARE_PARTS_MAX = 4
+export const SHARE_FRAMES_MAX = PART_FRAMES_MAX * SHARE_PARTS_MAX
+const RELAYED_BYTES_MAX = SHARE_FRAMES_MAX * 3_968
 /** A share holds at least something beside its confirmation. */
-const shareBytes = Type.Integer({ minimum: 64, maximum: 65_536, multipleOf: 8 })
-const shareTags = Type.Array(bytes(16), { minItems: 1, maxItems: SHARES_MAX })
+const shareBytes = Type.Integer({ minimum: 64, maximum: RELAYED_BYTES_MAX, multipleOf: 8 })
+/** For each share those of its parts. */
+const shareTags = Type.Array(Type.Array(bytes(16), { minItems: 1, maxItems: SHARE_PARTS_MAX }), { minItems: 1, maxItems: SHARES_MAX })
 /** unroutable: the next node is no neighbour now; stock: no bits to spare; busy: too many jobs; forbidden: this node does not relay that; damaged: its records do not open; unknown: no such pool. */
 export const relayFailures = ['unroutable', 'stock', 'busy', 'forbidden', 'damaged', 'unknown'] as const
 export type RelayFailure = (typeof relayFailures)[number]
@@ -188,7 +194,7 @@ export const messages = {
   acknowledge: { code: 20, tagged: true, vital: true, schema: Type.Object({ seq: count }, { additionalProperties: false }) },
   /**
    * A piece of an end-to-end session between two KMEs, carried by the neighbours on its path (docs/relay-protocol.md). `hop` is
-   * the receiver's place in `path`; `data` is numbered from 1 in each direction, everything else has number 0. `bytes` is
+   * the receiver's place in `path`; `data` is numbered from 1 in each direction, and so is `move`; everything else has number 0. `bytes` is
    * never looked at on the way.
    */
   tunnel: {
@@ -211,8 +217,8 @@ export const messages = {
   hybridAnswer: { code: 35, tagged: true, vital: false, schema: Type.Object({ id: bytes(16), ciphertext: bytes(1088), check: bytes(32) }, { additionalProperties: false }) },
   /** The offerer's check value; null, from either end, when the other's did not fit: then both forget the exchange. */
   hybridConfirm: { code: 36, tagged: true, vital: false, schema: Type.Object({ id: bytes(16), check: Type.Union([bytes(32), Type.Null()]) }, { additionalProperties: false }) },
-  /** End to end only, first of all: the source names a job and the paths of its shares. The destination takes no others. */
-  relayPlan: { code: 44, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), paths: Type.Array(tunnelPath, { minItems: 1, maxItems: SHARES_MAX }) }, { additionalProperties: false }) },
+  /** End to end only, first of all: the source names a job, the paths of its shares, and how many bytes each has at most. The destination takes no others. */
+  relayPlan: { code: 44, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), bytes: shareBytes, paths: Type.Array(tunnelPath, { minItems: 1, maxItems: SHARES_MAX }) }, { additionalProperties: false }) },
   /** End to end only: it is awaited, or not (a bound was met). */
   relayPlanned: { code: 45, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), awaited: Type.Boolean() }, { additionalProperties: false }) },
   /** Before any bit is spent: may a job of so many bytes come along this path? Each node sets its part aside for the job's time, and asks the next for what it can give. */
@@ -229,9 +235,9 @@ export const messages = {
     code: 48, tagged: true, vital: false,
     schema: Type.Object({
       job: bytes(16), path: tunnelPath, hop: tunnelHop, share: shareNumber, shares: shareCount,
-      frames: Type.Array(Type.Integer({ minimum: 8, maximum: 3968, multipleOf: 8 }), { minItems: 1, maxItems: 16 }),
+      frames: Type.Array(Type.Integer({ minimum: 8, maximum: 3968, multipleOf: 8 }), { minItems: 1, maxItems: SHARE_FRAMES_MAX }),
       pads: Type.Array(padPlace, { minItems: 1, maxItems: 64 }),
-      data: Type.Uint8Array({ maxByteLength: 65_536 }),
+      data: Type.Uint8Array({ maxByteLength: RELAYED_BYTES_MAX }),
     }, { additionalProperties: false }),
   },
   /** Back along the path, to the source of a job: node `at` could not take it on. Its bits are burned at every node that had them. */
@@ -239,7 +245,7 @@ export const messages = {
     code: 49, tagged: true, vital: false,
     schema: Type.Object({ job: bytes(16), path: tunnelPath, hop: relayBackHop, share: shareNumber, at: entity, cause: Type.Union(relayFailures.map((f) => Type.Literal(f))) }, { additionalProperties: false }),
   },
-  /** End to end only. The destination has all shares of a job; one tag for each, by its last 48 bytes (as `propose`), and the hybrid exchange whose stream goes over them, or null. */
+  /** End to end only. The destination has all shares of a job; a tag for each of their parts, by its last 48 bytes (as `propose`), and the hybrid exchange whose stream goes over them, or null. */
   relayArrived: { code: 50, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), tags: shareTags, exchange: Type.Union([bytes(16), Type.Null()]), challenge: bytes(16) }, { additionalProperties: false }) },
   /** End to end only. The source's tags: it has joined the shares, and the destination does now. */
   relayJoin: { code: 51, tagged: true, vital: false, schema: Type.Object({ job: bytes(16), tags: shareTags }, { additionalProperties: false }) },

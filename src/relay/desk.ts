@@ -10,7 +10,7 @@ import { RelayHop } from './hop.js'
 import { removePads } from './pads.js'
 import { Post } from './post.js'
 import type { RelayPorts, RelayedPool } from './ports.js'
-import { isPassing, SHARE_BYTES_MIN, type Share } from './share.js'
+import { bytesIn, isPassing, PART_BYTES_MIN, partOf, partsIn, type Share } from './share.js'
 import { RelaySink } from './sink.js'
 import { RelaySource } from './source.js'
 
@@ -62,6 +62,9 @@ export class RelayDesk {
     this.post.flush()
     for (const { source } of this.ends.values()) source.tick()
   }
+
+  /** The network has changed: jobs over ways that are broken make room for others at once. */
+  rerouted (): void { for (const { source } of this.ends.values()) source.rerouted() }
 
   /** Bytes of our lane with a neighbour that are set aside for jobs under way. */
   promisedBytes (next: KmeId): number { return this.allotment.promises.of(next) }
@@ -124,7 +127,7 @@ export class RelayDesk {
   }
 
   private answer (from: KmeId, body: Body<'relayAsk'>): void {
-    const cannot = failureOf(this.taker(body))
+    const cannot = failureOf(this.taker(body, body.bytes))
     if (cannot !== undefined) this.refuse(from, body, cannot)
     else this.p.neighbour(from)?.send('relayReady', { job: body.job, path: body.path, hop: body.hop - 1, share: body.share, bytes: body.bytes })
   }
@@ -160,7 +163,7 @@ export class RelayDesk {
   }
 
   private arrive (access: RelayAccess, body: Body<'relay'>, refuse: (cause: RelayFailure) => void): void {
-    const ends = this.taker(body)
+    const ends = this.taker(body, sumOf(body.pads))
     if (typeof ends === 'string') {
       access.letGo(body.pads)
       refuse(ends)
@@ -183,17 +186,20 @@ export class RelayDesk {
   }
 
   /** The pool whose source has planned this share. */
-  private taker (body: Pick<Body<'relay'>, 'path' | 'job' | 'share'>): Ends | RelayFailure {
+  private taker (body: Pick<Body<'relay'>, 'path' | 'job' | 'share'>, bytes: number): Ends | RelayFailure {
     const those = this.with(body.path[0]!)
-    return those.find((e) => e.sink.mayTake(body.job, body.share, body.path)) ?? (those.length === 0 ? 'unknown' : 'busy')
+    return those.find((e) => e.sink.mayTake(body.job, body.share, body.path, bytes)) ?? (those.length === 0 ? 'unknown' : 'busy')
   }
 
   /** What no honest neighbour sends ends its connection. */
   private check (from: KmeId, body: Body<'relay'>): void {
     this.checkPath(from, body)
     const { hop, frames, pads, data } = body
-    const bits = frames.reduce((sum, n) => sum + n, 0)
-    if (bits < SHARE_BYTES_MIN) throw new KmeError('PROTOCOL', `${from}: a relayed block of ${bits} bytes holds nothing but its confirmation`)
+    const bits = bytesIn(frames)
+    for (let part = 0; part < partsIn(frames); part++) {
+      const bytes = bytesIn(partOf(frames, part))
+      if (bytes < PART_BYTES_MIN) throw new KmeError('PROTOCOL', `${from}: a relayed block of ${bytes} bytes holds nothing but its confirmation`)
+    }
     if (sumOf(pads) !== bits || data.length !== (hop === 1 ? 0 : bits)) throw new KmeError('PROTOCOL', `${from}: frames, pads and data of a relayed block differ in length`)
   }
 

@@ -6,6 +6,7 @@ import { nameOf, type Allotment, type ShareName } from './allotment.js'
 import type { RelayCounters } from './counters.js'
 import { changePads } from './pads.js'
 import type { RelayPorts } from './ports.js'
+import { partsOfBytes } from './share.js'
 
 const PASSED_KEPT = 4_096
 
@@ -14,7 +15,7 @@ const PASSED_KEPT = 4_096
  * on disk as spent before. Nothing of a job stays here.
  */
 export class RelayHop {
-  /** Jobs that wait for a lease, per next neighbour. */
+  /** Parts of jobs that wait for a lease, per next neighbour. */
   private readonly waiting = new Map<KmeId, number>()
   private readonly passing = new Set<() => void>()
   /** Jobs that went on from here lately: a failure of theirs is told back. */
@@ -50,16 +51,16 @@ export class RelayHop {
     const { p } = this
     const next = body.path[body.hop + 1]!
     const lane = p.neighbour(next)
-    const bytes = sumOf(body.pads), waiting = this.waiting.get(next) ?? 0
+    const bytes = sumOf(body.pads), parts = partsOfBytes(bytes), waiting = this.waiting.get(next) ?? 0
     const promise = this.allotment.promises.take(nameOf(body))
     const wasPromised = promise !== undefined && promise.next === next && promise.bytes >= bytes // Else nobody told it to come so, or it comes too late.
-    if (!wasPromised || lane?.access.isReady !== true || waiting >= p.limits.passingMax) {
+    if (!wasPromised || lane?.access.isReady !== true || waiting + parts > p.limits.passingMax) {
       promise?.release()
       from.letGo(body.pads)
-      refuse(!wasPromised ? 'stock' : waiting >= p.limits.passingMax ? 'busy' : 'unroutable')
+      refuse(!wasPromised ? 'stock' : waiting + parts > p.limits.passingMax ? 'busy' : 'unroutable')
       return
     }
-    this.waiting.set(next, waiting + 1)
+    this.waiting.set(next, waiting + parts)
     const stop = (): void => { over() }
     this.passing.add(stop)
     let isOver = false
@@ -69,7 +70,7 @@ export class RelayHop {
       cancel()
       promise.release()
       this.passing.delete(stop)
-      this.waiting.set(next, this.waiting.get(next)! - 1)
+      this.waiting.set(next, this.waiting.get(next)! - parts)
       return true
     }
     const cancel = p.clock.after(p.limits.passMs, () => { if (over()) { from.letGo(body.pads); refuse('stock') } })

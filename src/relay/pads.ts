@@ -1,22 +1,24 @@
+import { PART_FRAMES_MAX, SHARE_FRAMES_MAX } from '../peer/messages.js'
 import { append, cutsOver, PADS_MAX, withCuts } from '../pool/pad-places.js'
 import type { PadPlace, RelayAccess } from '../pool/relay-access.js'
 import type { RelayPorts, RelayedPool } from './ports.js'
-import { FRAME_BYTES_MAX, FrameSealer, type Share } from './share.js'
-
-const FRAMES_MAX = 16
+import { FRAME_BYTES_MAX, FrameSealer, PART_BYTES_MIN, type Share } from './share.js'
 
 const taken = new Uint32Array(2)
 
 /**
- * The first hop: takes `bytes` (at most 16 frames of them) out of our lane with the first node of the path. They are leased: the
+ * The first hop: takes `bytes` (at most SHARE_FRAMES_MAX frames of them) out of our lane with the first node of the path. They are leased: the
  * caller has seen to it. These bits are the share; their places are what the next node needs.
  */
 export const takeShare = (p: RelayPorts, lane: RelayAccess, pool: RelayedPool, job: Uint8Array, path: readonly string[], bytes: number): { share: Share, pads: PadPlace[] } => {
   const frames: number[] = [], records: Uint8Array[] = [], pads: PadPlace[] = []
-  const sealing = new FrameSealer(p, pool, job, FRAMES_MAX)
+  const sealing = new FrameSealer(p, pool, job, SHARE_FRAMES_MAX)
   let left = bytes & ~7
-  while (left > 0 && frames.length < FRAMES_MAX && lane.runBytes > 0) {
+  while (left > 0 && frames.length < SHARE_FRAMES_MAX) {
+    const isNextPart = frames.length % PART_FRAMES_MAX === 0 && frames.length > 0
+    if (isNextPart && Math.min(left, lane.leasedBytes) < PART_BYTES_MIN) break
     const length = Math.min(FRAME_BYTES_MAX, left, lane.runBytes)
+    if (length === 0) break
     records.push(sealing.seal(length, (sealer, header, out) => {
       let record = 0
       lane.take(length, (handle) => { record = p.vault.laneSeal(handle, sealer as never, header, length, out, taken) })

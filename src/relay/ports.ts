@@ -47,6 +47,8 @@ export interface RelayQuery { readonly disjoint: number, readonly excludeHops: r
 export interface RelayRoutes {
   /** Exactly `disjoint` paths from this KME, or why there are not so many. */
   paths (destination: KmeId, query: RelayQuery): readonly (readonly KmeId[])[] | string
+  /** Whether a link of these nodes is known to be down. */
+  isBroken (nodes: readonly KmeId[]): boolean
   /** '' or why this KME does not pass a job on along these nodes. */
   mayForward (nodes: readonly KmeId[]): string
 }

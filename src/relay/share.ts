@@ -1,13 +1,16 @@
 import { META_NUMBERS, RECORD_STRIDE, type BlockHandle } from '../device/native.js'
 import { KmeError } from '../kernel/errors.js'
 import type { KmeId } from '../kernel/ids.js'
+import { PART_FRAMES_MAX } from '../peer/messages.js'
 import { makeRecordHeader, moveInHeader, RECORD_KIND } from '../store/record.js'
-import type { RelayPorts, RelayedPool } from './ports.js'
+import type { RelayPorts, RelayedPool, SealWith } from './ports.js'
 
 export const FRAME_BYTES_MAX = 3_968
 const CONFIRM_BYTES = 48
-/** A share holds at least something beside its confirmation. */
-export const SHARE_BYTES_MIN = 64
+/** A part of a share holds at least something beside its confirmation. */
+export const PART_BYTES_MIN = 64
+/** What jobs under way are counted in. */
+export const PART_BYTES_MAX = PART_FRAMES_MAX * FRAME_BYTES_MAX
 /** Offsets in names are in units of 32 bytes. */
 const OFFSET_UNITS = FRAME_BYTES_MAX / 32
 /** A share is a block that is in no pool and never named. */
@@ -20,10 +23,10 @@ export interface Share { readonly frames: readonly number[], readonly records: r
 export interface Joined { readonly records: Uint8Array, readonly meta: Uint32Array, readonly count: number }
 
 export interface Verdict {
-  /** Our tags, one for each share. */
-  readonly tags: Uint8Array[]
+  /** Our tags: of each share, those of its parts. */
+  readonly tags: Uint8Array[][]
   /** What the other side's tags must be. */
-  readonly expected: Uint8Array[]
+  readonly expected: Uint8Array[][]
   readonly joined: Joined
 }
 
@@ -59,28 +62,48 @@ export class FrameSealer {
   }
 }
 
-/** What the tag of one share covers beside its bits: whatever a node between could have changed. */
-const canonical = (job: Uint8Array, index: number, shares: number, exchange: Uint8Array | null, share: Share): Uint8Array =>
-  new TextEncoder().encode(JSON.stringify([hex(job), index, shares, exchange === null ? null : hex(exchange), share.path, share.frames]))
+/** So many parts of a share that have a confirmation each. */
+export const partsIn = (frames: readonly number[]): number => Math.ceil(frames.length / PART_FRAMES_MAX)
+
+/** One of them. */
+export const partOf = <T>(all: readonly T[], part: number): readonly T[] => all.slice(part * PART_FRAMES_MAX, (part + 1) * PART_FRAMES_MAX)
+
+/** Jobs under way are bounded by their parts: that is what they hold of memory. */
+export const partsOfBytes = (bytes: number): number => Math.ceil(bytes / PART_BYTES_MAX)
+
+const encoder = new TextEncoder()
+
+/** What the tag of a part of one share covers beside its bits: whatever a node between could have changed. */
+const canonical = (job: Uint8Array, index: number, shares: number, part: number, exchange: Uint8Array | null, share: Share): Uint8Array =>
+  encoder.encode(JSON.stringify([hex(job), index, shares, part, exchange === null ? null : hex(exchange), share.path, share.frames]))
 
 /**
- * Opens all shares of a job, makes the tags of both sides and joins the shares to frames. `role` is 1 at the destination, which
- * speaks first, and 2 at the source. The last 48 bytes of each share are k1, k2 and k3 of its tags (design 3.3). The nodes of a path know all
+ * Opens all shares of a job, part by part, makes the tags of both sides and joins the shares to frames. `role` is 1 at the destination, which
+ * speaks first, and 2 at the source. The last 48 bytes of each part are k1, k2 and k3 of its tags (design 3.3). The nodes of a path know all
  * of these, and could change bits and k2, k3 so that the tags fit again: that is what `challenge` is for, which the destination draws when it has all shares, and of which they never hear.
+ * Shares of which one has crumbs of frames may have more parts than another: what goes beyond the least is left out.
  *
  * @throws errors that `isPassing` knows: the job is given up.
  */
 export const examine = (p: RelayPorts, pool: RelayedPool, job: Uint8Array, shares: readonly Share[], exchange: Uint8Array | null, challenge: Uint8Array, role: 1 | 2): Verdict => {
-  const blocks: BlockHandle[] = []
-  try {
-    for (const share of shares) blocks.push(load(p, share))
-    const m = shares.map((share, i) => canonical(job, i, shares.length, exchange, share))
-    const tags = blocks.map((block, i) => p.vault.confirmTag(block, role, m[i]!, challenge))
-    const expected = blocks.map((block, i) => p.vault.confirmTag(block, 3 - role as 1 | 2, m[i]!, challenge))
-    return { tags, expected, joined: join(p, pool, job, shares, blocks, exchange) }
-  } finally {
-    for (const block of blocks) p.vault.dropBlock(block)
+  const parts = Math.min(...shares.map((share) => partsIn(share.frames)))
+  const tags = shares.map((): Uint8Array[] => []), expected = shares.map((): Uint8Array[] => []), joining = new Joining(p, pool, job, exchange, parts * PART_FRAMES_MAX)
+  for (let part = 0; part < parts; part++) {
+    const these = shares.map(({ frames, records, path }): Share => ({ frames: partOf(frames, part), records: partOf(records, part), path }))
+    const blocks: BlockHandle[] = []
+    try {
+      for (const share of these) blocks.push(load(p, share))
+      blocks.forEach((block, i) => {
+        const m = canonical(job, i, shares.length, part, exchange, these[i]!)
+        tags[i]!.push(p.vault.confirmTag(block, role, m, challenge))
+        expected[i]!.push(p.vault.confirmTag(block, 3 - role as 1 | 2, m, challenge))
+      })
+      joining.add(these, blocks)
+    } finally {
+      for (const block of blocks) p.vault.dropBlock(block)
+    }
   }
+  return { tags, expected, joined: joining.joined }
 }
 
 const load = (p: RelayPorts, share: Share): BlockHandle => {
@@ -97,22 +120,35 @@ const load = (p: RelayPorts, share: Share): BlockHandle => {
   }
 }
 
-const bytesOf = (share: Share): number => share.frames.reduce((sum, n) => sum + n, 0) - CONFIRM_BYTES
+export const bytesIn = (frames: readonly number[]): number => frames.reduce((sum, n) => sum + n, 0)
 
-const join = (p: RelayPorts, pool: RelayedPool, job: Uint8Array, shares: readonly Share[], blocks: readonly BlockHandle[], exchange: Uint8Array | null): Joined => {
-  const total = Math.min(...shares.map(bytesOf)) & ~7
-  const count = Math.ceil(total / FRAME_BYTES_MAX)
-  const frames = new FrameSealer(p, pool, job, count), handles = Uint32Array.from(blocks)
-  const meta = new Uint32Array(count * META_NUMBERS)
-  for (let i = 0; i < count; i++) {
-    const offset = i * FRAME_BYTES_MAX, length = Math.min(FRAME_BYTES_MAX, total - offset)
-    const offsets = new Uint32Array(blocks.length).fill(offset)
-    const record = frames.seal(length, (sealer, header, out) => {
-      if (exchange === null) return p.vault.sealXor(sealer as never, header, handles, offsets, length, out)
-      if (p.hybrid === undefined) throw new KmeError('INTERNAL', 'a hybrid job without hybrid exchanges')
-      return p.hybrid.seal(pool.remote, exchange, job, i, { sealer, header, blocks: handles, offsets, length, out })
-    })
-    meta[i * META_NUMBERS] = record.length
+/** Puts the shares of a job together, part by part: one row of frames under one key. */
+class Joining {
+  private readonly sealing: FrameSealer
+  private readonly meta: Uint32Array
+  private count = 0
+
+  constructor (private readonly p: RelayPorts, private readonly pool: RelayedPool, private readonly job: Uint8Array, private readonly exchange: Uint8Array | null, framesMax: number) {
+    this.sealing = new FrameSealer(p, pool, job, framesMax)
+    this.meta = new Uint32Array(framesMax * META_NUMBERS)
   }
-  return { records: frames.records, meta, count }
+
+  get joined (): Joined { return { records: this.sealing.records, meta: this.meta, count: this.count } }
+
+  /** The next part of each share, in blocks that are open. */
+  add (shares: readonly Share[], blocks: readonly BlockHandle[]): void {
+    const total = Math.min(...shares.map((share) => bytesIn(share.frames) - CONFIRM_BYTES)) & ~7, handles = Uint32Array.from(blocks)
+    for (let offset = 0; offset < total; offset += FRAME_BYTES_MAX) {
+      const length = Math.min(FRAME_BYTES_MAX, total - offset), offsets = new Uint32Array(blocks.length).fill(offset)
+      this.meta[this.count * META_NUMBERS] = this.sealing.seal(length, (sealer, header, out) => this.seal({ sealer, header, blocks: handles, offsets, length, out })).length
+      this.count++
+    }
+  }
+
+  private seal (how: SealWith): number {
+    const { p, pool, exchange } = this
+    if (exchange === null) return p.vault.sealXor(how.sealer as never, how.header, how.blocks, how.offsets, how.length, how.out)
+    if (p.hybrid === undefined) throw new KmeError('INTERNAL', 'a hybrid job without hybrid exchanges')
+    return p.hybrid.seal(pool.remote, exchange, this.job, this.count, how)
+  }
 }

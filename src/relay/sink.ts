@@ -4,10 +4,13 @@ import type { Cancel } from '../kernel/time.js'
 import type { Body } from '../peer/messages.js'
 import type { RelayCounters } from './counters.js'
 import type { RelayPorts, RelayedPool } from './ports.js'
-import { examine, isPassing, type Joined, type Share } from './share.js'
+import { bytesIn, examine, isPassing, partsOfBytes, type Joined, type Share } from './share.js'
 import { jobName } from './source.js'
 
-interface Arriving { readonly id: Uint8Array, readonly paths: readonly (readonly KmeId[])[], readonly shares: (Share | undefined)[], readonly cancel: Cancel, agreed: { readonly expected: Uint8Array[], readonly joined: Joined } | undefined }
+interface Arriving { readonly id: Uint8Array, readonly bytes: number, readonly paths: readonly (readonly KmeId[])[], readonly shares: (Share | undefined)[], readonly cancel: Cancel, agreed: { readonly expected: Uint8Array[][], readonly joined: Joined } | undefined }
+
+const areTags = (tags: readonly Uint8Array[], expected: readonly Uint8Array[]): boolean =>
+  tags.length === expected.length && tags.every((tag, part) => timingSafeEqual(tag, expected[part]!))
 
 /** The far end of jobs to one relayed pool: gathers shares, shows them to the source, and takes the block into stock when both have agreed. */
 export class RelaySink {
@@ -23,18 +26,25 @@ export class RelaySink {
     const ends = body.paths.every((path) => path[0] === pool.remote && path.at(-1) === p.self)
     const inner = body.paths.flatMap((path) => path.slice(1, -1))
     const awaited = ends && new Set(inner).size === inner.length && body.paths.length === pool.paths && !this.arriving.has(name) &&
-      this.arriving.size < p.limits.arrivingMax && pool.hasRoom && !pool.hasJob(body.job)
+      this.parts + partsOfBytes(body.bytes) <= p.limits.arrivingMax && pool.hasRoom && !pool.hasJob(body.job)
     if (awaited) {
       const cancel = p.clock.after(p.limits.jobMs, () => { this.drop(name) })
-      this.arriving.set(name, { id: Uint8Array.from(body.job), paths: body.paths, shares: new Array<Share | undefined>(body.paths.length).fill(undefined), agreed: undefined, cancel })
+      this.arriving.set(name, { id: Uint8Array.from(body.job), bytes: body.bytes, paths: body.paths, shares: new Array<Share | undefined>(body.paths.length).fill(undefined), agreed: undefined, cancel })
     }
     pool.send('relayPlanned', { job: body.job, awaited })
   }
 
-  /** Whether a share would be taken: it was planned so, and is not here yet. */
-  mayTake (job: Uint8Array, share: number, path: readonly KmeId[]): boolean {
+  /** Parts that are under way or here: what they hold of memory is bounded. */
+  private get parts (): number {
+    let parts = 0
+    for (const { bytes } of this.arriving.values()) parts += partsOfBytes(bytes)
+    return parts
+  }
+
+  /** Whether a share of so many bytes would be taken: it was planned so, and is not here yet. */
+  mayTake (job: Uint8Array, share: number, path: readonly KmeId[], bytes: number): boolean {
     const entry = this.arriving.get(jobName(job)), planned = entry?.paths[share]
-    return entry !== undefined && planned !== undefined && entry.agreed === undefined && entry.shares[share] === undefined &&
+    return entry !== undefined && planned !== undefined && bytes <= entry.bytes && entry.agreed === undefined && entry.shares[share] === undefined &&
       planned.length === path.length && planned.every((node, i) => node === path[i])
   }
 
@@ -43,7 +53,7 @@ export class RelaySink {
     const entry = this.arriving.get(jobName(job))
     if (entry === undefined) return
     entry.shares[index] = share
-    this.counters.arrivedBytes += share.frames.reduce((sum, n) => sum + n, 0)
+    this.counters.arrivedBytes += bytesIn(share.frames)
     if (entry.shares.every((s) => s !== undefined)) this.complete(entry, entry.shares as Share[])
   }
 
@@ -68,7 +78,7 @@ export class RelaySink {
     if (entry?.agreed === undefined) return // Too late: what is joined there finds no match here, and both sides burn it.
     const { expected, joined } = entry.agreed
     this.drop(jobName(body.job))
-    if (body.tags.length !== expected.length || body.tags.some((tag, i) => !timingSafeEqual(tag, expected[i]!))) {
+    if (body.tags.length !== expected.length || body.tags.some((tags, i) => !areTags(tags, expected[i]!))) {
       this.p.security('relay.confirmation', this.pool.remote, 'the source of a job confirmed it with a wrong tag')
       return
     }

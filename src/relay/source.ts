@@ -8,12 +8,14 @@ import { Avoid } from './avoid.js'
 import type { RelayCounters } from './counters.js'
 import { takeShare } from './pads.js'
 import type { NeighbourLane, RelayPorts, RelayedPool } from './ports.js'
-import { examine, FRAME_BYTES_MAX, isPassing, SHARE_BYTES_MIN, type Share, type Verdict } from './share.js'
+import { bytesIn, examine, FRAME_BYTES_MAX, isPassing, PART_BYTES_MIN, partsOfBytes, type Share, type Verdict } from './share.js'
 import { JobWindow } from './window.js'
 
 /** Less is not worth its confirmation. */
 const JOB_BYTES_MIN = 4_096
 const REASON_MAX = 200
+/** A job whose way broke behind its bits may still be confirmed, over the channel between the two ends, for so long. */
+const STRANDED_MS = 500
 interface Job {
   readonly id: Uint8Array
   readonly paths: readonly (readonly KmeId[])[]
@@ -27,7 +29,9 @@ interface Job {
   isAsked: boolean
   /** Paths on which every node has said that the job may come. */
   readonly ready: Set<number>
-  readonly cancel: Cancel
+  /** Its way broke after its bits had gone: it holds no place among the jobs under way. */
+  isStranded: boolean
+  cancel: Cancel
 }
 
 export const jobName = (id: Uint8Array): string => Buffer.from(id).toString('hex')
@@ -56,14 +60,19 @@ export class RelaySource {
   /** Begins jobs while the pool wants more than is under way. */
   tick (): void {
     const { limits } = this.p
-    let underWay = 0
-    for (const job of this.jobs.values()) underWay += job.bytes
-    while (this.pool.isReady && this.jobs.size < this.window.jobs) {
+    let underWay = 0, parts = 0
+    for (const { bytes, isStranded } of this.jobs.values()) {
+      if (isStranded) continue
+      underWay += bytes
+      parts += partsOfBytes(bytes)
+    }
+    while (this.pool.isReady && parts < this.window.parts) {
       const lacking = this.pool.wantedBytes() - underWay
       if (lacking <= 0) { if (this.jobs.size === 0) this.note = ''; return }
       const bytes = this.begin(Math.min(limits.framesPerJob * FRAME_BYTES_MAX, Math.max(JOB_BYTES_MIN, lacking)))
       if (bytes === 0) return
       underWay += bytes
+      parts += partsOfBytes(bytes)
     }
   }
 
@@ -77,12 +86,12 @@ export class RelaySource {
     const bytes = Math.min(...paths.map((path) => this.allotment.offer(p.self, path[1]!, path, bytesMax)))
     if (bytes < JOB_BYTES_MIN) { this.note = 'too little key with the first node of the way'; return 0 }
     const id = p.random.bytes(16)
-    const job: Job = { id, paths, bytes, shares: [], isPlanned: false, isAsked: false, ready: new Set(), cancel: p.clock.after(p.limits.jobMs, () => { this.late(id) }) }
+    const job: Job = { id, paths, bytes, shares: [], isPlanned: false, isAsked: false, ready: new Set(), isStranded: false, cancel: p.clock.after(p.limits.jobMs, () => { this.late(id) }) }
     this.jobs.set(jobName(id), job)
     paths.forEach((path, share) => { this.allotment.promises.make(nameOf({ job: id, share, path }), '', path[1]!, bytes) })
     this.counters.jobs++
     this.note = ''
-    if (!pool.send('relayPlan', { job: id, paths: paths.map((path) => [...path]) })) this.fail(job, `the channel to ${pool.remote} takes nothing now`)
+    if (!pool.send('relayPlan', { job: id, bytes, paths: paths.map((path) => [...path]) })) this.fail(job, `the channel to ${pool.remote} takes nothing now`)
     return this.jobs.has(jobName(id)) ? bytes : 0
   }
 
@@ -108,7 +117,7 @@ export class RelaySource {
     const job = this.jobs.get(jobName(body.job))
     if (job === undefined || !samePath(job.paths[body.share], body.path) || job.shares.length > 0 || job.ready.has(body.share)) return
     job.bytes = Math.min(job.bytes, body.bytes)
-    if (job.bytes < SHARE_BYTES_MIN) { this.fail(job, `${body.path[1]!} has nothing to give`); return }
+    if (job.bytes < PART_BYTES_MIN) { this.fail(job, `${body.path[1]!} has nothing to give`); return }
     job.ready.add(body.share)
     if (job.ready.size === job.paths.length) this.lease(job)
   }
@@ -164,10 +173,11 @@ export class RelaySource {
     if (job === undefined || job.shares.length !== body.tags.length) { this.pool.send('relayRefused', { job: body.job, wrong: [], reason: 'no such job, or not any more' }); return }
     const verdict = this.examine(job, body)
     if (verdict === undefined) return
-    const wrong = body.tags.flatMap((tag, i) => timingSafeEqual(tag, verdict.expected[i]!) ? [] : [i])
+    if (body.tags.some((tags, i) => tags.length !== verdict.expected[i]!.length)) { this.fail(job, 'the two ends have shares of different length'); return }
+    const wrong = body.tags.flatMap((tags, i) => tags.every((tag, part) => timingSafeEqual(tag, verdict.expected[i]![part]!)) ? [] : [i])
     if (wrong.length > 0) { this.onLie(job, wrong); return }
     this.end(job)
-    this.window.went()
+    this.window.went(partsOfBytes(job.bytes))
     for (const path of job.paths) this.avoid.forgive(path)
     const { records, meta, count } = verdict.joined
     // Before our proposals: the other end must have the frames when it sees them named.
@@ -216,7 +226,8 @@ export class RelaySource {
     const path = job?.paths[body.share]
     if (job === undefined || path === undefined || !samePath(path, body.path)) return
     this.blame(path, body.at, body.cause)
-    this.fail(job, `${body.at}: ${body.cause}`)
+    if (body.cause === 'unroutable') this.giveUp(job, `${body.at}: ${body.cause}`) // That link is left out for a while: it is no shortage.
+    else this.fail(job, `${body.at}: ${body.cause}`)
   }
 
   private blame (path: readonly KmeId[], at: KmeId, cause: RelayFailure): void {
@@ -232,6 +243,23 @@ export class RelaySource {
     else this.avoid.node(at)
   }
 
+  /**
+   * The network has changed. A job over a way that is broken now is given up before any bit of it is spent; one whose bits have gone has a
+   * moment left, because they may have arrived. Either way what comes later finds no such job, and its bits are used by nobody.
+   */
+  rerouted (): void {
+    for (const job of [...this.jobs.values()]) {
+      const broken = job.isStranded ? undefined : job.paths.find((path) => this.p.routes.isBroken(path))
+      if (broken === undefined) continue
+      const why = `the way ${broken.join(' - ')} is broken`
+      if (job.shares.length === 0) { this.giveUp(job, why); continue }
+      job.cancel()
+      job.isStranded = true
+      job.cancel = this.p.clock.after(STRANDED_MS, () => { this.giveUp(job, why) })
+    }
+    this.tick()
+  }
+
   private late (id: Uint8Array): void {
     const job = this.jobs.get(jobName(id))
     if (job === undefined) return
@@ -241,9 +269,14 @@ export class RelaySource {
     this.fail(job, 'no answer in time')
   }
 
-  /** Gives a job up, and tells everybody who keeps something for it. @param isTold The other end has said so itself. */
+  /** Gives a job up that found too little, or nobody: there are to be fewer at once. @param isTold The other end has said so itself. */
   private fail (job: Job, why: string, wrong: number[] = [], isTold = false): void {
     this.window.fell()
+    this.giveUp(job, why, wrong, isTold)
+  }
+
+  /** Tells everybody who keeps something for a job that it is over. */
+  private giveUp (job: Job, why: string, wrong: number[] = [], isTold = false): void {
     if (!this.end(job)) return
     if (!isTold) this.pool.send('relayRefused', { job: job.id, wrong, reason: why.slice(0, REASON_MAX) })
     if (job.isAsked && job.shares.length === 0) job.paths.forEach((path, share) => { this.laneOf(path)?.send('relayCancel', { job: job.id, path: [...path], hop: 1, share }) })
@@ -253,7 +286,7 @@ export class RelaySource {
   private lose (job: Job, why: string): void {
     if (job.shares.length === 0) this.counters.jobsRefused++
     else this.counters.jobsFailed++
-    for (const share of job.shares) this.counters.lostBytes += share.frames.reduce((sum, n) => sum + n, 0)
+    for (const share of job.shares) this.counters.lostBytes += bytesIn(share.frames)
     this.note = why
   }
 

@@ -7,7 +7,7 @@ const SHORTAGE_MS = 250
 const REST_MS = 50
 
 /**
- * How many jobs of one pool are under way: as many as the ways bear. It doubles with each round of jobs that went well; from the first
+ * How many jobs of one pool, counted in parts of 62 KiB, are under way: as many as the ways bear. It doubles with each round of jobs that went well; from the first
  * shortage on it grows by one a round, and each shortage halves it.
  */
 export class JobWindow {
@@ -18,10 +18,11 @@ export class JobWindow {
 
   constructor (private readonly clock: Clock, private readonly max: number) { this.size = Math.min(START, max) }
 
-  get jobs (): number { return Math.floor(this.size) }
+  get parts (): number { return Math.floor(this.size) }
   get isResting (): boolean { return this.clock.monoMs() < this.restUntilMs }
 
-  went (): void { this.size = Math.min(this.max, this.size + (this.hasSeenShortage ? 1 / this.size : 1)) }
+  /** A job of so many parts is done. */
+  went (parts: number): void { this.size = Math.min(this.max, this.size + (this.hasSeenShortage ? parts / this.size : parts)) }
 
   /** A job was given up. */
   fell (): void {

@@ -135,7 +135,7 @@ t.test('faults of the peer end the connection with their reason, and the handler
     ['direction', forge({ fromAcceptor: true })],
     ['unknown-message', forge({ type: 999 })],
     ['incarnation', forge({ incarnation: 2 })],
-    ['version', forge({ version: 2 })],
+    ['version', forge({ version: 3 })],
     ['order', forge({ type: 1 }, packBody('hello', helloOf(idA, 1)))],
     ['malformed', forge({ type: 6 })],
     ['schema', forge({}, Uint8Array.of(0x80))],

@@ -12,7 +12,7 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 const frames: object[] = []
 
 const note = (name: string, from: 'dialler' | 'acceptor', frame: Uint8Array): Uint8Array => {
-  const { header: { version: _, bodyBytes: __, ...header }, bodyAt, tagAt } = parseFrame(frame, 1)
+  const { header: { version: _, bodyBytes: __, ...header }, bodyAt, tagAt } = parseFrame(frame, 2)
   const piece = ({ offset }: { offset: number }): string => hex(blocks[from].subarray(offset, offset + 16))
   const tag = { hashKeyHex: piece(header.hashKey), padHex: piece(header.pad), tagHex: hex(frame.subarray(tagAt)) }
   frames.push({ name, from, header, bodyHex: hex(frame.subarray(bodyAt, tagAt)), frameHex: hex(frame), ...header.tagged ? tag : {} })
@@ -33,9 +33,9 @@ for (const name of ['stored', 'horizonAck', 'chainHead'] as const) {
   b.desk.send(name, samples[name])
   a.channel.receive(note(name, 'acceptor', b.pipe.next()))
 }
-const transcript = { offered: 'qkme-peer.1', version: 1, diallerHello, acceptorHello }
+const transcript = { offered: 'qkme-peer.2', version: 2, diallerHello, acceptorHello }
 process.stdout.write(`${JSON.stringify({
-  about: 'One connection of version 1: its frames in order, with what their tags are made of. docs/peer-protocol.md says how.',
-  offered: transcript.offered, version: 1,
+  about: 'One connection of version 2: its frames in order, with what their tags are made of. docs/peer-protocol.md says how.',
+  offered: transcript.offered, version: 2,
   sessionFromDiallerHex: hex(sessionId(transcript, false)), sessionFromAcceptorHex: hex(sessionId(transcript, true)), frames,
 }, null, 1)}\n`)

@@ -60,7 +60,7 @@ export const makePair = (options: PairOptions = {}): { a: Side, b: Side, vaults:
     const offered = options.offered?.[index] ?? normalOffer(offeredProtocols.join(','))
     const channel = new Channel({
       self, handler: desk, vault, random, counters, sendQueueBytesMax: options.sendQueueBytesMax ?? defaultPeerLimits.sendQueueBytesMax,
-      link: { remote, role: index === 0 ? 'dialler' : 'acceptor', offered, version: 1, transport: pipe, recheck: () => '' },
+      link: { remote, role: index === 0 ? 'dialler' : 'acceptor', offered, version: 2, transport: pipe, recheck: () => '' },
       admit: options.admit ?? (() => {}), progress: (step) => { steps.push(step) }, ended: (reason, _text, by) => { ends.push(`${reason} by ${by}`) },
     })
     return { desk, pipe, channel, counters, ends, steps }

@@ -13,7 +13,7 @@ const root = t.testdir({ one: {}, two: {} })
 const site = await makeSite(root, [A, B, 'kme-c', 'kme-x'])
 
 /** Opens a WebSocket as a stranger would and tells how it ended. */
-const knock = (url: string, tls: object, protocols: string[] = ['qkme-peer.1']): Promise<string> => new Promise((resolve) => {
+const knock = (url: string, tls: object, protocols: string[] = ['qkme-peer.2']): Promise<string> => new Promise((resolve) => {
   const socket = new WebSocket(url, protocols, { rejectUnauthorized: false, ...tls } as never)
   socket.on('open', () => { socket.terminate(); resolve('open') })
   socket.on('unexpected-response', (request, response) => { request.destroy(); resolve(`HTTP ${response.statusCode ?? 0}`) })

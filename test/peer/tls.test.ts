@@ -56,7 +56,7 @@ t.test('renewed certificates are taken into use without a restart; the open conn
 
 t.test('a peer that stops reading: our queue is bounded, nothing is lost without a word, the connection ends', async (t) => {
   const { b } = await pairOf(t, site, { limits: { sendQueueBytesMax: 200_000, pingAfterMs: 100, idleTimeoutMs: 400 } })
-  const socket = new WebSocket(b.url, ['qkme-peer.1'], { rejectUnauthorized: false, ...files(own(site, A)) } as never)
+  const socket = new WebSocket(b.url, ['qkme-peer.2'], { rejectUnauthorized: false, ...files(own(site, A)) } as never)
   socket.on('open', () => { socket.send(helloFrame(A, B)) })
   await until(() => b.manager.status(A).state === 'ready')
   socket.pause()
@@ -104,7 +104,7 @@ t.test('text messages, too long messages and a bad first frame end the connectio
   const { b } = await pairOf(t, site)
   const tls = { rejectUnauthorized: false, ...files(own(site, A)) }
   const endOf = (data: string | Uint8Array): Promise<number> => new Promise((resolve) => {
-    const socket = new WebSocket(b.url, ['qkme-peer.1'], tls as never)
+    const socket = new WebSocket(b.url, ['qkme-peer.2'], tls as never)
     socket.on('open', () => { socket.send(data) })
     socket.on('close', (code) => { resolve(code) })
     socket.on('error', () => {})

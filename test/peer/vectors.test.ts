@@ -22,19 +22,19 @@ t.test('the session ID is SHA-256 of the transcript as the document says', async
   for (const fromAcceptor of [false, true]) {
     const parts = [Buffer.from(vectors.offered), diallerHello, acceptorHello]
     const length = (n: number): Buffer => { const out = Buffer.alloc(4); out.writeUInt32LE(n); return out }
-    const byHand = createHash('sha256').update('qkme peer session 1\0').update(Buffer.of(fromAcceptor ? 1 : 0, 1))
+    const byHand = createHash('sha256').update('qkme peer session 1\0').update(Buffer.of(fromAcceptor ? 1 : 0, 2))
     for (const part of parts) byHand.update(length(part.length)).update(part)
     const expected = fromAcceptor ? vectors.sessionFromAcceptorHex : vectors.sessionFromDiallerHex
     t.equal(byHand.digest('hex'), expected)
-    t.equal(Buffer.from(sessionId({ offered: vectors.offered, version: 1, diallerHello, acceptorHello }, fromAcceptor)).toString('hex'), expected)
+    t.equal(Buffer.from(sessionId({ offered: vectors.offered, version: 2, diallerHello, acceptorHello }, fromAcceptor)).toString('hex'), expected)
   }
 })
 
 t.test('each frame is written and read as in the vectors, and its tag is what P says', async (t) => {
   for (const v of vectors.frames) {
     const frame = bytes(v.frameHex), body = bytes(v.bodyHex)
-    const { header, bodyAt, tagAt } = parseFrame(frame, 1)
-    t.same(header, { ...v.header, version: 1, bodyBytes: body.length }, v.name)
+    const { header, bodyAt, tagAt } = parseFrame(frame, 2)
+    t.same(header, { ...v.header, version: 2, bodyBytes: body.length }, v.name)
     const written = new Uint8Array(frameBytes(header))
     written.set(body, writeHeader(header, written))
     t.same(written.subarray(0, tagAt), frame.subarray(0, tagAt))

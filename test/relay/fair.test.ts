@@ -151,16 +151,16 @@ t.test('a message that finds no pad waits; a dead line loses it', async t => {
 
 t.test('jobs under way: doubling, halved by a shortage, once for all that met it', async t => {
   const clock = new SimClock(), window = new JobWindow(clock, 64)
-  t.equal(window.jobs, 4)
-  for (let i = 0; i < 28; i++) window.went()
-  t.equal(window.jobs, 32)
+  t.equal(window.parts, 4)
+  for (let i = 0; i < 28; i++) window.went(1)
+  t.equal(window.parts, 32)
   for (let i = 0; i < 10; i++) window.fell()
-  t.equal(window.jobs, 16)
+  t.equal(window.parts, 16)
   t.ok(window.isResting)
-  for (let i = 0; i < 16; i++) window.went()
-  t.equal(window.jobs, 16, 'one more in a round')
+  for (let i = 0; i < 16; i++) window.went(1)
+  t.equal(window.parts, 16, 'one more in a round')
   for (let i = 0; i < 20; i++) { clock.advance(300); window.fell() }
-  t.equal(window.jobs, 1)
+  t.equal(window.parts, 1)
 })
 
 t.test('blocks of short frames: leases reach less', async t => {

@@ -26,7 +26,7 @@ const prefix = (role: number, m: string): Buffer => {
 /** One job over two paths: its bits, its pads, its tags, and what both ends join. */
 const shares = [['kme-a', 'kme-b', 'kme-d'], ['kme-a', 'kme-c', 'kme-d']].map((path, index) => {
   const bits = random.bytes(176), pads = random.bytes(176)
-  const m = JSON.stringify([hex(job), index, 2, null, path, FRAMES])
+  const m = JSON.stringify([hex(job), index, 2, 0, null, path, FRAMES])
   const k = [0, 16, 32].map((at) => bits.subarray(128 + at, 144 + at)), rest = bits.subarray(0, 128)
   const tag = (role: 1 | 2): Uint8Array => xor(polyHash(xor(k[0]!, challenge), Buffer.concat([prefix(role, m), Buffer.from(m), rest])), k[role]!)
   return { path, bits, pads, data: xor(bits, pads), m, tags: [tag(1), tag(2)] as const }
@@ -45,12 +45,12 @@ export const relayVectors = (): object => ({
   shares: shares.map((s) => ({ path: s.path, bitsHex: hex(s.bits), padsOfSecondHopHex: hex(s.pads), dataOnSecondHopHex: hex(s.data), m: s.m, destinationTagHex: hex(s.tags[0]), sourceTagHex: hex(s.tags[1]) })),
   joinedHex: hex(xor(...shares.map((s) => s.bits.subarray(0, 128)))),
   messages: [
-    message('relayPlan', { job, paths: shares.map((s) => s.path) }), message('relayPlanned', { job, awaited: true }),
+    message('relayPlan', { job, bytes: 176, paths: shares.map((s) => s.path) }), message('relayPlanned', { job, awaited: true }),
     message('relayAsk', { ...at, hop: 1, shares: 2, bytes: 176 }), message('relayReady', { ...at, hop: 0, bytes: 176 }), message('relayCancel', { ...at, hop: 1 }),
     message('relay', { ...at, hop: 1, shares: 2, frames: FRAMES, pads: [{ block: 5, offset: 1_024, length: 176 }], data: new Uint8Array(0) }),
     message('relay', { ...at, hop: 2, shares: 2, frames: FRAMES, pads: [{ block: 9, offset: 63_368, length: 72 }, { block: 10, offset: 0, length: 104 }], data: first.data }),
     message('relayFailed', { ...at, hop: 0, at: 'kme-b', cause: 'stock' }),
-    message('relayArrived', { job, tags: shares.map((s) => s.tags[0]), exchange: null, challenge }), message('relayJoin', { job, tags: shares.map((s) => s.tags[1]) }),
+    message('relayArrived', { job, tags: shares.map((s) => [s.tags[0]]), exchange: null, challenge }), message('relayJoin', { job, tags: shares.map((s) => [s.tags[1]]) }),
     message('relayRefused', { job, wrong: [1], reason: 'shares differ' }),
   ],
 })
