@@ -56,6 +56,12 @@ export class SimClock implements Clock {
     this.mono = untilMs
   }
 
+  /** The process does not run for so long: what became due meanwhile runs afterwards, all at once. */
+  stall (ms: number): void {
+    this.mono += ms
+    this.advance(0)
+  }
+
   /** Like `advance`, but lets promises settle after each timer, and the event loop turn before and after. */
   async advanceAsync (ms: number): Promise<void> {
     const untilMs = this.mono + ms

@@ -13,6 +13,8 @@ import { supportedVersions } from '../src/peer/versions.js'
 const keysOf = (secret: string, dialler: KmeId, acceptor: KmeId): Uint8Array =>
   new Uint8Array(createHash('sha512').update(`${secret}\0${dialler}\0${acceptor}`).digest().subarray(0, TAG_KEYS_BYTES))
 
+const moveKeyOf = (secret: string, dialler: KmeId, acceptor: KmeId): Uint8Array => new Uint8Array(createHash('sha256').update(`${secret}\0move\0${dialler}\0${acceptor}`).digest())
+
 /**
  * Stands for TLS in simulations: the same records and tags, keyed by a secret of the run, without a handshake and without
  * secrecy. Whoever does not know the secret can forge nothing; a node in between that changes a byte is found out by the tag.
@@ -23,7 +25,9 @@ export const createSimEndToEnd = (self: KmeId, secret: string, clock: Clock): En
   reload: () => {},
   secure: (attach, role, remote, on) => {
     const transport = new PlainTransport(attach, (reason, text) => { on.failed(reason, text) })
-    const keys = role === 'dialler' ? keysOf(secret, self, remote) : keysOf(secret, remote, self)
+    const [dialler, acceptor] = role === 'dialler' ? [self, remote] : [remote, self]
+    const keys = keysOf(secret, dialler, acceptor)
+    transport.allowMoves(moveKeyOf(secret, dialler, acceptor))
     const version = supportedVersions[0] as number
     const cancel = clock.after(0, () => {
       if (transport.isClosed) return
@@ -64,6 +68,8 @@ class PlainTransport implements Transport {
       close: (reason, text) => { this.#ended(reason, `the peer closed: ${text}`) },
     })
   }
+
+  allowMoves (key: Uint8Array): void { this.#tunnel.allowMoves(key) }
 
   get isAttached (): boolean { return this.#events !== undefined }
   get bufferedBytes (): number { return this.#waiting.length }

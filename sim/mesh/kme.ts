@@ -3,6 +3,8 @@ import { KmeError } from '../../src/kernel/errors.js'
 import type { KmeId } from '../../src/kernel/ids.js'
 import type { PoolEvent } from '../../src/pool/ports.js'
 import type { DecKeysRequest, EncKeysRequest } from '../../src/pool/service.js'
+import { runVoid, spreadVoid, voidPartOf, type VoidOrder, type VoidPart, type VoidResult } from '../../src/pool/void-desk.js'
+import type { VoidAct } from '../../src/pool/voids.js'
 import { SimIdentity } from '../identity.js'
 import { replyTo, type Answer } from '../sae-answer.js'
 import { SimDisk } from '../store.js'
@@ -26,6 +28,8 @@ export class MeshKme {
   process: MeshProcess | undefined
   /** A node that lies: what it makes of a message to a neighbour before it goes out; undefined swallows it. */
   evil: ((name: MessageName, body: unknown, to: KmeId) => unknown) | undefined
+  /** Hears every message of this KME's engine that a channel took. */
+  heard: ((to: KmeId, name: MessageName, body: object) => void) | undefined
   /** A node that takes relayed messages and says nothing. */
   isSilent = false
   /** Set when the engine found that its store was rolled back, or by whoever restores a copy; the next start takes a new identity. */
@@ -43,8 +47,10 @@ export class MeshKme {
       event: (event) => {
         this.events.push(event)
         if (event.type === 'store.rolledBack') this.rolledBack = event.reason
+        else if (event.type === 'keys.voided') spreadVoid(this.voidParts, event.pool, { id: event.incident, reason: event.reason }, event.spread) // As src/runtime/incidents.ts.
       },
       tick: (process) => { this.tick(process) },
+      said: (to, name, body) => { this.heard?.(to, name, body) },
       tamper: (to, name, body) => this.isSilent && RELAYED.includes(name) ? undefined : this.evil === undefined ? body : this.evil(name, body, to) as object | undefined,
     }
   }
@@ -127,6 +133,26 @@ export class MeshKme {
   dec (request: DecKeysRequest, then: (answer: Answer) => void): void {
     const process = this.running
     process.run(() => { process.service.decKeys(request, replyTo(then)) })
+  }
+
+  // --- operators -----------------------------------------------------------------------------------------------------
+
+  private get voidParts (): VoidPart[] { return this.running.allPools.map((pool) => voidPartOf(pool, this.running.vault)) }
+
+  /** An operator's order. @returns what was done, which is durable when the store is flushed; undefined if this KME cannot just now. */
+  void (act: VoidAct, order: VoidOrder): VoidResult | undefined {
+    try {
+      return runVoid(this.voidParts, act, order, false)
+    } catch (error) {
+      if (error instanceof KmeError) return undefined // Too many questions wait, or its disk has failed.
+      throw error
+    }
+  }
+
+  /** Whether everybody else who could serve what an order made void has it on disk. */
+  isVoided (act: VoidAct, { counts }: VoidResult): boolean {
+    const { process } = this
+    return process !== undefined && counts.every(({ pool, told }) => process.allPools.find(({ core }) => core.pool === pool)?.voids.isDone(act.id, told) ?? true)
   }
 
   dispose (): void { this.kill() }

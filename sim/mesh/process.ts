@@ -1,12 +1,14 @@
 import { loadNative, type NativeVault } from '../../src/device/native.js'
+import { defaultHybridLimits } from '../../src/hybrid/exchange.js'
+import { HybridExchanges } from '../../src/hybrid/exchanges.js'
 import { KmeError } from '../../src/kernel/errors.js'
 import type { KmeId, SaeId } from '../../src/kernel/ids.js'
 import { quietLog } from '../../src/kernel/log.js'
 import type { Cancel, Clock } from '../../src/kernel/time.js'
 import { createControlPeers, type ControlPeers } from '../../src/peer/control/control.js'
 import { TunnelHub } from '../../src/peer/control/hub.js'
-import { defaultTunnelLimits } from '../../src/peer/control/limits.js'
-import { defaultPeerLimits } from '../../src/peer/limits.js'
+import { defaultTunnelLimits, KEEP_ALIVE_FACTOR } from '../../src/peer/control/limits.js'
+import { defaultPeerLimits, signsOfLife, type PeerLimits } from '../../src/peer/limits.js'
 import { createPeerManager, type PeerManager } from '../../src/peer/manager.js'
 import type { MessageName } from '../../src/peer/messages.js'
 import { joinParts } from '../../src/peer/parts.js'
@@ -40,7 +42,7 @@ export interface MeshKmeOptions {
   /** Neighbours with the number of the link. */
   readonly neighbours: ReadonlyMap<KmeId, number>
   /** KMEs with which it has a relayed pool. */
-  readonly relayed: readonly { readonly kme: KmeId, readonly paths: number }[]
+  readonly relayed: readonly { readonly kme: KmeId, readonly paths: number, readonly hybrid: boolean }[]
   /** Pools that come by themselves; absent: none. */
   readonly automatic?: Partial<AutomaticLimits> | undefined
   /** Where each SAE is. */
@@ -50,6 +52,8 @@ export interface MeshKmeOptions {
   /** What relayed pools want however little they are used; size of the vault's arena. */
   readonly stockBytes: number, readonly arenaBytes: number
   readonly tickMs: number
+  /** After so much silence a neighbour is asked for a sign of life; absent: the usual times. */
+  readonly keepAliveMs: number | undefined
   /** What this KME's wall clock is ahead, and how much faster it runs. */
   readonly wallAheadMs: number, readonly wallDriftPpm: number
 }
@@ -67,6 +71,8 @@ export interface ProcessHost {
   tick (process: MeshProcess): void
   /** What a node that lies makes of a message before it goes out; undefined swallows it. */
   tamper (to: KmeId, name: MessageName, body: object): object | undefined
+  /** A message of the engine that its channel took: to a neighbour, or over a control channel. */
+  said (to: KmeId, name: MessageName, body: object): void
 }
 
 const noAutomatic: AutomaticLimits = { open: 'never', accept: false, kmes: [], paths: 1, hybrid: false, stockBytes: 262_144, poolsMax: 32, idleMs: 3_600_000 }
@@ -83,6 +89,7 @@ export class MeshProcess {
   readonly automatic: AutomaticPools
   readonly routes: MeshRoutes
   readonly relay: RelayDesk
+  readonly hybrid: HybridExchanges
   readonly service: PoolKeyService
   readonly neighbours: PeerManager
   readonly control: ControlPeers
@@ -106,33 +113,35 @@ export class MeshProcess {
     const relayed = this.relayedPools = new RelayedPools({
       self: o.id, kv, all: new Map(), make: (remote, poolId, link, traits) => new Pool({ ...deps(remote), poolId }, [link], traits),
     })
-    relayed.open(o.relayed.map((pool) => ({ stockBytes: o.stockBytes, hybrid: false, ...pool })), (kme, count) => comesBack(automatic, o.id, kme, count) ? automatic.stockBytes : undefined)
+    relayed.open(o.relayed.map((pool) => ({ stockBytes: o.stockBytes, ...pool })), (kme, count) => comesBack(automatic, o.id, kme, count) ? automatic.stockBytes : undefined)
     const relayLimits = { ...defaultRelayLimits, ...o.relayLimits }
     const alarm = (text: string): void => { host.alarm(text) }
     this.routes = new MeshRoutes({ self: o.id, clock, random: o.random, incarnation: this.start, pools, reserveBytes: relayLimits.reserveBytes, alarm })
+    this.hybrid = new HybridExchanges({ self: o.id, vault, clock, random: o.random, limits: defaultHybridLimits, security: (event, _subject, detail) => { alarm(`${event}: ${detail}`) } })
     this.relay = new RelayDesk({
-      self: o.id, vault, keys, clock, random: o.random, limits: relayLimits, start: this.start, hybrid: undefined, routes: this.routes.relay,
+      self: o.id, vault, keys, clock, random: o.random, limits: relayLimits, start: this.start, hybrid: this.hybrid, routes: this.routes.relay,
       neighbour: (kme) => { const pool = pools.get(kme); return pool === undefined ? undefined : neighbourLane(pool) },
       security: (event, _subject, detail) => { alarm(`${event}: ${detail}`) },
     })
     this.service = this.makeService(deps)
     relayed.dropUnwanted()
     const hub = new TunnelHub({ self: o.id, clock, random: o.random, log: quietLog, limits: defaultTunnelLimits })
-    const shared = { self: o.id, vault, clock, random: o.random, log: quietLog, limits: { ...defaultPeerLimits, sendQueueBytesMax: 8 << 20 } }
+    const limits = (factor: number): PeerLimits => ({ ...defaultPeerLimits, sendQueueBytesMax: 8 << 20, ...(o.keepAliveMs === undefined ? {} : signsOfLife(factor * o.keepAliveMs)) })
+    const shared = { self: o.id, vault, clock, random: o.random, log: quietLog, limits: limits(1) }
     const handlers = new Map([...pools].map(([kme, pool]) => {
       return [kme, this.guarded(kme, joinParts(pool, [this.routes.part(kme), hub.neighbour(kme), this.relay.part(kme)]))]
     }))
     this.neighbours = createPeerManager({ ...shared, peers: [...pools.keys()].map((id) => ({ id, url: `sim://${id}` })), handlerFor: (kme) => handlers.get(kme), ...o.network.process(o.id, this.timers) })
     this.automatic = this.makeAutomatic(automatic)
     this.far = new FarEnds({
-      self: o.id, storeId: incarnation.storeId, incarnation: incarnation.number, nonce: incarnation.nonce, pools: relayed, desk: this.relay, parts: () => [],
+      self: o.id, storeId: incarnation.storeId, incarnation: incarnation.number, nonce: incarnation.nonce, pools: relayed, desk: this.relay, parts: (kme) => [this.hybrid.part(kme)],
       guard: (handler) => this.guarded(undefined, handler), invite: (kme, cls) => this.automatic.invite(kme, cls),
-      opened: (entry, isKept) => { this.automatic.opened(entry, isKept) },
+      opened: (entry, isKept) => { if (entry.cls.hybrid) this.hybrid.want(entry.remote); this.automatic.opened(entry, isKept) },
       refused: (entry, reason, hasLeft) => { if (hasLeft) this.automatic.left(entry, reason); else this.automatic.refused(entry, reason) },
     })
     relayed.watch({ added: (entry) => { this.far.add(entry) }, dropped: (entry, reason) => { this.far.remove(entry, reason) } })
     this.control = createControlPeers({
-      ...shared, hub, endToEnd: createSimEndToEnd(o.id, 'secret of the run', clock), paths: this.routes.control, invited: (kme) => this.automatic.mayCall(kme),
+      ...shared, limits: limits(KEEP_ALIVE_FACTOR), hub, endToEnd: createSimEndToEnd(o.id, 'secret of the run', clock), paths: this.routes.control, invited: (kme) => this.automatic.mayCall(kme),
       handlerFor: (kme) => this.automatic.mayCall(kme) ? this.far.handler(kme) : undefined,
     })
     this.tick()
@@ -214,7 +223,7 @@ export class MeshProcess {
     await this.neighbours.start()
     await this.control.manager.start()
     if (!this.alive) return
-    this.routes.start(() => { this.control.topologyChanged() })
+    this.routes.start(() => { this.control.topologyChanged(); this.relay.rerouted() })
     for (const remote of this.pools.keys()) keep(remote, this.neighbours)
     this.control.watch({ opened: (remote) => { far.set(remote, keep(remote, this.control.manager)) }, closed: (remote) => { far.get(remote)?.() } })
     for (const { remote } of this.relayedPools.list()) this.control.open(remote)
@@ -236,17 +245,21 @@ export class MeshProcess {
     return {
       pads: handler.pads, hello: () => handler.hello(), onHello: (body) => { call(() => { handler.onHello(body) }) },
       onMessage: (name, body) => { call(() => { handler.onMessage(name, body) }) },
-      onReady: (channel) => { call(() => { handler.onReady(neighbour === undefined ? channel : this.tampered(neighbour, channel)) }) },
+      onReady: (channel) => { call(() => { handler.onReady(this.observed(channel, neighbour)) }) },
       onClosed: (reason) => { call(() => { handler.onClosed(reason) }) }, onWritable: () => { call(() => { handler.onWritable?.() }) },
     }
   }
 
-  private tampered (to: KmeId, channel: PeerChannel): PeerChannel {
+  /** What goes out, as the model sees it; to a neighbour it may be a lie. */
+  private observed (channel: PeerChannel, neighbour: KmeId | undefined): PeerChannel {
     return {
       remote: channel.remote, close: (reason) => { channel.close(reason) },
       send: (name, body) => {
-        const said = this.host.tamper(to, name, body)
-        return said === undefined ? 'sent' : channel.send(name, said)
+        const said = neighbour === undefined ? body : this.host.tamper(neighbour, name, body)
+        if (said === undefined) return 'sent'
+        const result = channel.send(name, said)
+        if (result === 'sent') this.host.said(channel.remote, name, said)
+        return result
       },
     }
   }

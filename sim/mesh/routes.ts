@@ -11,7 +11,7 @@ import { Rate } from '../../src/pool/rate.js'
 import type { RelayRoutes } from '../../src/relay/ports.js'
 import { Malformed } from '../../src/routing/bytes.js'
 import { defaultRouterOptions, Router } from '../../src/routing/router.js'
-import { controlWays } from '../../src/routing/ways.js'
+import { controlWays, isBroken } from '../../src/routing/ways.js'
 import { SimAuthority } from '../flood/credentials.js'
 
 export interface MeshRoutesDeps {
@@ -48,7 +48,7 @@ export class MeshRoutes {
     })
     this.relay = {
       paths: (to, query) => { const answer = router.paths(to, query); return answer.ok ? answer.paths.map(({ nodes }) => nodes) : answer.message },
-      mayForward: (nodes) => router.mayForward(nodes),
+      mayForward: (nodes) => router.mayForward(nodes), isBroken: (nodes) => isBroken(router, nodes),
     }
     this.control = controlWays(router)
   }

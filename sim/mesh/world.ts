@@ -15,7 +15,7 @@ export interface MeshOptions {
   /** Links, by the names of their KMEs. */
   readonly links: readonly (readonly [KmeId, KmeId])[]
   /** Relayed pools, of several classes with one KME if wanted. `only`: the one of both that has it written down. */
-  readonly relayed: readonly { readonly between: readonly [KmeId, KmeId], readonly paths?: number, readonly only?: KmeId }[]
+  readonly relayed: readonly { readonly between: readonly [KmeId, KmeId], readonly paths?: number, readonly hybrid?: boolean, readonly only?: KmeId }[]
   /** Pools that come by themselves, of each KME. */
   readonly automatic?: (kme: KmeId) => Partial<AutomaticLimits> | undefined
   readonly limits?: Partial<PoolLimits>
@@ -26,6 +26,8 @@ export interface MeshOptions {
   /** SAEs of each KME: `a`, `a2`, `a3` at A. */
   readonly saesPerKme?: number
   readonly tickMs?: number
+  /** After so much silence a neighbour is asked for a sign of life, and given up after twice as long; absent: 5 and 20 s. */
+  readonly keepAliveMs?: number
   /** Remembers what devices brought (`payloads`). */
   readonly keepPayloads?: boolean
   /** One way, each frame: this much, and up to so much more. */
@@ -64,10 +66,10 @@ export class MeshWorld {
   private kme (id: KmeId, index: number, saes: ReadonlyMap<SaeId, KmeId>): MeshKme {
     const { o, clock, network } = this
     const neighbours = new Map(o.links.flatMap(([a, b], i) => a === id ? [[b, i + 1] as const] : b === id ? [[a, i + 1] as const] : []))
-    const relayed = o.relayed.filter(({ only = id }) => only === id).flatMap(({ between: [a, b], paths = 1 }) => a === id ? [{ kme: b, paths }] : b === id ? [{ kme: a, paths }] : [])
+    const relayed = o.relayed.filter(({ only = id }) => only === id).flatMap(({ between: [a, b], paths = 1, hybrid = false }) => a === id ? [{ kme: b, paths, hybrid }] : b === id ? [{ kme: a, paths, hybrid }] : [])
     const wall = o.wall?.(index) ?? { aheadMs: 0, driftPpm: 0 }
     return new MeshKme({
-      id, clock, random: this.random.fork(), network, neighbours, relayed, automatic: o.automatic?.(id), saes, tickMs: o.tickMs ?? 100,
+      id, clock, random: this.random.fork(), network, neighbours, relayed, automatic: o.automatic?.(id), saes, tickMs: o.tickMs ?? 100, keepAliveMs: o.keepAliveMs,
       limits: { maxStockBytes: 1 << 20, ...o.limits }, relayLimits: o.relayLimits ?? {}, stockBytes: o.stockBytes ?? 1_048_576, arenaBytes: o.arenaBytes ?? 4 << 20,
       wallAheadMs: wall.aheadMs, wallDriftPpm: wall.driftPpm,
     }, o.flushMs ?? 2)

@@ -56,7 +56,7 @@ export const peeringSchema = group('The channel between neighbouring KMEs.', {
   tls: optionalGroup('TLS towards KMEs, for listening and for dialling. Needed as soon as there are peers.', tls('KME certificates')),
   uriPrefix: text('SAN URIs that begin with this carry the KME ID.', { default: 'urn:qkme:kme:', maxLength: 200 }),
   connectTimeoutMs: integer('A connection that is not ready after this time is given up.', { minimum: 500, maximum: 120_000, default: 5_000, unit: 'ms' }),
-  keepAliveMs: integer('A neighbour that is silent is asked for a sign of life after this time, and given up after twice as long.', { minimum: 500, maximum: 300_000, default: 5_000, unit: 'ms' }),
+  keepAliveMs: integer('A neighbour that is silent is asked for a sign of life after this time, and given up after twice as long.', { minimum: 100, maximum: 300_000, default: 5_000, unit: 'ms' }),
   sendQueueBytes: integer('Bytes that may wait for a slow neighbour.', { minimum: 65_536, maximum: 268_435_456, default: 4_194_304, unit: 'bytes' }),
   retry: group('Waiting between attempts to connect: doubles from min to max, with jitter.', {
     minMs: integer('First wait.', { minimum: 10, maximum: 60_000, default: 250, unit: 'ms' }),

@@ -20,6 +20,7 @@ const LAST_WORD_PART = 10
 export class Keepalive {
   #heardMs: number
   #movedMs: number
+  #pingedMs = -Infinity
   #cancel: Cancel
   #isDoubted = false
 
@@ -40,11 +41,19 @@ export class Keepalive {
     const nowMs = this.clock.monoMs()
     if (this.watched.bufferedBytes === 0) this.#movedMs = nowMs
     const quietMs = nowMs - this.#heardMs, stuckMs = nowMs - this.#movedMs, { idleTimeoutMs, pingAfterMs } = this.limits
-    const why = quietMs >= idleTimeoutMs ? `nothing was heard for ${Math.round(quietMs)} ms` : stuckMs >= idleTimeoutMs ? `the peer has read nothing for ${Math.round(stuckMs)} ms` : ''
+    // Who has not been asked owes no sign of life: a stall of our own may have kept the ping back.
+    const isSilent = quietMs >= idleTimeoutMs && this.#pingedMs > this.#heardMs
+    const why = isSilent ? `nothing was heard for ${Math.round(quietMs)} ms` : stuckMs >= idleTimeoutMs ? `the peer has read nothing for ${Math.round(stuckMs)} ms` : ''
     if (why !== '' && this.#isDoubted) { this.watched.dead(why); return }
     this.#isDoubted = why !== ''
     if (this.#isDoubted) { this.#cancel = this.clock.after(pingAfterMs / LAST_WORD_PART, this.#look); return }
-    if (quietMs >= pingAfterMs) this.watched.ping()
-    this.#cancel = this.clock.after(pingAfterMs, this.#look)
+    if (quietMs >= pingAfterMs) {
+      this.#pingedMs = nowMs
+      this.watched.ping()
+    }
+    // Not before the next thing can happen, and not after: a period of its own would add itself to the time until a death is seen.
+    const pingInMs = quietMs >= pingAfterMs ? pingAfterMs : pingAfterMs - quietMs
+    const dueInMs = [idleTimeoutMs - quietMs, idleTimeoutMs - stuckMs].filter((ms) => ms > 0)
+    this.#cancel = this.clock.after(Math.min(pingInMs, ...dueInMs), this.#look)
   }
 }

@@ -26,5 +26,8 @@ export const defaultPeerLimits: PeerLimits = {
   graceMs: 3_000, backoffMinMs: 250, backoffMaxMs: 30_000, stableMs: 10_000,
 }
 
+/** Times of the signs of life of a connection: a peer that is silent so long is asked, and given up after twice as long. */
+export const signsOfLife = (keepAliveMs: number): Pick<PeerLimits, 'pingAfterMs' | 'idleTimeoutMs'> => ({ pingAfterMs: keepAliveMs, idleTimeoutMs: 2 * keepAliveMs })
+
 /** Bytes of a frame's body. */
 export const BODY_BYTES_MAX = 262_144

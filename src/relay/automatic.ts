@@ -51,6 +51,8 @@ const REFUSED_KEPT = 4_096
 const EMPTY_CHANNEL_MS = 30_000
 /** A new pool that its far end has not opened by then is given up. */
 const UNANSWERED_MS = 60_000
+/** A KME that is away may deliver from a pool for its time without us, from when it has noticed: what it gave out must be here for those who fetch it. */
+const AWAY_MARGIN_MS = 60_000
 /** Pools of different classes with one KME that may come by themselves: there are 16 classes, and two KMEs must not take all room. */
 const OF_ONE_KME_MAX = 4
 /** How many pools are opened ahead of demand in one look. */
@@ -176,7 +178,10 @@ export class AutomaticPools {
     if (seen !== use.seen) { use.seen = seen; use.sinceMs = nowMs }
     if (!use.isOpen && nowMs - use.sinceMs >= UNANSWERED_MS && entry.pool.stockBytes() === 0) { this.refused(entry, `${entry.remote} takes no call, or does not answer`); return }
     if (nowMs - use.sinceMs < this.l.idleMs) return
-    if (!this.p.isConnected(entry.remote)) { this.drop(entry, 'unused, and its KME away'); return }
+    if (!this.p.isConnected(entry.remote)) {
+      if (nowMs - entry.pool.lastReadyMs >= entry.pool.core.deps.limits.peerAbsenceMaxMs + AWAY_MARGIN_MS) this.drop(entry, 'unused, and its KME away')
+      return
+    }
     // One of both ends decides; what is wanted ahead of demand, or written down at the other end, stays.
     if (this.p.self < entry.remote && !use.farIsKept && this.l.open !== 'all') this.drop(entry, 'nobody uses it')
   }

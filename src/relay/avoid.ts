@@ -6,7 +6,10 @@ import type { RelayHop } from './ports.js'
 interface Mark { untilMs: number, failures: number }
 const MARKS_MAX = 1_024
 
-/** Links and nodes that failed lately: not asked again for a while that doubles with each failure in a row. */
+/**
+ * Links and nodes that failed lately: not asked again for a while that doubles with each failure in a row. What fails while it is avoided was
+ * under way before: a window of jobs that meet one closed link are one failure, and not as many as would close it for a minute.
+ */
 export class Avoid {
   private readonly hops = new Map<string, Mark & RelayHop>()
   private readonly nodes = new Map<KmeId, Mark>()
@@ -36,8 +39,10 @@ export class Avoid {
   get avoided (): KmeId[] { return [...this.nodes].filter(([, m]) => this.clock.monoMs() < m.untilMs).map(([kme]) => kme) }
 
   private next (before: Mark | undefined): Mark {
-    const failures = (before?.failures ?? 0) + 1
-    return { failures, untilMs: this.clock.monoMs() + Math.min(this.limits.avoidMaxMs, this.limits.avoidMs * 2 ** (failures - 1)) }
+    const nowMs = this.clock.monoMs(), { avoidMs, avoidMaxMs } = this.limits
+    if (before !== undefined && nowMs < before.untilMs) return before
+    const failures = before === undefined || nowMs - before.untilMs > avoidMaxMs ? 1 : before.failures + 1
+    return { failures, untilMs: nowMs + Math.min(avoidMaxMs, avoidMs * 2 ** (failures - 1)) }
   }
 
   private bound (marks: Map<string, Mark>): void {

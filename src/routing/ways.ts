@@ -1,4 +1,5 @@
 import type { KmeId } from '../kernel/ids.js'
+import type { Graph } from './graph.js'
 import type { Router } from './router.js'
 
 /** Ways that are known beside the best, for when it fails. */
@@ -19,4 +20,13 @@ export const controlWays = (router: Seen) => ({
 const isLinked = ({ graph }: Seen, a: KmeId, b: KmeId): boolean => {
   const from = graph.indexOf(a), to = graph.indexOf(b)
   return from !== undefined && to !== undefined && Math.min(graph.hop(from, to), graph.hop(to, from)) !== Infinity
+}
+
+/** Whether one of the two ends of a link of this way says that it is down. A link without supply is not: what is under way over it arrives. */
+export const isBroken = ({ graph }: Pick<Router, 'graph'>, path: readonly KmeId[]): boolean => path.some((node, i) => i > 0 && isDown(graph, path[i - 1]!, node))
+
+const isDown = (graph: Graph, a: KmeId, b: KmeId): boolean => {
+  const from = graph.indexOf(a), to = graph.indexOf(b)
+  if (from === undefined || to === undefined) return true
+  return [graph.linksOf(from).get(to), graph.linksOf(to).get(from)].some((link) => link === undefined || link.state === 'down')
 }

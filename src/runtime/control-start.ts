@@ -13,10 +13,10 @@ import type { Cancel, Clock } from '../kernel/time.js'
 import { dialRole } from '../peer/collision.js'
 import { createControlPeers, type ControlPeers } from '../peer/control/control.js'
 import { TunnelHub } from '../peer/control/hub.js'
-import { defaultTunnelLimits, type TunnelLimits } from '../peer/control/limits.js'
+import { defaultTunnelLimits, KEEP_ALIVE_FACTOR, type TunnelLimits } from '../peer/control/limits.js'
 import type { EndToEnd } from '../peer/control/ports.js'
 import { createTlsEndToEnd } from '../peer/control/tls-layer.js'
-import { defaultPeerLimits, type PeerLimits } from '../peer/limits.js'
+import { defaultPeerLimits, signsOfLife, type PeerLimits } from '../peer/limits.js'
 import type { PeerPart } from '../peer/parts.js'
 import { createPeerActor } from '../peer/peer-actor.js'
 import type { PeerHandler } from '../peer/ports.js'
@@ -46,8 +46,6 @@ export interface ControlDeps {
 const CLOSE_MS = 2_000
 /** The side with the higher ID lets the other dial first. */
 const GRACE_MS = 3_000
-/** Signs of life of a channel travel over several links and cost a tag on each, so they are rarer than between neighbours. */
-const KEEP_ALIVE_FACTOR = 3
 
 /**
  * Control channels to the far KMEs of our relayed pools, each under a peer machine of its own that is restarted like every part. Exists
@@ -141,7 +139,7 @@ const tunnelLimitsOf = ({ network: { relay: { tunnels } } }: Config): TunnelLimi
 
 const limitsOf = ({ peering }: Config): PeerLimits => ({
   ...defaultPeerLimits, sendQueueBytesMax: peering.sendQueueBytes, connectTimeoutMs: peering.connectTimeoutMs, helloTimeoutMs: peering.connectTimeoutMs,
-  pingAfterMs: KEEP_ALIVE_FACTOR * peering.keepAliveMs, idleTimeoutMs: 2 * KEEP_ALIVE_FACTOR * peering.keepAliveMs,
+  ...signsOfLife(KEEP_ALIVE_FACTOR * peering.keepAliveMs),
   backoffMinMs: peering.retry.minMs, backoffMaxMs: peering.retry.maxMs,
 })
 

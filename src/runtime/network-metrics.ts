@@ -26,6 +26,7 @@ export const registerNetworkMetrics = (sink: MetricSink, network: () => NetworkP
   sink.register('qkme_relayed_pools_automatic_total', 'Pools that opened here, were accepted or declined for others, and ended, by themselves.', 'counter', () =>
     Object.entries(network()?.automatic.counters ?? {}).map(([outcome, value]) => ({ labels: { outcome }, value })))
   sink.register('qkme_tunnel_sessions', 'Control channels that end here.', 'gauge', one((n) => n.control.hub.sessions))
+  sink.register('qkme_tunnel_moved_total', 'Control channels that went over to another way.', 'counter', one((n) => n.control.hub.counters.moved))
   sink.register('qkme_tunnel_forwarded_bytes_total', 'Bytes of tunnels of others.', 'counter', one((n) => n.control.hub.counters.forwardedBytes))
   sink.register('qkme_tunnel_dropped_total', 'Pieces of tunnels that were dropped, by cause.', 'counter', () => {
     const counters = network()?.control.hub.counters

@@ -18,6 +18,7 @@ import type { RelayedEntry } from '../relay/pools.js'
 import { neighbourLane } from '../relay/relayed.js'
 import { ControlPath } from './control-start.js'
 import { nearest } from '../routing/nearest.js'
+import { isBroken } from '../routing/ways.js'
 import { automaticOf, type Keyspace } from './keyspace.js'
 import { RelayActors, type RelayActorsDeps } from './relay-actors.js'
 import { RoutingPath } from './routing-path.js'
@@ -58,6 +59,7 @@ export class NetworkPath {
   private readonly actors: RelayActors
   private timer: Cancel = () => {}
   private looking: Cancel = () => {}
+  private unsubscribe: Cancel = () => {}
   private looks = 0
 
   /** @throws KmeError `CERTIFICATE_INVALID`. */
@@ -78,7 +80,7 @@ export class NetworkPath {
     this.relay = new RelayDesk({
       self: config.kme.id, vault: keyspace.vault, keys: store.keys, clock, random, start: store.start.number, hybrid: this.hybrid, security: this.security,
       limits: { ...defaultRelayLimits, reserveBytes, jobsMax: jobs, jobMs },
-      routes: { paths: (to, query) => this.paths(to, query), mayForward: (nodes) => router.mayForward(nodes) },
+      routes: { paths: (to, query) => this.paths(to, query), mayForward: (nodes) => router.mayForward(nodes), isBroken: (nodes) => isBroken(router, nodes) },
       neighbour: (kme) => { const pool = pools.get(kme); return pool === undefined ? undefined : neighbourLane(pool) },
     })
     this.actors = new RelayActors({ ...d.actors, clock, alert: d.alert })
@@ -104,6 +106,7 @@ export class NetworkPath {
   async start (): Promise<void> {
     this.routing.start()
     await this.control.start()
+    this.unsubscribe = this.routing.router.subscribe(({ topology }) => { if (topology) this.relay.rerouted() }) // After the control channels, which carry its plans.
     for (const entry of this.d.keyspace.now.relayed.list()) {
       this.control.open(entry.remote)
       if (!entry.isKept) this.actors.start(entry.id) // Those of the configuration are parts of the root.
@@ -142,6 +145,7 @@ export class NetworkPath {
   close (): void {
     this.timer()
     this.looking()
+    this.unsubscribe()
     this.actors.dispose()
     this.relay.stop('this KME is stopping')
     this.control.close()

@@ -8,7 +8,7 @@ import type { Log } from '../kernel/log.js'
 import type { Random } from '../kernel/random.js'
 import type { Clock } from '../kernel/time.js'
 import { createTlsDialler } from '../peer/client.js'
-import { defaultPeerLimits } from '../peer/limits.js'
+import { defaultPeerLimits, signsOfLife } from '../peer/limits.js'
 import { createPeerManager, type PeerManager } from '../peer/manager.js'
 import type { PeerHandler } from '../peer/ports.js'
 import { createTlsListen, PEER_PATH } from '../peer/server.js'
@@ -24,7 +24,7 @@ export const createPeers = (config: Config, trust: TrustStore | undefined, vault
   const { tls } = peering
   const limits = {
     ...defaultPeerLimits, sendQueueBytesMax: peering.sendQueueBytes, connectTimeoutMs: peering.connectTimeoutMs, helloTimeoutMs: peering.connectTimeoutMs,
-    pingAfterMs: peering.keepAliveMs, idleTimeoutMs: 2 * peering.keepAliveMs, backoffMinMs: peering.retry.minMs, backoffMaxMs: peering.retry.maxMs,
+    ...signsOfLife(peering.keepAliveMs), backoffMinMs: peering.retry.minMs, backoffMaxMs: peering.retry.maxMs,
   }
   const credentials = tls === undefined || trust === undefined ? undefined : { certificateFile: tls.certificate, keyFile: tls.key, caFile: tls.ca, trust }
   return createPeerManager({

@@ -60,6 +60,7 @@ export class RoutingPath {
   readonly router: Router
   private readonly channels = new Map<KmeId, PeerChannel>()
   private readonly rates = new Map<KmeId, { readonly rate: Rate, ingestedBytes: number }>()
+  private readonly states = new Map<KmeId, LinkState>()
   private readonly neighbours: ReadonlySet<KmeId>
   private saeGeneration = -1
   private timer: Cancel | undefined
@@ -129,7 +130,10 @@ export class RoutingPath {
     for (const neighbour of this.neighbours) {
       const pool = this.d.pool(neighbour)
       if (pool === undefined) continue
-      this.router.report(neighbour, { stockBytes: pool.stockBytes, bytesPerS: this.rateOf(neighbour, pool.ingestedBytes), state: this.stateOf(neighbour, pool) })
+      const state = this.stateOf(neighbour, pool)
+      if (this.states.get(neighbour) !== state) this.d.log.info('a link, as the network is to see it', { kme: neighbour, before: this.states.get(neighbour) ?? '', now: state })
+      this.states.set(neighbour, state)
+      this.router.report(neighbour, { stockBytes: pool.stockBytes, bytesPerS: this.rateOf(neighbour, pool.ingestedBytes), state })
     }
     const { generation, saes } = this.d.directory.ownSaes()
     if (generation === this.saeGeneration) return

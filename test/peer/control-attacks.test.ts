@@ -87,6 +87,29 @@ t.test('a session of an unknown number, another path, a wrong place on it: dropp
   t.same([mesh.at('a').control.manager.status('d').state, mesh.at('a').neighbours.status('b').state], ['ready', 'ready'])
 })
 
+t.test('a node that carried a session once cannot pull it back onto a path over itself', async (t) => {
+  const clock = new SimClock(), seen: Body<'tunnel'>[] = []
+  const evil: Evil = (id, from, parcel) => { if (id === 'd' && from === 'b' && parcel.name === 'tunnel') seen.push(structuredClone(parcel.body)); return [parcel] }
+  const mesh = await new Mesh({ clock, edges: ['ab', 'bd', 'ac', 'cd'], evil }).startAll()
+  clock.advance(5_000)
+  mesh.open('a', 'd')
+  clock.advance(1_000)
+  mesh.edges.delete('ab')
+  for (const id of ['a', 'd']) mesh.at(id).control.topologyChanged()
+  clock.advance(100)
+  const moved = (): number => mesh.at('d').hub.counters.moved
+  t.equal(moved(), 1, 'now over c')
+  const channel = mesh.at('b').desks.get('d')!.channel!, last = seen.at(-1)!
+  for (const bytes of [new Uint8Array(32), last.bytes]) channel.send('tunnel', { ...last, hop: 2, kind: 'move', seq: 9, ack: 0, bytes })
+  for (const body of seen) channel.send('tunnel', { ...body, hop: 2 })
+  clock.advance(100)
+  t.equal(moved(), 1)
+  mesh.at('a').desks.get('d')!.send('stored', { number: 1 })
+  clock.advance(100)
+  t.equal(mesh.at('d').desks.get('a')!.got.length, 1, 'and the session goes on')
+  t.equal(mesh.at('d').events.some((e) => e.startsWith('a disconnected')), false)
+})
+
 t.test('faults end only the session that they name, and only when a node of its path sends them over it', async (t) => {
   const clock = new SimClock()
   let session: Uint8Array | undefined
@@ -104,7 +127,7 @@ t.test('faults end only the session that they name, and only when a node of its 
   fault('b', { session: new Uint8Array(16) })
   fault('b', { at: 'e' })
   t.equal(mesh.at('a').control.manager.status('c').counters.ended.network, undefined, 'not by a stranger, not another one')
-  fault('b', {})
+  fault('b', { reason: 'congested' })
   t.equal(mesh.at('a').control.manager.status('c').counters.ended.network, 1)
 })
 

@@ -52,8 +52,32 @@ t.test('what a stalled process finds in its socket afterwards counts', async (t)
   clock.advance(20_000) // The timers of the stall run; then the socket is read.
   keepalive.heard()
   t.same(watched.deaths, [])
-  clock.advance(20_500)
+  clock.advance(20_499)
   t.same(watched.deaths, [], 'silence is believed once what waited has been read')
-  clock.advance(500)
-  t.match(watched.deaths, [/nothing was heard for 21000 ms/])
+  clock.advance(1)
+  t.match(watched.deaths, [/nothing was heard for 20500 ms/])
+})
+
+t.test('a death is seen as late after the last word, whenever that was', async (t) => {
+  for (const heardMs of [1, 2_499, 4_999, 5_000, 5_001, 9_999]) {
+    const { clock, watched, keepalive } = watch()
+    clock.advance(heardMs)
+    keepalive.heard()
+    clock.advance(5_000 + 4_999)
+    t.equal(watched.pings >= 1, true, 'it was asked')
+    clock.advance(10_500)
+    t.same(watched.deaths, [], `word at ${heardMs}`)
+    clock.advance(1)
+    t.equal(watched.deaths.length, 1)
+  }
+})
+
+t.test('a process that stalled longer than the idle time asks before it believes', async (t) => {
+  const { clock, watched, keepalive } = watch()
+  clock.stall(60_000)
+  t.same([watched.pings, watched.deaths], [1, []], 'nobody was asked yet')
+  clock.advance(4_999)
+  keepalive.heard()
+  clock.advance(15_000)
+  t.same(watched.deaths, [])
 })

@@ -2,6 +2,7 @@ import t from 'tap'
 import { accountOf } from '../../src/pool/accounts.js'
 import { classNumber, classOf, classText } from '../../src/relay/pool-class.js'
 import { relayLink, relayPoolId } from '../../src/relay/link.js'
+import type { Answer } from '../../sim/sae-answer.js'
 import { balanced, keysOf, network, refusalOf, sameKeys } from './network.js'
 
 t.setTimeout(120_000)
@@ -88,6 +89,31 @@ t.test('a pool opens by itself when an SAE asks, is taken at the far end, serves
   await world.run(8, 60)
   sameKeys(t, await world.exchange('A', 'C'), 'and again')
   t.ok(entries('A')[0]!.pool.core.meta.highestBlock > pools[0]!.core.meta.highestBlock, 'no number is used twice')
+  balanced(t, world)
+})
+
+t.test('an unused pool whose KME is away stays while that one may deliver from it alone; then both ends void it', async t => {
+  const automatic = () => ({ open: 'onDemand', accept: true, idleMs: 6_000, stockBytes: 100_000 }) as const
+  const world = await network(t, { seed: 57, links: line, relayed: [], automatic, limits })
+  const entries = (id: string) => world.at(id).running.relayedPools.list()
+  await world.run(5, 32)
+  await world.exchange('C', 'A')
+  await world.run(4, 32)
+  sameKeys(t, await world.exchange('C', 'A'), 'there it is')
+  world.network.partition('A', 'B')
+  await world.wait(24_000)
+  t.same(['A', 'C'].map((id) => entries(id).length), [1, 1])
+  let master: Answer | undefined, slave: Answer | undefined
+  world.at('C').enc({ caller: 'c', slave: 'a', number: 1 }, (answer) => { master = answer })
+  await world.wait(200)
+  world.network.join('A', 'B')
+  await world.run(6, 32)
+  world.at('A').dec({ caller: 'a', master: 'c', keyIds: keysOf(master).map((key) => key.id) }, (answer) => { slave = answer })
+  await world.wait(1_000)
+  sameKeys(t, { master, slave }, 'delivered alone, fetched afterwards')
+  world.network.partition('A', 'B')
+  await world.wait(120_000)
+  t.same(['A', 'C'].map((id) => entries(id).length), [0, 0], 'nobody waits for ever')
   balanced(t, world)
 })
 

@@ -43,7 +43,7 @@ export interface ControlPeers {
   readonly remotes: readonly KmeId[]
   /** Told of each opening from now on, and at once of those that are open. */
   watch (watcher: ControlWatcher): Cancel
-  /** The router's answers may have changed: sessions over a link that is down must show signs of life; soon lost ones are dialled again. */
+  /** The router's answers may have changed: sessions over a link that is down go another way; lost ones are soon dialled again. */
   topologyChanged (): void
   /** Ends everything. Nothing starts again. */
   stop (): void
@@ -96,7 +96,7 @@ export const createControlPeers = (options: ControlOptions): ControlPeers => {
       return () => { watchers.delete(watcher) }
     },
     topologyChanged: () => {
-      hub.probe((path) => !ways.isUsable(path))
+      hub.reconsider((path) => !ways.isUsable(path))
       redialSoon()
     },
     stop: () => {

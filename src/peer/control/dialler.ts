@@ -2,13 +2,13 @@ import { KmeError } from '../../kernel/errors.js'
 import type { CloseReason } from '../refusal.js'
 import type { Dialler } from '../transport.js'
 import type { TunnelHub } from './hub.js'
-import type { EndToEnd, Path } from './ports.js'
+import type { EndToEnd, Path, Tunnel, TunnelEvents } from './ports.js'
 import type { Ways } from './ways.js'
 
 /** Ends that speak against the path and not against the far end. */
 export const blamesPath = (reason: CloseReason): boolean => reason === 'network' || reason === 'idle' || reason === 'connect-timeout' || reason === 'gap' || reason === 'malformed'
 
-/** Dials a KME through the network: asks for a way, opens a tunnel, secures it. A way that failed is not the next one tried. */
+/** Dials a KME through the network: asks for a way, opens a tunnel, secures it. A way that failed is not the next one tried, be it for the session that was on it. */
 export const createControlDialler = ({ hub, ways, endToEnd }: { readonly hub: TunnelHub, readonly ways: Ways, readonly endToEnd: EndToEnd }): Dialler => ({
   reload: () => { endToEnd.reload() },
   dial: ({ id }, on) => {
@@ -17,9 +17,16 @@ export const createControlDialler = ({ hub, ways, endToEnd }: { readonly hub: Tu
       on.failed('connect-failed', `there is no way to ${id} now`)
       return () => {}
     }
-    const blame = (reason: CloseReason): void => { if (blamesPath(reason)) ways.failed(path) }
+    let tunnel: Tunnel | undefined
+    const blame = (reason: CloseReason): void => { if (blamesPath(reason)) ways.failed(tunnel?.path ?? path) }
+    const otherWay = (broken: Path): Path | undefined => {
+      ways.failed(broken)
+      return ways.choose(id)
+    }
+    const attach = (events: TunnelEvents): Tunnel =>
+      tunnel = hub.open(path, { ...events, ended: (reason, text) => { blame(reason); events.ended(reason, text) } }, otherWay)
     try {
-      return endToEnd.secure((events) => hub.open(path, { ...events, ended: (reason, text) => { blame(reason); events.ended(reason, text) } }), 'dialler', id, {
+      return endToEnd.secure(attach, 'dialler', id, {
         opened: (link) => on.opened(link),
         failed: (reason, text) => {
           blame(reason)

@@ -7,9 +7,9 @@ import type { Body, MessageName, TunnelFaultReason } from '../messages.js'
 import type { PeerPart } from '../parts.js'
 import { Budget } from './budget.js'
 import type { TunnelLimits } from './limits.js'
-import { Outlet, type Parcel } from './outlet.js'
+import { Outlet, type LossReason, type Parcel } from './outlet.js'
 import { Pace } from './pace.js'
-import type { Path, Tunnel, TunnelEvents } from './ports.js'
+import type { OtherWay, Path, Tunnel, TunnelEvents } from './ports.js'
 import { TunnelSession } from './session.js'
 
 export interface HubOptions {
@@ -31,6 +31,8 @@ export interface HubCounters {
   /** Frames whose next node is no neighbour now. */
   unroutable: number
   faultsSent: number
+  /** Sessions that end here and went over to another path. */
+  moved: number
 }
 
 /** A session that somebody opened to us. '' takes it; otherwise the reason why not goes back. */
@@ -44,7 +46,7 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
  * for a session on its way, and nothing of it is looked at.
  */
 export class TunnelHub {
-  readonly counters: HubCounters = { forwarded: 0, forwardedBytes: 0, badPath: 0, congested: 0, unroutable: 0, faultsSent: 0 }
+  readonly counters: HubCounters = { forwarded: 0, forwardedBytes: 0, badPath: 0, congested: 0, unroutable: 0, faultsSent: 0, moved: 0 }
   /** Whoever takes sessions in; none are taken before. */
   accept: AcceptTunnel = () => 'refused'
   readonly #outlets = new Map<KmeId, Outlet>()
@@ -78,34 +80,46 @@ export class TunnelHub {
   }
 
   /**
-   * Opens a session over a path.
+   * Opens a session over a path. @param otherWay Where it goes when its path breaks.
    *
    * @throws KmeError `PEER_DOWN` if the first node is not connected, `QUEUE_FULL` at the bound of sessions.
    */
-  open (path: Path, events: TunnelEvents): Tunnel {
+  open (path: Path, events: TunnelEvents, otherWay: OtherWay = () => undefined): Tunnel {
     const first = path[1]
     if (first === undefined || !this.#outlets.has(first)) throw new KmeError('PEER_DOWN', `${first ?? 'the next node'} is not connected`)
     if (this.#sessions.size >= this.o.limits.sessionsMax) throw new KmeError('QUEUE_FULL', `${this.o.limits.sessionsMax} tunnels end here already`)
-    const session = this.#session(path, this.o.random.bytes(16))
+    const session = this.#session(path, this.o.random.bytes(16), otherWay)
     session.events = events
     return session
   }
 
-  /** The network has changed: asks every session whose path may be broken for a sign of life. */
-  probe (mayBeBroken: (path: Path) => boolean): void {
-    for (const session of [...this.#sessions.values()]) if (mayBeBroken(session.path)) session.probe()
+  /** The network has changed: sessions whose path may be broken go another way, or are asked for a sign of life while there is none. */
+  reconsider (mayBeBroken: (path: Path) => boolean): void {
+    for (const session of [...this.#sessions.values()]) if ((session.isStuck || mayBeBroken(session.path)) && !session.move()) session.probe()
   }
 
-  #session (path: Path, id: Uint8Array): TunnelSession {
-    const name = sessionName(path.at(-1) as KmeId, id)
+  #session (path: Path, id: Uint8Array, otherWay: OtherWay | undefined): TunnelSession {
+    const remote = path.at(-1) as KmeId, name = sessionName(remote, id)
     const session = new TunnelSession({
-      path, id, clock: this.o.clock, limits: this.o.limits,
-      post: (body) => this.#outlets.get(path[1] as KmeId)?.put({ name: 'tunnel', body }, (why) => { session.lost('network', `a frame towards ${session.remote} was lost: ${why}`) }) ?? 'unroutable',
-      mayPost: (wake) => this.#paces.get(path[1] as KmeId)?.take(wake) ?? true, // Without the neighbour `post` ends it.
+      path, id, clock: this.o.clock, limits: this.o.limits, otherWay,
+      post: (body) => this.#outlets.get(body.path[1] as KmeId)?.put({ name: 'tunnel', body }, (why) => { this.#dropped(session, body, why) }) ?? 'unroutable',
+      mayPost: (first, wake) => this.#paces.get(first)?.take(wake) ?? true, // Without the neighbour `post` fails.
       gone: () => { this.#sessions.delete(name) },
+      moved: (to) => {
+        this.counters.moved++
+        this.o.log.info('a control channel goes another way', { kme: remote, path: to.join(' '), before: session.formerPath.join(' ') })
+      },
     })
     this.#sessions.set(name, session)
     return session
+  }
+
+  /** A frame of ours waited for a neighbour in vain. */
+  #dropped (session: TunnelSession, { path }: Body<'tunnel'>, why: LossReason): void {
+    if (path[1] !== session.path[1]) return // It has gone another way meanwhile, and taken what was lost with it.
+    const text = `a frame towards ${session.remote} was lost: ${why}`
+    if (why === 'unroutable') session.broken(text)
+    else session.lost('network', text)
   }
 
   #lose (neighbour: KmeId): void {
@@ -115,7 +129,7 @@ export class TunnelHub {
     this.#paces.delete(neighbour)
     outlet?.close()
     for (const session of [...this.#sessions.values()]) {
-      if (session.path[1] === neighbour) session.lost('network', `the connection to ${neighbour}, the next node, has ended`)
+      if (session.path[1] === neighbour) session.broken(`the connection to ${neighbour}, the next node, has ended`)
     }
   }
 
@@ -157,16 +171,17 @@ export class TunnelHub {
     const remote = body.path[0] as KmeId
     const known = this.#sessions.get(sessionName(remote, body.session))
     if (known !== undefined) {
-      // Another path than the session's: nobody whom we trust with it sent this.
-      if (sameReversed(known.path, body.path)) known.receive(body)
-      else this.counters.badPath++
+      // Another path than the session's: its opener proves that it moves, or nobody whom we trust with it sent this.
+      const isGood = body.kind === 'move' ? known.follow(body) : sameReversed(known.path, body.path)
+      if (!isGood && !sameReversed(known.formerPath, body.path)) this.counters.badPath++
+      else if (isGood && body.kind !== 'move') known.receive(body)
       return
     }
     if (body.kind === 'end' || body.kind === 'ack') return // Of a session that is over.
     if (body.kind !== 'data' || body.seq !== 1) { this.#answer({ name: 'tunnel', body }, 'unknown'); return }
     if (this.#sessions.size >= this.o.limits.sessionsMax) { this.#answer({ name: 'tunnel', body }, 'congested'); return }
     const refused = this.accept(remote, (events) => {
-      const session = this.#session([...body.path].reverse(), body.session)
+      const session = this.#session([...body.path].reverse(), body.session, undefined)
       session.events = events
       return session
     })
@@ -179,7 +194,9 @@ export class TunnelHub {
     const text = hex(id)
     for (const session of [...this.#sessions.values()]) {
       const isOurs = session.id === text && session.path[1] === path.at(-2) && session.path.includes(at)
-      if (isOurs) session.lost(reason === 'refused' ? 'not-a-peer' : 'network', `${at} says of the way to ${session.remote}: ${reason}`)
+      const words = `${at} says of the way to ${session.remote}: ${reason}`
+      if (isOurs && reason === 'unroutable') session.broken(words)
+      else if (isOurs) session.lost(reason === 'refused' ? 'not-a-peer' : 'network', words)
     }
   }
 

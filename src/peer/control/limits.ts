@@ -20,11 +20,16 @@ export interface TunnelLimits {
   readonly stallMs: number
   /** An answer to a probe is due within this time. */
   readonly probeMs: number
+  /** How long a session whose path is broken waits for another one. Longer than it takes until both ends know of the break. */
+  readonly patienceMs: number
   /** An acknowledgement waits so long for data to travel with. */
   readonly ackDelayMs: number
 }
 
 export const defaultTunnelLimits: TunnelLimits = {
   windowPieces: 4, queueBytesMax: 1_048_576, sourceBytesMax: 262_144, queueAgeMaxMs: 5_000, retryMs: 20,
-  sourceFramesPerS: 1_000, sourcesMax: 1_024, sessionsMax: 1_024, stallMs: 10_000, probeMs: 500, ackDelayMs: 20,
+  sourceFramesPerS: 1_000, sourcesMax: 1_024, sessionsMax: 1_024, stallMs: 10_000, probeMs: 500, patienceMs: 3_000, ackDelayMs: 20,
 }
+
+/** Signs of life of a control channel travel over several links and cost a tag on each, so they are rarer than between neighbours. */
+export const KEEP_ALIVE_FACTOR = 3

@@ -18,6 +18,9 @@ export interface PathSource {
   isUsable? (path: Path): boolean
 }
 
+/** Another way for a session whose path is broken: not that one if there is a choice; undefined while there is none. */
+export type OtherWay = (broken: Path) => Path | undefined
+
 /** Why a tunnel ended. */
 export type TunnelEnd = (reason: CloseReason, text: string) => void
 
@@ -37,13 +40,19 @@ export interface TunnelEvents {
  */
 export interface Tunnel {
   readonly remote: KmeId
+  /** As it is now: it may move. */
   readonly path: Path
   /** Takes 1 to TUNNEL_BYTES_MAX bytes, which it owns from then on; false while the window is full. */
   send (bytes: Uint8Array): boolean
   /** One piece of `data` was dealt with: the other side may send one more. */
   consumed (): void
-  /** Asks the other end for a sign of life; without one the tunnel ends within the probe time. */
+  /** Asks the other end for a sign of life; without one the path counts as broken after the probe time. */
   probe (): void
+  /**
+   * Both ends are sure of each other: from now on a broken path does not end the tunnel, its opener takes another one. @param key
+   * MOVE_KEY_BYTES bytes that only the two ends know, wiped here.
+   */
+  allowMoves (key: Uint8Array): void
   end (text: string): void
 }
 

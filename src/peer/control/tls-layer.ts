@@ -7,6 +7,7 @@ import { clientContext, type PeerCredentials } from '../credentials.js'
 import { Refusal, type CloseReason } from '../refusal.js'
 import type { Link } from '../transport.js'
 import { supportedVersions } from '../versions.js'
+import { MOVE_KEY_BYTES } from './move-proof.js'
 import type { EndToEnd, SecureEvents, TunnelEvents, Tunnel } from './ports.js'
 import { SessionTags, TAG_KEYS_BYTES } from './session-tags.js'
 import { TlsTransport } from './tls-transport.js'
@@ -27,6 +28,7 @@ const controlProtocols = supportedVersions.map((version) => `${prefix}${version}
 const versionOf = (name: string | false | null): number | undefined => supportedVersions.find((version) => `${prefix}${version}` === name)
 
 const EXPORTER_LABEL = 'EXPORTER-qkme-control-tags'
+const MOVE_LABEL = 'EXPORTER-qkme-control-move'
 
 /**
  * TLS 1.3 with both KME certificates, end to end over a tunnel. Each end must show a certificate of the KME CA that names the
@@ -118,6 +120,7 @@ class Handshake {
     this.#end()
     const { role, remote } = this
     const keys = this.#socket.exportKeyingMaterial(TAG_KEYS_BYTES, EXPORTER_LABEL, Buffer.alloc(0))
+    this.#stream.allowMoves(this.#socket.exportKeyingMaterial(MOVE_KEY_BYTES, MOVE_LABEL, Buffer.alloc(0)))
     const transport = this.#transport = new TlsTransport(this.#socket, this.o.clock, this.o.closeTimeoutMs)
     const link: Link = {
       transport, role, remote, version, offered: `${prefix}${version}`, tags: new SessionTags(keys, role === 'dialler'),

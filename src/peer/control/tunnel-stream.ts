@@ -34,6 +34,8 @@ export class TunnelStream extends Duplex {
 
   get path (): readonly string[] { return this.#tunnel.path }
 
+  allowMoves (key: Uint8Array): void { this.#tunnel.allowMoves(key) }
+
   override _read (): void { this.#acknowledge() }
 
   override _write (chunk: Buffer, _encoding: BufferEncoding, done: Done): void { this.#write([chunk], done) }

@@ -1,0 +1,39 @@
+import t from 'tap'
+import { SimClock } from '../../sim/clock.js'
+import { Avoid } from '../../src/relay/avoid.js'
+import { defaultRelayLimits } from '../../src/relay/limits.js'
+
+const make = (): { clock: SimClock, avoid: Avoid } => { const clock = new SimClock(); return { clock, avoid: new Avoid(clock, defaultRelayLimits) } }
+/** How long the link B - C is left out from now on. */
+const closedMs = ({ clock, avoid }: ReturnType<typeof make>): number => {
+  const startMs = clock.now()
+  while (avoid.excludedHops.length > 0) clock.advance(100)
+  return clock.now() - startMs
+}
+
+t.test('jobs that were under way together and met one closed link are one failure', async (t) => {
+  const it = make()
+  for (let i = 0; i < 20; i++) {
+    it.avoid.hop('B', 'C')
+    it.avoid.node('B')
+    it.clock.advance(10)
+  }
+  t.equal(closedMs(it), 800)
+  t.same(it.avoid.avoided, [])
+})
+
+t.test('who fails again when asked again is left out for twice as long, up to a bound; who went well is forgiven, and so is who was left alone', async (t) => {
+  const it = make(), times: number[] = []
+  for (let i = 0; i < 8; i++) {
+    it.avoid.hop('B', 'C')
+    times.push(closedMs(it))
+  }
+  t.same(times, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000])
+  it.avoid.forgive(['A', 'B', 'C'])
+  it.avoid.hop('B', 'C')
+  t.equal(closedMs(it), 1_000)
+  it.avoid.hop('B', 'C')
+  it.clock.advance(2_000 + defaultRelayLimits.avoidMaxMs + 1)
+  it.avoid.hop('B', 'C')
+  t.equal(closedMs(it), 1_000)
+})
