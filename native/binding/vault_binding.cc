@@ -249,11 +249,11 @@ napi_value LaneCursor(Vault& v, const Args& a) {
 napi_value LaneTrim(Vault& v, const Args& a) { return a.Number(v.GetLane(a.U32(0)).Trim()); }
 
 napi_value Cut(Vault& v, const Args& a) {
-  return a.Int(v.Cut(a.U32(0), a.U32(1), a.U32(2), a.U32(3), MembersOf(a, 4, 5), a.Bytes(6), Taken(a, 7, 3)));
+  return a.Int(v.Cut(a.U32(0), a.U32(1), a.U32(2), a.U32(3), MembersOf(a, 4, 5), a.Bytes(6), Taken(a, 7, Vault::kTakenNumbers)));
 }
 
 napi_value HoldKeys(Vault& v, const Args& a) {
-  return a.Number(v.HoldKeys(a.U32(0), a.U32(1), a.U32(2), a.U32(3), a.Bytes(4), Taken(a, 5, 3)));
+  return a.Number(v.HoldKeys(a.U32(0), a.U32(1), a.U32(2), a.U32(3), a.Bytes(4), Taken(a, 5, Vault::kTakenNumbers)));
 }
 
 napi_value PadHeld(Vault& v, const Args& a) {

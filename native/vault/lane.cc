@@ -55,6 +55,12 @@ bool Lane::Cursor(uint32_t* block_number, uint32_t* offset) const {
   return false;
 }
 
+uint32_t Lane::Done() const {
+  uint32_t done = 0;
+  while (done < stretches_.size() && stretches_[done].cursor == stretches_[done].to) ++done;
+  return done;
+}
+
 uint32_t Lane::Trim() {
   uint32_t removed = 0;
   while (!stretches_.empty() && stretches_.front().cursor == stretches_.front().to) {

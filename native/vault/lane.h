@@ -39,6 +39,8 @@ class Lane {
   uint64_t Left() const;
   /// The stretch of the next byte; false if nothing is leased.
   bool Cursor(uint32_t* block_number, uint32_t* offset) const;
+  /// How many stretches at the front are cut to their end: what Trim would forget.
+  uint32_t Done() const;
   /// Forgets stretches that are cut to their end; returns how many.
   uint32_t Trim();
 

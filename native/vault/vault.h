@@ -49,6 +49,9 @@ class Vault {
   static constexpr size_t kKeyIdFields = 5;
   static constexpr int32_t kCutInsufficient = -1;
   static constexpr int32_t kCutNoRoom = -2;
+  /// What a cut tells besides: block and place of the first key, bytes skipped at block ends, then of the lane behind it
+  /// the leased bytes left and the stretches that Trim would forget.
+  static constexpr size_t kTakenNumbers = 5;
 
   explicit Vault(const VaultOptions& options);
   ~Vault();
@@ -133,6 +136,8 @@ class Vault {
   uint32_t SealPayload(uint32_t sealer, ByteSpan header, ByteSpan payload, OutSpan out);
   void JoinShares(std::span<const uint32_t> blocks, std::span<const uint32_t> offsets, uint32_t length, uint8_t* payload);
   std::unique_ptr<Block> EmptyHeldBlock(uint32_t bytes);
+  /// Moves the lane over what runs_ has planned and writes kTakenNumbers.
+  void AdvanceTelling(Lane* lane, uint32_t count, uint32_t key_bytes, uint32_t skipped, uint32_t* taken);
   void PadTag(Key& hash_key, Block& block, uint32_t offset, ByteSpan data, uint8_t* out);
 
   Arena arena_;

@@ -75,12 +75,18 @@ int32_t Vault::Cut(uint32_t lane, uint32_t count, uint32_t key_bytes, uint32_t a
       done += n;
     }
   }
+  AdvanceTelling(&from, count, key_bytes, skipped, taken);
+  guard.Finish();
+  return static_cast<int32_t>(writer.Finish());
+}
+
+void Vault::AdvanceTelling(Lane* lane, uint32_t count, uint32_t key_bytes, uint32_t skipped, uint32_t* taken) {
   taken[0] = runs_[0].block->number();
   taken[1] = runs_[0].offset / kPlaceBytes;
   taken[2] = skipped;
-  from.Advance(count, key_bytes);
-  guard.Finish();
-  return static_cast<int32_t>(writer.Finish());
+  lane->Advance(count, key_bytes);
+  taken[3] = static_cast<uint32_t>(lane->Left());
+  taken[4] = lane->Done();
 }
 
 uint32_t Vault::OpenKeyIds(std::span<const uint32_t> epochs, std::string_view ids, uint32_t count,

@@ -58,13 +58,8 @@ uint32_t Vault::HoldKeys(uint32_t lane, uint32_t count, uint32_t key_bytes, uint
       PutBytes(block.get(), done * unit, run.block->View(offset, key_bytes, gathered.data()), key_bytes);
     }
   }
-  const uint32_t number = runs_[0].block->number();
-  const uint32_t place = runs_[0].offset / kPlaceBytes;
   const uint32_t handle = blocks_.Add(std::move(block));
-  taken[0] = number;
-  taken[1] = place;
-  taken[2] = skipped;
-  from.Advance(count, key_bytes);
+  AdvanceTelling(&from, count, key_bytes, skipped, taken);
   return handle;
 }
 

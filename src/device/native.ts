@@ -35,6 +35,12 @@ export const CUT_INSUFFICIENT = -1 // not enough is leased
 export const CUT_NO_ROOM = -2 // `out` is too small
 
 /**
+ * What a cut tells besides, in `taken`, CUT_TAKEN numbers: [0] block and [1] place of the first key, [2] bytes skipped at block ends
+ * in this call, and of the lane behind it [3] the leased bytes left (`laneLeft`), [4] the stretches that `laneTrim` would remove.
+ */
+export const CUT_TAKEN = 5
+
+/**
  * All key plaintext of a KME. Expected failures are plain Errors with a `code` of KmeErrorCode; every other Error is
  * `invariant violated: …`, a bug of the caller. Byte arguments are Uint8Arrays (or Buffers), borrowed for the call.
  * A byte of a block gets at most one purpose per process (a lease, a pad, a hash key, a derived key): a second one is refused.
@@ -125,7 +131,7 @@ export interface NativeVault {
    * Cuts `count` keys of `sizeBytes`, names them, writes `{"keys":[{"key_ID":"…","key":"…"<keyMembers>},…]<containerMembers>}`
    * as UTF-8 into `out`. The members are ready JSON with a leading comma, or '' (at most 8 KiB each). Each key starts at a
    * multiple of 8 bytes and takes its size rounded up to 8. `count` is 1 to 1024, `sizeBytes` 1 to 1024.
-   * `taken` (3 numbers) receives the first key's block number and place, and the bytes skipped at block ends in this call.
+   * `taken` receives CUT_TAKEN numbers.
    * All or nothing, without yielding. @returns bytes written or CUT_*.
    */
   cut (lane: LaneHandle, count: number, sizeBytes: number, association: number,

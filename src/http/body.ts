@@ -1,11 +1,13 @@
 import type { Exchange } from './exchange.js'
 import { RequestError } from './request-error.js'
+import { textBytes } from './text-bytes.js'
 import type { UwsRequest } from './uws-types.js'
 
 /** How much body a request announces: bytes, or unknown (chunked). */
 export interface Framing { readonly bytes: number | undefined }
 
 const noBody: Framing = { bytes: 0 }
+const CONTENT_LENGTH = textBytes('content-length'), TRANSFER_ENCODING = textBytes('transfer-encoding')
 
 /** The request's framing is broken or its body must not be read: what follows on this connection cannot be trusted. */
 export class FramingError extends RequestError {}
@@ -18,7 +20,7 @@ export class FramingError extends RequestError {}
  * @see RFC 9112, clauses 6.1 and 6.3
  */
 export const readFraming = (req: UwsRequest): Framing => {
-  if (req.getHeader('content-length') === '' && req.getHeader('transfer-encoding') === '') return noBody
+  if (req.getHeader(CONTENT_LENGTH) === '' && req.getHeader(TRANSFER_ENCODING) === '') return noBody
   let length: string | undefined, coding: string | undefined, repeated = false
   req.forEach((name, value) => {
     if (name === 'content-length') {

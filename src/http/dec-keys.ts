@@ -3,7 +3,7 @@ import { checkContentType, readBody, readFraming, refuseBody } from './body.js'
 import type { Exchange } from './exchange.js'
 import { readJson } from './json.js'
 import { checkKeyId, readKeyIds } from './key-ids.js'
-import { pathSaeId, readQuery } from './query.js'
+import { readQuery } from './query.js'
 import { RequestError, badParameter } from './request-error.js'
 import type { UwsRequest } from './uws-types.js'
 
@@ -17,7 +17,7 @@ const usual = /^key_ID=[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{
  * @see ETSI GS QKD 014 V1.1.1, clause 5.4
  */
 export const decKeysGet = (exchange: Exchange, req: UwsRequest): void => {
-  const master = pathSaeId(req.getParameter(0) ?? '', 'master_SAE_ID')
+  const master = exchange.rest.pathIds.read(req.getParameter(0) ?? '', 'master_SAE_ID')
   refuseBody(req)
   const query = req.getQuery() ?? ''
   // The usual form needs no parser; whatever is not a plain UUID behind the name takes the long way.
@@ -37,7 +37,7 @@ export const decKeysGet = (exchange: Exchange, req: UwsRequest): void => {
  * @see ETSI GS QKD 014 V1.1.1, clauses 5.4 and 6.4
  */
 export const decKeysPost = (exchange: Exchange, req: UwsRequest): void => {
-  const master = pathSaeId(req.getParameter(0) ?? '', 'master_SAE_ID')
+  const master = exchange.rest.pathIds.read(req.getParameter(0) ?? '', 'master_SAE_ID')
   const framing = readFraming(req), contentType = req.getHeader('content-type')
   if ((req.getQuery() ?? '') !== '') throw new RequestError('BAD_REQUEST', 'POST takes its parameters in the body, not in the query')
   const { keys, rules, limits } = exchange.rest

@@ -3,7 +3,7 @@ import { checkContentType, readBody, readFraming, refuseBody } from './body.js'
 import type { Exchange } from './exchange.js'
 import { readJson } from './json.js'
 import { checkNumber, checkSizeBits, readKeyRequest, type KeyRequest } from './key-request.js'
-import { pathSaeId, queryInteger, readQuery } from './query.js'
+import { queryInteger, readQuery } from './query.js'
 import { RequestError, badParameter } from './request-error.js'
 import type { UwsRequest } from './uws-types.js'
 
@@ -53,7 +53,7 @@ export const encKeysPost = (exchange: Exchange, req: UwsRequest): void => {
 }
 
 const slaveOf = (exchange: Exchange, req: UwsRequest): SaeId => {
-  const slave = pathSaeId(req.getParameter(0) ?? '', 'slave_SAE_ID')
+  const slave = exchange.rest.pathIds.read(req.getParameter(0) ?? '', 'slave_SAE_ID')
   if (slave === exchange.caller) throw badParameter('slave_SAE_ID', 'must not be the caller')
   return slave
 }

@@ -4,12 +4,15 @@ import type { KeyReply, Refusal } from '../pool/service.js'
 import { RequestError } from './request-error.js'
 import type { Gate, Rest } from './rest.js'
 import { statusLines, type Outcome } from './status.js'
+import { textBytes } from './text-bytes.js'
 import type { UwsResponse } from './uws-types.js'
 import { errorAnswer } from './wire.js'
 
 // One header call instead of three: the library writes key and value as they are.
 const JSON_HEADER = 'Content-Type'
 const JSON_HEADERS = 'application/json\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff'
+// The same for good answers, as bytes, which the library need not transcode.
+const GOOD_HEADER = textBytes(JSON_HEADER), GOOD_HEADERS = textBytes(JSON_HEADERS)
 const BARE_HEADER = 'Cache-Control'
 const BARE_HEADERS = 'no-store\r\nX-Content-Type-Options: nosniff'
 // RFC 9110 wants a challenge on a 401, and mutual TLS has no registered scheme.
@@ -127,7 +130,7 @@ export class Exchange implements KeyReply {
   }
 
   /** Answers Get status. */
-  answerText (json: string): void {
+  answer (json: Uint8Array): void {
     this.#replied = true
     if (this.corked) this.#sendGood(json)
     else this.res.cork(() => { this.#sendGood(json) })
@@ -151,8 +154,8 @@ export class Exchange implements KeyReply {
     this.res.onAborted(() => { this.#abort() })
   }
 
-  #sendGood (json: Uint8Array | string): void {
-    this.res.writeHeader(JSON_HEADER, JSON_HEADERS)
+  #sendGood (json: Uint8Array): void {
+    this.res.writeHeader(GOOD_HEADER, GOOD_HEADERS)
     this.#sendBody(json, this.gate.state !== 'open')
   }
 

@@ -7,7 +7,9 @@ import { Bursts } from './bursts.js'
 import { HttpCounters } from './counters.js'
 import { IdentityCache, type Identity } from './identity-cache.js'
 import type { KeyLimits, ReadingRules } from './key-request.js'
+import { PathIds } from './path-ids.js'
 import { SecurityEvents } from './security-events.js'
+import { StatusText } from './status-text.js'
 import { TokenBuckets, type Rate } from './token-bucket.js'
 
 /** What this KME knows of an SAE now. Only `active` gets an answer; `throttled` is 503, everything else 401. */
@@ -69,6 +71,8 @@ export class Rest {
   readonly identities: IdentityCache
   readonly counters = new HttpCounters()
   readonly bursts = new Bursts()
+  readonly pathIds = new PathIds()
+  readonly statusText = new StatusText()
   readonly events: SecurityEvents
   readonly requestBuckets: TokenBuckets
   readonly keyBitBuckets: TokenBuckets

@@ -1,9 +1,8 @@
 import { refuseBody } from './body.js'
 import type { Exchange } from './exchange.js'
-import { pathSaeId, readQuery } from './query.js'
+import { readQuery } from './query.js'
 import { badParameter } from './request-error.js'
 import type { UwsRequest } from './uws-types.js'
-import { statusJson } from './wire.js'
 
 /**
  * Get status: what this KME could deliver to the caller for one slave SAE. Consumes and reserves nothing.
@@ -12,13 +11,13 @@ import { statusJson } from './wire.js'
  * @see ETSI GS QKD 014 V1.1.1, clauses 5.2 and 6.1
  */
 export const statusGet = (exchange: Exchange, req: UwsRequest): void => {
-  const slave = pathSaeId(req.getParameter(0) ?? '', 'slave_SAE_ID')
+  const slave = exchange.rest.pathIds.read(req.getParameter(0) ?? '', 'slave_SAE_ID')
   refuseBody(req)
   readQuery(req.getQuery(), [])
   if (slave === exchange.caller) throw badParameter('slave_SAE_ID', 'must not be the caller')
   exchange.serve(() => {
     const status = exchange.rest.service.status(exchange.caller, slave)
     if ('code' in status) exchange.refuse(status)
-    else exchange.answerText(statusJson(exchange.caller, slave, status))
+    else exchange.answer(exchange.rest.statusText.bytes(exchange.caller, slave, status))
   })
 }

@@ -1,4 +1,4 @@
-import { CUT_INSUFFICIENT, CUT_NO_ROOM } from '../device/native.js'
+import { CUT_INSUFFICIENT, CUT_NO_ROOM, CUT_TAKEN } from '../device/native.js'
 import type { KmeId, SaeId } from '../kernel/ids.js'
 import { Deliveries } from './deliveries.js'
 import { keyMembers } from './describe.js'
@@ -16,6 +16,7 @@ import { canMeet, meets } from './traits.js'
 
 const ASSOCIATION_WAIT_MS = 2_000
 const WAITING_MAX = 1_024
+const none: readonly never[] = []
 
 /** For the refusal. */
 const namesOf = (extensions: readonly ExtensionPair[]): string => extensions.filter((e) => e.mandatory).map((e) => e.name).join(', ')
@@ -28,7 +29,8 @@ export class EncKeys {
   private readonly fairness: Fairness
   private readonly reserve: Reserve
   private readonly out: Uint8Array
-  private readonly taken = new Uint32Array(3)
+  private view: Uint8Array = new Uint8Array(0)
+  private readonly taken = new Uint32Array(CUT_TAKEN)
   private readonly members = new WeakMap<KeyPool, string>()
   private waiting = 0
   private readonly recent = new Deliveries()
@@ -64,7 +66,7 @@ export class EncKeys {
       const kme = policy.whereIs(request.slave)
       const refusal = this.checkSlave(request.caller, request.slave, kme, 'slave_SAE_ID')
       if (refusal !== undefined) return refusal
-      return this.at(request, kme!, kme === self ? [] : [request.slave], kme === self ? [request.slave] : [])
+      return kme === self ? this.at(request, kme, none, [request.slave]) : this.at(request, kme!, [request.slave], none)
     }
     const local: SaeId[] = [], remote = new Map<KmeId, SaeId[]>()
     for (const sae of [request.slave, ...request.additionalSlaves]) {
@@ -103,7 +105,8 @@ export class EncKeys {
   private at (request: EncKeysRequest, kme: string, slaves: readonly SaeId[], local: readonly SaeId[]): Target | Refusal {
     const pools = this.deps.poolsWith(kme)
     const { extensions } = request
-    if (extensions.length === 0 && pools.length > 0) return { pool: pools.find((p) => p.blocked() === '') ?? pools[0]!, slaves, local }
+    const first = pools[0]
+    if (extensions.length === 0 && first !== undefined) return { pool: first.blocked() === '' ? first : pools.find((p) => p.blocked() === '') ?? first, slaves, local }
     const mandatory = this.deps.extensions.constraint(extensions.filter((e) => e.mandatory))
     if (mandatory === undefined) return refusals.unmet(namesOf(extensions)) // Two of them contradict each other.
     const able = pools.filter((pool) => canMeet(pool.traits, mandatory))
@@ -167,8 +170,14 @@ export class EncKeys {
     }
     this.fairness.used(request.caller, bytes)
     const delivery = this.book(request, pool, association, this.taken[0]!, this.taken[1]!, undefined)
-    const json = this.out.subarray(0, length)
-    try { reply.keys(json, delivery) } finally { this.deps.vault.wipe(json) }
+    const json = this.answer(length)
+    try { reply.keys(json, delivery) } finally { json.fill(0) }
+  }
+
+  /** The front of the answer buffer. Most answers are as long as the one before, and a view costs as much as a key. */
+  private answer (length: number): Uint8Array {
+    if (this.view.length !== length) this.view = this.out.subarray(0, length)
+    return this.view
   }
 
   /** @returns the number of the answer in the audit trail. */
@@ -182,6 +191,7 @@ export class EncKeys {
 
   private membersOf (pool: KeyPool): string {
     const { details } = this.deps
+    if (details.keys === 'nothing') return ''
     if (details.keys === 'wayAndAge') return keyMembers(details, pool.traits, this.ageOf(pool))
     let members = this.members.get(pool)
     if (members === undefined) this.members.set(pool, members = keyMembers(details, pool.traits, undefined))

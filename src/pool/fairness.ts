@@ -38,8 +38,8 @@ export class Fairness {
       this.raise(use.rate.perSecond()) // It does not lose its past by pausing.
     }
     use.lastMs = this.clock.monoMs()
-    use.rate.add(bytes)
-    this.total.add(bytes)
+    use.rate.add(bytes, use.lastMs)
+    this.total.add(bytes, use.lastMs)
   }
 
   /** Whether `sae` may take from the last fifth. */

@@ -38,12 +38,13 @@ export class PoolKeyService implements KeyService {
     const kme = policy.whereIs(slave)
     if (kme === undefined) return policy.confidentialNames ? refusals.unauthorized : refusals.unknownSae('slave_SAE_ID')
     if (!policy.allowed(caller, slave)) return refusals.unauthorized
-    const pools = deps.poolsWith(kme), pool = pools.find((p) => p.blocked() === '') ?? pools[0]
-    return {
+    const pools = deps.poolsWith(kme), pool = pools[0]?.blocked() === '' ? pools[0] : pools.find((p) => p.blocked() === '') ?? pools[0]
+    const status = {
       sourceKme: deps.self, targetKme: kme, keySizeBits: sizes.defaultBits, storedKeyCount: pool === undefined ? 0 : this.keysOf(pool, caller),
       maxKeyCount: sizes.maxKeyCount, maxKeyPerRequest: sizes.maxPerRequest, maxKeySizeBits: sizes.maxBits, minKeySizeBits: sizes.minBits,
-      maxSaeIdCount: sizes.maxSaeIds, ...(deps.details.status ? { extension: statusExtension(pools, deps.extensions.names(), (p) => this.keysOf(p, caller)) } : {}),
+      maxSaeIdCount: sizes.maxSaeIds,
     }
+    return deps.details.status ? { ...status, extension: statusExtension(pools, deps.extensions.names(), (p) => this.keysOf(p, caller)) } : status
   }
 
   /** Keys of the default size that `caller` could have of a pool now. */

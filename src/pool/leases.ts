@@ -3,6 +3,8 @@ import type { PoolCore } from './core.js'
 import type { BlockRow } from './rows.js'
 import type { BlockViews } from './views.js'
 
+const UNKNOWN = -1
+
 /** Bytes [from, to) of a block that are spent on disk. `last`: nothing behind them will ever be leased. */
 export interface Stretch { readonly block: BlockRow, readonly from: number, readonly to: number, readonly last: boolean }
 
@@ -15,12 +17,18 @@ export class Leases {
   private readonly coming: Stretch[] = []
   /** Whoever waited for a lease when the pool went finds none. */
   private isDisposed = false
+  /** Bytes left in the vault, or UNKNOWN: each request asks, and a cut tells them. */
+  private left = UNKNOWN
 
   constructor (private readonly core: PoolCore, private readonly views: BlockViews) { this.lane = core.deps.vault.createLane() }
 
   get handle (): LaneHandle { return this.lane }
   /** Bytes that can be cut now. */
-  get leftBytes (): number { return this.isDisposed ? 0 : this.core.deps.vault.laneLeft(this.lane) }
+  get leftBytes (): number {
+    if (this.isDisposed) return 0
+    if (this.left === UNKNOWN) this.left = this.core.deps.vault.laneLeft(this.lane)
+    return this.left
+  }
   get isComing (): boolean { return this.coming.length > 0 }
   /** Bytes that are being flushed, or wait for room in the arena: they can be cut soon. */
   get comingBytes (): number { return this.coming.reduce((sum, s) => sum + s.to - s.from, 0) }
@@ -54,6 +62,7 @@ export class Leases {
       this.coming.shift()
       if (handle === 'damaged') { damaged.push(s); continue }
       this.core.deps.vault.lanePush(this.lane, handle, s.from, s.to, s.last)
+      this.left = UNKNOWN
       this.keep(s)
     }
     return damaged
@@ -69,6 +78,15 @@ export class Leases {
     this.held[this.held.length - 1] = { ...s, from: before.from }
     this.views.leave(s.block.number) // One entry for one stretch.
   }
+
+  /** Keys were cut. @param taken What the vault told of it. @returns whether there is something to trim. */
+  wasCut (taken: Uint32Array): boolean {
+    this.left = taken[3]!
+    return taken[4]! > 0
+  }
+
+  /** The lane was moved by something else than a cut. */
+  wasMoved (): void { this.left = UNKNOWN }
 
   /** Forgets what is cut. @returns blocks of which the last byte is. */
   trim (): BlockRow[] {
@@ -106,6 +124,7 @@ export class Leases {
     this.held.length = 0
     this.core.deps.vault.dropLane(this.lane)
     this.lane = this.core.deps.vault.createLane()
+    this.left = UNKNOWN
   }
 
   /** Forgets everything. What it held is the caller's to book. */

@@ -1,5 +1,5 @@
 import { uuidText } from '../device/formats/uuid.js'
-import { CUT_INSUFFICIENT, KEY_ID_FIELDS, type BlockHandle } from '../device/native.js'
+import { CUT_INSUFFICIENT, CUT_TAKEN, KEY_ID_FIELDS, type BlockHandle } from '../device/native.js'
 import type { SaeId } from '../kernel/ids.js'
 import type { Cancel } from '../kernel/time.js'
 import { keyMembers } from './describe.js'
@@ -74,7 +74,7 @@ export class Multicast {
     if (refusal !== undefined) { reply.refuse(refusal); return }
     const cast: Cast = {
       ...job, sizeBytes, bytes, frames, cancel: () => {}, isOver: false, held: undefined, ids: new Uint8Array(16 * request.number),
-      taken: new Uint32Array(3), grants: new Map(), open: new Set(),
+      taken: new Uint32Array(CUT_TAKEN), grants: new Map(), open: new Set(),
     }
     this.casts.add(cast)
     this.heldFrames += frames

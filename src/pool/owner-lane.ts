@@ -6,6 +6,7 @@ import { BlockList } from './block-list.js'
 import { CutBooks } from './cut-books.js'
 import type { Erasure } from './erasure.js'
 import { LastFifth } from './last-fifth.js'
+import { LeaseNeed } from './lease-need.js'
 import { LEASED_FRAMES_MAX, leaseReach } from './lease-reach.js'
 import { Leases, type Stretch } from './leases.js'
 import { OPEN_MESSAGE_MAX, Openings } from './openings.js'
@@ -14,7 +15,7 @@ import type { PadUse } from './relay-access.js'
 import { usableBytes, type BlockRow } from './rows.js'
 import type { BlockViews } from './views.js'
 
-const OPENING_MAX = 256, LEASED_BYTES_FACTOR = 8
+const OPENING_MAX = 256
 const CLOSE_BATCH = 16, WAITERS_MAX = 1_024
 
 /**
@@ -33,9 +34,8 @@ export class OwnerLane {
   private readonly finished: BlockRow[] = []
   private leasing = false
   private readonly frameCounts = new WeakMap<BlockRow, number>()
-  /** What somebody waits for: leased as soon as the horizon covers it. */
-  private demandBytes = 0
   readonly used: Rate
+  private readonly need: LeaseNeed
   private readonly books: CutBooks
   private readonly ends: BlockEnds
   private readonly lastFifth: LastFifth
@@ -52,6 +52,7 @@ export class OwnerLane {
   ) {
     this.leases = new Leases(core, views)
     this.used = new Rate(core.deps.clock)
+    this.need = new LeaseNeed(core.deps.limits, this.used)
     this.books = new CutBooks(core)
     this.opening = new Openings(core)
     this.ends = new BlockEnds(core, erasure, this.books, alone, keepForLocal)
@@ -90,7 +91,7 @@ export class OwnerLane {
   extend (): void {
     const { core } = this
     if (!this.spending || (!core.ready && !this.alone)) return
-    const wanted = Math.max(this.used.perSecond() * core.deps.limits.runwayMs / 1_000, this.demandBytes)
+    const wanted = Math.max(this.used.perSecond() * core.deps.limits.runwayMs / 1_000, this.need.askedBytes)
     let runway = this.opened.freeBytes
     let blocks = this.opening.size + this.opened.size
     if (this.opened.first !== undefined && this.opened.first.spent > 0) blocks-- // Leased in part; the others are whole.
@@ -138,24 +139,15 @@ export class OwnerLane {
 
   // --- leases ------------------------------------------------------------------------------------------
 
-  private leaseBytes (): number {
-    const { leaseMs, leaseMinBytes, leaseMaxBytes } = this.core.deps.limits
-    const want = this.used.perSecond() * leaseMs / 1_000
-    return Math.max(leaseMinBytes, Math.min(leaseMaxBytes * LEASED_BYTES_FACTOR, want)) + 7 & ~7
-  }
-
   /** Marks the next stretch as spent, flushed, and only then hands it to the addon (I2). */
   lease (atLeastBytes = 0): void {
-    const { core, leases } = this
-    this.demandBytes = Math.max(this.demandBytes, atLeastBytes)
-    if (this.leasing || !this.spending) return
+    const { core, leases, need } = this
+    need.ask(atLeastBytes)
+    if (this.leasing || !this.spending || need.isCalm(leases.leftBytes)) return
     if (leases.isComing) this.push()
-    const left = leases.leftBytes
-    if (left >= this.demandBytes) this.demandBytes = 0
+    need.look(leases.leftBytes)
     if (leases.isComing || this.opened.size === 0) return
-    const target = Math.max(this.leaseBytes(), this.demandBytes)
-    if (left >= target / 2 && left >= this.demandBytes) return
-    const fresh = this.plan(target * 1.5 - left)
+    const missing = need.missing(leases.leftBytes), fresh = missing > 0 ? this.plan(missing) : []
     if (fresh.length === 0) return
     this.leasing = true
     leases.add(fresh)
@@ -234,8 +226,8 @@ export class OwnerLane {
     const result = how(this.leases.handle)
     if (result === CUT_INSUFFICIENT) this.lease(count * (sizeBytes + 7 & ~7) + sizeBytes + 8)
     if (result < 0) return result
-    this.used.add(this.books.add(count, sizeBytes, taken[2]!))
-    this.trim()
+    this.used.note(this.books.add(count, sizeBytes, taken[2]!))
+    if (this.leases.wasCut(taken)) this.trim()
     this.lease()
     return result
   }
@@ -249,8 +241,8 @@ export class OwnerLane {
 
   /** Pads: takes `length` bytes, a multiple of 8: `use` moves the lane's cursor over them. */
   take (length: number, use: (lane: LaneHandle) => void, as: PadUse): void {
-    use(this.leases.handle)
-    this.used.add(this.books.addPads(as, length))
+    try { use(this.leases.handle) } finally { this.leases.wasMoved() }
+    this.used.note(this.books.addPads(as, length))
     this.trim()
   }
 

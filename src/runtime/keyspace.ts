@@ -127,10 +127,11 @@ export class Keyspace implements StorePort {
     const configured = config.network.relay.pools, automatic = automaticOf(config)
     const relayed = new RelayedPools({ self: config.kme.id, kv: store.kv, all, make: (remote, id, link, traits) => underHold(new Pool(this.depsOf(remote, store, audit, directory, id), [link], traits), all.values()) })
     relayed.open(configured, (remote, count) => comesBack(automatic, config.kme.id, remote, count) ? automatic.stockBytes : undefined)
+    const alone = new Map<KmeId, readonly KeyPool[]>([...pools].map(([kme, pool]) => [kme, [pool]]))
+    alone.set(config.kme.id, local === undefined ? [] : [local])
     const poolsWith = (kme: KmeId): readonly KeyPool[] => {
-      if (kme === config.kme.id) return local === undefined ? [] : [local]
-      const direct = pools.get(kme), others = relayed.poolsWith(kme)
-      return direct === undefined ? others : others.length === 0 ? [direct] : [direct, ...others]
+      const direct = alone.get(kme), others = relayed.poolsWith(kme)
+      return direct === undefined ? others : others.length === 0 ? direct : [...direct, ...others]
     }
     const service = new PoolKeyService({
       self: config.kme.id, clock, vault: this.vault, kv: store.kv, soon, fatal: (error) => { this.fail(error) },

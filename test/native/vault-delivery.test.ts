@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
-import { CUT_INSUFFICIENT, CUT_NO_ROOM, KEY_ID_FIELDS, type BlockHandle, type KeyHandle, type LaneHandle, type NativeVault } from '../../src/device/native.js'
+import { CUT_INSUFFICIENT, CUT_NO_ROOM, CUT_TAKEN, KEY_ID_FIELDS, type BlockHandle, type KeyHandle, type LaneHandle, type NativeVault } from '../../src/device/native.js'
 import { CONFIRM_BYTES, framesOf, knownBlock, knownKey, testVault } from './vault-support.js'
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
@@ -21,7 +21,7 @@ const blockAt = (site: Site, number: number, bytes: Buffer, frames: number[]): B
   knownBlock(site.vault, site.key, site.keyBytes, number, site.epoch, bytes, frames).block
 
 const cutText = (vault: NativeVault, lane: LaneHandle, count: number, size: number, association = 5,
-  members: readonly [string, string] = ['', ''], taken = new Uint32Array(3)): string | number => {
+  members: readonly [string, string] = ['', ''], taken = new Uint32Array(CUT_TAKEN)): string | number => {
   const out = new Uint8Array(1 << 18)
   const length = vault.cut(lane, count, size, association, members[0], members[1], out, taken)
   return length < 0 ? length : utf8.decode(out.subarray(0, length))
@@ -44,10 +44,10 @@ t.test('the master\'s answer is the container that JSON.stringify writes, and th
       const at = offset + i * up8(size)
       return { block: 77, offset: at, bytes: bytes.subarray(at, at + size) }
     })
-    const taken = new Uint32Array(3)
+    const taken = new Uint32Array(CUT_TAKEN)
     const text = cutText(a.vault, lane, count, size, 5, ['', ''], taken)
     t.equal(text, expected(a, keys), `${count} keys of ${size} bytes`)
-    t.same([...taken], [77, offset / 8, 0])
+    t.same([...taken], [77, offset / 8, 0, 9000 - CONFIRM_BYTES - offset - count * up8(size), 0])
     const ids = (JSON.parse(text as string) as { keys: { key_ID: string }[] }).keys.map(k => k.key_ID.toUpperCase()).join('')
     const opened = new Uint32Array(count * KEY_ID_FIELDS), out = new Uint8Array(1 << 16)
     t.equal(b.vault.openKeyIds(Uint32Array.of(b.epoch), ids, count, opened), count)
@@ -90,11 +90,11 @@ t.test('too little, or no room: nothing moves and nothing is written', async t =
   t.equal(cutText(a.vault, lane, 4, 32), CUT_INSUFFICIENT)
   const text = expected(a, [0, 32, 64].map(offset => ({ block: 1, offset, bytes: bytes.subarray(offset, offset + 32) })))
   const short = new Uint8Array(text.length - 1)
-  t.equal(a.vault.cut(lane, 3, 32, 5, '', '', short, new Uint32Array(3)), CUT_NO_ROOM)
+  t.equal(a.vault.cut(lane, 3, 32, 5, '', '', short, new Uint32Array(CUT_TAKEN)), CUT_NO_ROOM)
   t.ok(short.every(byte => byte === 0))
   t.equal(a.vault.laneLeft(lane), 96)
   const exact = new Uint8Array(text.length)
-  t.equal(a.vault.cut(lane, 3, 32, 5, '', '', exact, new Uint32Array(3)), text.length)
+  t.equal(a.vault.cut(lane, 3, 32, 5, '', '', exact, new Uint32Array(CUT_TAKEN)), text.length)
   t.equal(utf8.decode(exact), text)
   t.equal(a.vault.laneLeft(lane), 0)
 })
@@ -105,12 +105,12 @@ t.test('keys straddle frames, requests straddle blocks, the tail of a block is s
   const lane = a.vault.createLane()
   a.vault.lanePush(lane, blockAt(a, 8, first, [50, 7, 93]), 0, 102, true)
   a.vault.lanePush(lane, blockAt(a, 9, second, [1, 199, 200]), 0, 352, true)
-  const taken = new Uint32Array(3)
+  const taken = new Uint32Array(CUT_TAKEN)
   const keys = [[8, 0], [8, 40], [9, 0], [9, 40], [9, 80]] as const
   t.equal(cutText(a.vault, lane, 5, 40, 5, ['', ''], taken),
     expected(a, keys.map(([block, offset]) => ({ block, offset, bytes: (block === 8 ? first : second).subarray(offset, offset + 40) }))))
-  t.same([...taken], [8, 0, 22])
-  t.equal(a.vault.laneTrim(lane), 1)
+  t.same([...taken], [8, 0, 22, 232, 1])
+  t.equal(a.vault.laneTrim(lane), 1, 'as the cut told')
   t.same(a.vault.laneCursor(lane), [9, 120])
 })
 

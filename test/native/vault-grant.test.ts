@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import { KEY_ID_FIELDS, type BlockHandle, type LaneHandle } from '../../src/device/native.js'
+import { CUT_TAKEN, KEY_ID_FIELDS, type BlockHandle, type LaneHandle } from '../../src/device/native.js'
 import { uuidText } from '../../src/device/formats/uuid.js'
 import { CONFIRM_BYTES, framesOf, knownBlock, knownKey, testVault } from './vault-support.js'
 
@@ -22,10 +22,10 @@ t.test('keys cut aside are the lane\'s bytes under their IDs, and a pad covers t
   for (const [count, size] of [[1, 32], [7, 33], [128, 16], [9, 1024]] as const) {
     const unit = Math.ceil(size / 8) * 8
     const keys = lane(5, 20_000), pads = lane(6, 20_000)
-    const ids = new Uint8Array(count * 16), taken = new Uint32Array(3)
+    const ids = new Uint8Array(count * 16), taken = new Uint32Array(CUT_TAKEN)
     const held = vault.holdKeys(keys.lane, count, size, 9, ids, taken)
     t.not(held, 0)
-    t.same([...taken], [5, 0, 0])
+    t.same([...taken], [5, 0, 0, vault.laneLeft(keys.lane), 0])
     t.same(vault.laneCursor(keys.lane), [5, count * unit], 'the cursor has passed them')
     const text = Array.from({ length: count }, (_, i) => uuidText(ids.subarray(i * 16, i * 16 + 16)))
     const fields = new Uint32Array(count * KEY_ID_FIELDS)
@@ -58,7 +58,7 @@ t.test('keys cut aside are the lane\'s bytes under their IDs, and a pad covers t
 
 t.test('what cannot be held consumes nothing', async t => {
   const { vault, lane } = site(t.testdir(), 16)
-  const keys = lane(5, 40_000), ids = new Uint8Array(16 * 1024), taken = new Uint32Array(3)
+  const keys = lane(5, 40_000), ids = new Uint8Array(16 * 1024), taken = new Uint32Array(CUT_TAKEN)
   t.equal(vault.holdKeys(keys.lane, 64, 1024, 9, ids, taken), 0, 'not enough is leased')
   t.throws(() => vault.holdKeys(keys.lane, 38, 1024, 9, ids, taken), { code: 'ARENA_FULL' })
   t.throws(() => vault.holdKeys(keys.lane, 2, 1024, 9, ids.subarray(0, 31), taken), { message: /room for the key IDs/ })
@@ -68,7 +68,7 @@ t.test('what cannot be held consumes nothing', async t => {
 
 t.test('only held keys are padded, and within their bounds', async t => {
   const { vault, lane } = site(t.testdir())
-  const keys = lane(5, 4_000), pads = lane(6, 4_000), ids = new Uint8Array(16), taken = new Uint32Array(3)
+  const keys = lane(5, 4_000), pads = lane(6, 4_000), ids = new Uint8Array(16), taken = new Uint32Array(CUT_TAKEN)
   const held = vault.holdKeys(keys.lane, 1, 32, 9, ids, taken) as BlockHandle
   t.throws(() => { vault.padHeld(pads.lane, keys.block, 0, new Uint8Array(32), taken) }, { message: /cut aside/ })
   t.throws(() => { vault.padHeld(pads.lane, held, 8, new Uint8Array(32), taken) }, { message: /what is held/ })

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { CUT_TAKEN } from '../../src/device/native.js'
 import { recordHeader, testVault } from './vault-support.js'
 
 interface Hit { readonly address: number, readonly region: number }
@@ -68,17 +69,17 @@ t.test('key bytes are in locked, undumpable, uninherited memory only, and nowher
   vault.lanePush(lane, block, 0, 1952, true)
   // The 32nd key lies in both frames, and so is gathered before it is written.
   const text = 9 + 11 + 36 + 9
-  vault.cut(lane, 31, 32, 0, '', '', out, new Uint32Array(3))
+  vault.cut(lane, 31, 32, 0, '', '', out, new Uint32Array(CUT_TAKEN))
   const early = invertedKey(out, text, 32)
   const found = scan(memory, early)
   t.equal(found.length, 1, 'while its frame is in use, a key is in the arena and nowhere else')
   for (const flag of ['lo', 'dd', 'dc']) t.ok(flagsOf(found[0]!.region).includes(flag) || (flag === 'lo' && !vault.stats().locked), `its mapping has the flag ${flag}`)
-  t.ok(vault.cut(lane, 1, 32, 0, '', '', out, new Uint32Array(3)) > 0)
+  t.ok(vault.cut(lane, 1, 32, 0, '', '', out, new Uint32Array(CUT_TAKEN)) > 0)
   const straddling = invertedKey(out, text, 32)
   t.equal(scan(memory, early).length, 0, 'a frame that was passed is gone')
   t.equal(scan(memory, straddling).length, 0, 'the gathered copy is gone')
   t.equal(scan(memory, straddling.slice(8)).length, 1, 'the part in the second frame is still there')
-  t.ok(vault.cut(lane, 1, 928, 0, '', '', out, new Uint32Array(3)) > 0)
+  t.ok(vault.cut(lane, 1, 928, 0, '', '', out, new Uint32Array(CUT_TAKEN)) > 0)
   t.equal(scan(memory, straddling.slice(8)).length, 0)
   const base64 = Array.from(out.subarray(text, text + 40), byte => 255 - byte)
   t.equal(scan(memory, base64).length, 1, 'the answer exists once, in the caller\'s buffer')
