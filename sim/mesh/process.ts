@@ -7,7 +7,7 @@ import { quietLog } from '../../src/kernel/log.js'
 import type { Cancel, Clock } from '../../src/kernel/time.js'
 import { createControlPeers, type ControlPeers } from '../../src/peer/control/control.js'
 import { TunnelHub } from '../../src/peer/control/hub.js'
-import { defaultTunnelLimits, KEEP_ALIVE_FACTOR } from '../../src/peer/control/limits.js'
+import { controlSigns, defaultTunnelLimits } from '../../src/peer/control/limits.js'
 import { defaultPeerLimits, signsOfLife, type PeerLimits } from '../../src/peer/limits.js'
 import { createPeerManager, type PeerManager } from '../../src/peer/manager.js'
 import type { MessageName } from '../../src/peer/messages.js'
@@ -126,8 +126,8 @@ export class MeshProcess {
     this.service = this.makeService(deps)
     relayed.dropUnwanted()
     const hub = new TunnelHub({ self: o.id, clock, random: o.random, log: quietLog, limits: defaultTunnelLimits })
-    const limits = (factor: number): PeerLimits => ({ ...defaultPeerLimits, sendQueueBytesMax: 8 << 20, ...(o.keepAliveMs === undefined ? {} : signsOfLife(factor * o.keepAliveMs)) })
-    const shared = { self: o.id, vault, clock, random: o.random, log: quietLog, limits: limits(1) }
+    const limits = (signs: typeof signsOfLife): PeerLimits => ({ ...defaultPeerLimits, sendQueueBytesMax: 8 << 20, ...(o.keepAliveMs === undefined ? {} : signs(o.keepAliveMs)) })
+    const shared = { self: o.id, vault, clock, random: o.random, log: quietLog, limits: limits(signsOfLife) }
     const handlers = new Map([...pools].map(([kme, pool]) => {
       return [kme, this.guarded(kme, joinParts(pool, [this.routes.part(kme), hub.neighbour(kme), this.relay.part(kme)]))]
     }))
@@ -141,7 +141,7 @@ export class MeshProcess {
     })
     relayed.watch({ added: (entry) => { this.far.add(entry) }, dropped: (entry, reason) => { this.far.remove(entry, reason) } })
     this.control = createControlPeers({
-      ...shared, limits: limits(KEEP_ALIVE_FACTOR), hub, endToEnd: createSimEndToEnd(o.id, 'secret of the run', clock), paths: this.routes.control, invited: (kme) => this.automatic.mayCall(kme),
+      ...shared, limits: limits(controlSigns), hub, endToEnd: createSimEndToEnd(o.id, 'secret of the run', clock), paths: this.routes.control, invited: (kme) => this.automatic.mayCall(kme),
       handlerFor: (kme) => this.automatic.mayCall(kme) ? this.far.handler(kme) : undefined,
     })
     this.tick()

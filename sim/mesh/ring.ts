@@ -1,6 +1,7 @@
 import { META_NUMBERS, RECORD_HEADER_BYTES, RECORD_STRIDE, type NativeVault, type SealerHandle } from '../../src/device/native.js'
+import { storedFrames } from '../../src/pool/frame-rows.js'
 import type { Pool } from '../../src/pool/pool.js'
-import { frameKey, tableOf } from '../../src/pool/rows.js'
+import { tableOf } from '../../src/pool/rows.js'
 import { makeRecordHeader, recordName, RECORD_KIND } from '../../src/store/record.js'
 import type { SimKv } from '../store.js'
 
@@ -56,7 +57,8 @@ export class MeshRing {
     for (const { value } of kv.range(tableOf('tomb', pool.core.pool))) {
       for (let at = 0; at < value.length; at += RECORD_HEADER_BYTES) finished.add(recordName(value.subarray(at, at + RECORD_HEADER_BYTES)).id)
     }
-    const fresh = this.frames.filter((f) => !kv.has(frameKey({ link: this.link, id: f.id, offset: 0 })) && !finished.has(f.id))
+    for (const { frame } of storedFrames(kv, this.link)) finished.add(frame.id)
+    const fresh = this.frames.filter((f) => !finished.has(f.id))
     this.frames.splice(0, this.frames.length, ...fresh)
   }
 }

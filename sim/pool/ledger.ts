@@ -15,6 +15,18 @@ interface Given {
   readonly unanswered: Set<string>
   /** The slave's store was restored since: it may deliver once more (I5). */
   mayComeAgain: boolean
+  readonly extension: unknown
+  /** Slaves that must not get it any more: it was made void before this time, and their KME knows. */
+  readonly voidedMs: Map<string, number>
+}
+
+/** A key that was given, as operators' acts are about it. */
+export type GivenKey = Pick<Given, 'master' | 'slaves' | 'atMs'> & { readonly id: string }
+
+/** Whether an answer says that nobody between knew its bits. */
+const hidden = (extension: unknown): boolean => {
+  const { qkme_paths: paths = 0, qkme_hybrid: isHybrid = false } = (extension ?? {}) as { qkme_paths?: number, qkme_hybrid?: boolean }
+  return isHybrid || paths > 1
 }
 
 export interface Fetch { readonly id: string, readonly caller: Party, readonly master: string }
@@ -35,6 +47,8 @@ export class Ledger {
   /** Units that travelled as the bits of a relayed share, with the homes between which they may become key. */
   private readonly carried = new Map<string, readonly [number, number]>()
   private ids: string[] = []
+  /** Of operators' acts that not every KME knows of: keys of these may come too late. */
+  private readonly meant = new Set<(key: GivenKey) => boolean>()
   /** Homes whose store may be another one. */
   private readonly doubtful = new Set<number>()
 
@@ -68,22 +82,51 @@ export class Ledger {
     for (const key of answer.keys) this.book(key, master, slaves, sizeBits)
   }
 
-  private book ({ id, key }: GotKey, master: Party, slaves: readonly Party[], sizeBits: number): void {
+  private book ({ id, key, extension }: GotKey, master: Party, slaves: readonly Party[], sizeBits: number): void {
     this.delivered++
     const bytes = Buffer.from(key, 'base64')
     if (bytes.length * 8 !== sizeBits) this.fault(`key ${id} has ${bytes.length * 8} bits, not ${sizeBits}`)
     if (this.given.has(id)) this.fault(`key_ID ${id} was given before`)
+    const homes = new Set(slaves.map((s) => s.home).filter((home) => home !== master.home)).size
     for (let at = 0; at + 8 <= bytes.length; at += 8) {
       const unit = bytes.toString('latin1', at, at + 8)
       const before = this.units.get(unit)
       const ends = this.carried.get(unit)
-      if (ends !== undefined && !slaves.every((s) => ends.includes(s.home) && ends.includes(master.home))) this.fault(`bytes of ${id} (${master.sae} to ${slaves.map((s) => s.sae).join()}) were sent as a share between others`)
+      if (ends !== undefined && !(ends.includes(master.home) && ends.every((end) => end === master.home || slaves.some((s) => s.home === end)))) this.fault(`bytes of ${id} (${master.sae} to ${slaves.map((s) => s.sae).join()}) were sent as a share between others`)
+      if (ends !== undefined && homes === 1 && hidden(extension)) this.fault(`bytes of ${id} were known to the nodes between, though it is said to be ${JSON.stringify(extension)}`)
       if (before !== undefined) { this.fault(`bytes of ${id} (${master.sae} to ${slaves.map((s) => s.sae).join()}) were given before as ${before}`); return }
       this.units.set(unit, id)
     }
-    this.given.set(id, { key, master, slaves, atMs: this.nowMs(), isOwed: ![master, ...slaves].some((party) => this.doubtful.has(party.home)), fetched: new Set(), unanswered: new Set(), mayComeAgain: false })
+    const atMs = this.nowMs(), isSure = ![master, ...slaves].some((party) => this.doubtful.has(party.home))
+    const isOwed = isSure && ![...this.meant].some((isMeant) => isMeant({ id, master, slaves, atMs }))
+    this.given.set(id, { key, master, slaves, atMs, isOwed, fetched: new Set(), unanswered: new Set(), mayComeAgain: false, extension, voidedMs: new Map() })
     this.ids.push(id)
   }
+
+  // --- operators' acts -----------------------------------------------------------------------------------------------
+
+  /** An operator makes keys void: those are not owed any more, nor any such that are given until the act is known. @returns those given so far, and how to say that it is. */
+  revoke (isMeant: (key: GivenKey) => boolean): { readonly keys: GivenKey[], readonly known: () => void } {
+    const keys: GivenKey[] = []
+    for (const [id, g] of this.given) {
+      if (!isMeant({ id, ...g })) continue
+      g.isOwed = false
+      keys.push({ id, master: g.master, slaves: g.slaves, atMs: g.atMs })
+    }
+    this.meant.add(isMeant)
+    return { keys, known: () => { this.meant.delete(isMeant) } }
+  }
+
+  /** Who asks for this key from now on and is meant must not get it. */
+  forbid (id: string, isMeant: (slave: Party) => boolean): void {
+    const g = this.given.get(id)
+    for (const slave of g?.slaves ?? []) if (isMeant(slave) && !g!.voidedMs.has(slave.sae)) g!.voidedMs.set(slave.sae, this.nowMs())
+  }
+
+  /** A store of that node became an older one: what operators said may be forgotten there, until it is void itself. */
+  allow (home: number): void { for (const g of this.given.values()) for (const { sae, home: at } of g.slaves) if (at === home) g.voidedMs.delete(sae) }
+
+  isGiven (id: string): boolean { return this.given.has(id) }
 
   // --- to the relay -------------------------------------------------------------------------------------------------
 
@@ -157,7 +200,7 @@ export class Ledger {
   asked (ids: readonly string[], caller: Party): void { for (const id of ids) this.given.get(id)?.unanswered.add(caller.sae) }
 
   /** @param wasAsked Unanswered requests before this one: then a refusal proves nothing. */
-  got (ids: readonly string[], caller: Party, master: string, hadUnanswered: boolean, answer: Answer): void {
+  got (ids: readonly string[], caller: Party, master: string, hadUnanswered: boolean, answer: Answer, askedMs = this.nowMs()): void {
     if ('refusal' in answer) {
       const { code } = answer.refusal
       this.refused(`dec ${code}`)
@@ -167,16 +210,18 @@ export class Ledger {
       }
       return
     }
-    answer.keys.forEach((k, i) => { this.take(k, ids[i]!, caller, master) })
+    answer.keys.forEach((k, i) => { this.take(k, ids[i]!, caller, master, askedMs) })
   }
 
-  private take (k: GotKey, id: string, caller: Party, master: string): void {
+  private take (k: GotKey, id: string, caller: Party, master: string, askedMs: number): void {
     const g = this.given.get(id)
     if (k.id !== id) this.fault(`asked for ${id}, got ${k.id}`)
     if (g === undefined) { this.fault(`a key for ${id}, which was never given`); return }
     if (k.key !== g.key) this.fault(`key ${id} has other bytes at ${caller.sae}`)
     if (g.master.sae !== master || !g.slaves.some((s) => s.sae === caller.sae)) this.fault(`key ${id} of ${g.master.sae} went to ${caller.sae} who named ${master}`)
     if (g.fetched.has(caller.sae) && !g.mayComeAgain) this.fault(`key ${id} was fetched twice by ${caller.sae}`)
+    if ((g.voidedMs.get(caller.sae) ?? Infinity) < askedMs) this.fault(`key ${id}, which was made void, went to ${caller.sae}`)
+    if (new Set(g.slaves.map((s) => s.home)).size === 1 && JSON.stringify(k.extension) !== JSON.stringify(g.extension)) this.fault(`of key ${id} ${g.master.sae} was told ${JSON.stringify(g.extension)}, ${caller.sae} ${JSON.stringify(k.extension)}`)
     g.fetched.add(caller.sae)
     g.unanswered.delete(caller.sae)
     this.fetched++

@@ -2,7 +2,7 @@ import type { Body, MessageName } from '../../../src/peer/messages.js'
 import type { SimRandom } from '../../random.js'
 
 /** What a node does that has gone over to an enemy: to the bits that it passes, to their names, to the words of others. */
-export const LIES = ['bits', 'frames', 'pads', 'path', 'again', 'blame', 'swallow', 'tunnel'] as const
+export const LIES = ['bits', 'frames', 'pads', 'path', 'again', 'blame', 'swallow', 'tunnel', 'detour'] as const
 export type Lie = typeof LIES[number]
 
 /** @returns what goes out in place of a message: the same, another, or nothing. */
@@ -34,6 +34,7 @@ const relay = (random: SimRandom, job: Body<'relay'>, isNow: (lie: Lie) => boole
   if (job.frames.length > 1 && isNow('frames')) return { ...job, frames: [...job.frames].reverse() }
   if (isNow('pads')) return { ...job, pads: job.pads.map((pad, i) => i === 0 ? { ...pad, offset: pad.offset + 8 } : pad) }
   if (isNow('path')) return { ...job, path: [...job.path].reverse() }
+  if (isNow('detour')) return { ...job, path: [job.path[0]!, 'Z', ...job.path.slice(1)], hop: job.hop + 1 } // The rest is true: only who planned it can know.
   return job
 }
 

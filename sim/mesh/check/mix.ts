@@ -10,12 +10,12 @@ import { LIES, type Lie } from './lies.js'
 const weights = {
   ask: 24, askMany: 4, fetch: 20, refetch: 3, steal: 2, frames: 10, wait: 22,
   kill: 2, power: 2, stop: 2, failDisk: 1, slowDisk: 1, partition: 2, oneWay: 2, isolate: 1, losses: 1, disorder: 1, slowLine: 1, device: 2,
-  noise: 1, lie: 3, silence: 1, copy: 2, restore: 2,
+  noise: 1, lie: 3, silence: 1, copy: 2, restore: 2, cast: 6, demand: 4, void: 2, hold: 1,
 } as const
 export type Action = keyof typeof weights
 const always: readonly Action[] = ['ask', 'fetch', 'frames', 'wait']
 
-export interface RelayedPair { readonly between: readonly [KmeId, KmeId], readonly paths: number }
+export interface RelayedPair { readonly between: readonly [KmeId, KmeId], readonly paths: number, readonly hybrid: boolean }
 
 /** One run's own network and trouble (swarm testing). */
 export interface MeshMix {
@@ -62,10 +62,10 @@ const drawLinks = (random: SimRandom, count: number): (readonly [KmeId, KmeId])[
 const drawRelayed = (random: SimRandom, links: readonly (readonly [KmeId, KmeId])[]): RelayedPair[] => {
   const nodes = [...new Set(links.flat())].sort()
   const pairs = nodes.flatMap((a, i) => nodes.slice(i + 1).map((b) => [a, b] as const)).filter((pair) => !links.some((link) => pair.every((kme) => link.includes(kme))) || random.chance(0.1))
-  const chosen: RelayedPair[] = []
+  const chosen: RelayedPair[] = [], isHybrid = random.chance(0.3)
   for (let left = random.pick([1, 2, 2, 3]); left > 0 && pairs.length > 0; left--) {
     const [between] = pairs.splice(random.integer(pairs.length), 1) as [readonly [KmeId, KmeId]]
-    chosen.push({ between, paths: isTwofold(links, ...between) && random.chance(0.35) ? 2 : 1 })
+    chosen.push({ between, paths: isTwofold(links, ...between) && random.chance(0.35) ? 2 : 1, hybrid: isHybrid && random.chance(0.6) })
   }
   return chosen
 }

@@ -45,12 +45,14 @@ class MeshModel implements Model<MeshModelResult> {
   constructor (readonly o: MeshModelOptions) {
     this.random = new SimRandom(o.seed)
     this.mix = drawMix(this.random, o.nodes)
-    const net = this.net = new CheckedNetwork(this.random.next(), this.mix)
+    const net = this.net = new CheckedNetwork(this.random.next(), this.mix, this.random.fork())
     const { random } = this
     const fetches = this.fetches = new Fetches(random, net.ledger, net.parties, (caller, master, ids) => { net.fetch(caller, master, ids) })
     const downs = this.downs = new Downs(random, this.mix.downMs, (what) => { net.note(what) })
     this.actions = {
       ask: () => { this.ask(random.pick([1, 1, 2, 8])) }, askMany: () => { this.ask(random.pick([32, 64])) },
+      cast: (kme) => { this.cast(kme) }, demand: () => { this.demand() },
+      void: (kme) => { net.orders.void(kme) }, hold: (kme) => { this.later([500, 6_000], net.orders.hold(kme)) },
       fetch: () => { fetches.some() }, refetch: () => { fetches.again() }, steal: () => { fetches.steal() },
       frames: () => { this.frames() }, wait: () => net.wait(random.pick([5, 50, 300, 600, 2_000])),
       kill: (kme) => { downs.kill(net.at(kme)) }, power: (kme) => { downs.power(net.at(kme)) }, stop: (kme) => downs.stop(net.at(kme)),
@@ -167,6 +169,23 @@ class MeshModel implements Model<MeshModelResult> {
     net.ask(net.party(a, random.integer(SAES)), slaves, number, random.pick(SIZES))
   }
 
+  /** Slaves at several KMEs at once, perhaps one beside the master. */
+  private cast (kme: KmeId): void {
+    const { net, random } = this, far = net.pairs.filter((pair) => pair.includes(kme)).map(([a, b]) => a === kme ? b : a)
+    if (far.length < 2) return
+    const homes = far.splice(random.integer(far.length), 1)
+    homes.push(...far.splice(random.integer(far.length), 1), ...random.chance(0.3) ? far.slice(0, 1) : [])
+    const master = random.integer(SAES), slaves = homes.map((home) => net.party(home, random.integer(SAES)))
+    if (random.chance(0.2)) slaves.push(net.party(kme, (master + 1) % SAES))
+    net.ask(net.party(kme, master), slaves, random.pick([1, 1, 2, 8]), random.pick(SIZES))
+  }
+
+  /** Bits of a class: perhaps there are none. */
+  private demand (): void {
+    const { net, random } = this, { between: [a, b] } = random.pick(this.mix.relayed)
+    net.ask(net.party(a, 0), [net.party(b, 0)], random.pick([1, 2]), 256, () => {}, random.pick(['hybrid', 'paths']))
+  }
+
   // --- calm ---------------------------------------------------------------------------------------------------------------
 
   private async calm (): Promise<void> {
@@ -177,6 +196,7 @@ class MeshModel implements Model<MeshModelResult> {
     for (const kme of net.kmes) { net.honest(kme); net.at(kme).disk.heal(); net.at(kme).flushMs = mix.flushMs }
     for (let round = 0; round < 10; round++) { // Links bring key without an end: a pad that is lacking stops what it is needed for.
       this.revive(true)
+      net.orders.releaseAll()
       net.frames(4)
       await net.wait(2_000)
       if (round === 0) this.fetches.all()
@@ -185,6 +205,7 @@ class MeshModel implements Model<MeshModelResult> {
     await net.wait(3_000)
     net.check()
     if (net.ledger.violations.length > 0) return
+    await net.checkDead()
     await net.checkBooks()
     if (net.ledger.violations.length === 0) await net.checkDelivery()
     net.check()

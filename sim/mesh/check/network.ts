@@ -1,19 +1,27 @@
 import type { KmeId } from '../../../src/kernel/ids.js'
 import type { Pool } from '../../../src/pool/pool.js'
+import { kindOfCode, unpackBody } from '../../../src/peer/body.js'
+import type { Body, MessageName } from '../../../src/peer/messages.js'
 import { checkAgreement, checkBalance, checkMoment, type PoolEnd } from '../../pool/invariants.js'
 import { Ledger, type Party } from '../../pool/ledger.js'
 import type { SimRandom } from '../../random.js'
 import type { Answer } from '../../sae-answer.js'
 import { saeOf, MeshWorld } from '../world.js'
 import type { MeshKme } from '../kme.js'
+import { Casts } from './casts.js'
+import { JobWatch } from './jobs.js'
 import { liar } from './lies.js'
 import type { MeshMix } from './mix.js'
+import { Orders } from './orders.js'
 import { Wire } from './wire.js'
 
 export const SAES = 2
 /** What a source of jobs says of a way on which bits were changed (src/relay/source.ts). */
 const ACCUSATION = /^relay\.lyingPath: bits were changed on the way (\S+(?: - \S+)+);/
 type Pair = readonly [KmeId, KmeId]
+/** What a request demands of its bits. */
+export type Demand = 'hybrid' | 'paths'
+const demands = { hybrid: { name: 'qkme_hybrid', value: true, mandatory: true }, paths: { name: 'qkme_min_disjoint_paths', value: 2, mandatory: true } } as const
 /** A pool by its two ends. */
 interface Shared { readonly between: Pair, readonly of: (kme: MeshKme, other: KmeId) => Pool | undefined }
 
@@ -22,6 +30,9 @@ export class CheckedNetwork {
   readonly world: MeshWorld
   readonly ledger: Ledger
   readonly wire: Wire
+  readonly orders: Orders
+  private readonly casts: Casts
+  private readonly jobs: JobWatch
   readonly log: string[] = []
   readonly kmes: readonly KmeId[]
   /** Pairs whose SAEs can share key. */
@@ -35,7 +46,7 @@ export class CheckedNetwork {
   private bugsSeen = 0
   private readonly alarmsSeen = new Map<KmeId, number>()
 
-  constructor (seed: number, readonly mix: MeshMix) {
+  constructor (seed: number, readonly mix: MeshMix, random: SimRandom) {
     const { links, relayed, limits, relayLimits, flushMs, delayMs, jitterMs, stockBytes } = mix
     this.world = new MeshWorld({
       seed, links, relayed, limits, relayLimits, flushMs, delayMs, jitterMs, stockBytes, saesPerKme: SAES, tickMs: 250, arenaBytes: 1 << 20,
@@ -44,7 +55,12 @@ export class CheckedNetwork {
     this.kmes = [...this.world.kmes.keys()]
     const fetchTtlMs = limits.fetchTtlMs ?? 60_000
     this.ledger = new Ledger(() => this.world.clock.now(), () => fetchTtlMs)
-    this.wire = new Wire(this.world, this.ledger, (kme) => this.homeOf(kme), (kme) => !this.doubtful.has(kme) && !this.lying.has(kme))
+    const isTrusted = (kme: KmeId): boolean => !this.doubtful.has(kme) && !this.lying.has(kme)
+    this.wire = new Wire(this.world, this.ledger, (kme) => this.homeOf(kme), isTrusted)
+    this.casts = new Casts(this.ledger)
+    this.jobs = new JobWatch(this.fault, isTrusted)
+    this.orders = new Orders({ ledger: this.ledger, kmes: this.kmes, at: (kme) => this.at(kme), nowMs: () => this.world.clock.now(), note: (what) => { this.note(what) } }, random)
+    for (const kme of this.kmes) this.at(kme).heard = (to, name, body) => { this.said(kme, to, name, body) }
     this.shared = [
       ...links.map((between) => ({ between, of: (kme: MeshKme, other: KmeId) => kme.process?.pools.get(other) })),
       ...relayed.map(({ between }) => ({ between, of: (kme: MeshKme, other: KmeId) => kme.process?.relayed.get(other) })),
@@ -61,12 +77,14 @@ export class CheckedNetwork {
 
   // --- SAEs -------------------------------------------------------------------------------------------------------------
 
-  ask (master: Party, slaves: readonly Party[], number: number, sizeBits: number, then: (answer: Answer) => void = () => {}): void {
-    const kme = this.at(this.kmes[master.home]!)
+  ask (master: Party, slaves: readonly Party[], number: number, sizeBits: number, then: (answer: Answer) => void = () => {}, demand?: Demand): void {
+    const kme = this.at(this.kmes[master.home]!), askedMs = this.world.clock.now()
     if (kme.process === undefined) return
-    const [slave, ...more] = slaves.map((s) => s.sae)
-    kme.enc({ caller: master.sae, slave: slave!, additionalSlaves: more, number, sizeBits }, (answer) => {
+    const [slave, ...more] = slaves.map((s) => s.sae), cast = this.casts.begin(master, slaves)
+    kme.enc({ caller: master.sae, slave: slave!, additionalSlaves: more, number, sizeBits, extensions: demand === undefined ? [] : [demands[demand]] }, (answer) => {
       this.ledger.gave(master, slaves, number, sizeBits, answer)
+      cast(answer)
+      if ('keys' in answer) this.checkGiven(kme.o.id, slaves, answer, askedMs, demand)
       then(answer)
     })
   }
@@ -76,10 +94,34 @@ export class CheckedNetwork {
     if (kme.process === undefined) return
     const hadUnanswered = this.ledger.hasUnanswered(ids, caller)
     this.ledger.asked(ids, caller)
+    const askedMs = this.world.clock.now(), home = this.parties.find((party) => party.sae === master)?.home
     kme.dec({ caller: caller.sae, master, keyIds: ids }, (answer) => {
-      this.ledger.got(ids, caller, master, hadUnanswered, answer)
+      this.ledger.got(ids, caller, master, hadUnanswered, answer, askedMs)
+      if ('keys' in answer && home !== undefined && this.orders.isHeld(kme.o.id, this.kmes[home]!, askedMs)) this.fault(`${kme.o.id} serves keys of ${master} while it holds its pools with ${this.kmes[home]!}`)
       then(answer)
     })
+  }
+
+  private checkGiven (kme: KmeId, slaves: readonly Party[], { keys }: Answer & { keys: unknown }, askedMs: number, demand: Demand | undefined): void {
+    for (const { home } of slaves) if (this.orders.isHeld(kme, this.kmes[home]!, askedMs)) this.fault(`${kme} gives keys for ${this.kmes[home]!} while it holds its pools with it`)
+    for (const { id, extension } of keys) {
+      const { qkme_paths: paths, qkme_hybrid: isHybrid } = (extension ?? {}) as { qkme_paths?: number, qkme_hybrid?: boolean }
+      if (demand === 'hybrid' ? isHybrid !== true : demand === 'paths' && paths !== undefined && paths < 2) this.fault(`key ${id} does not meet the demand for ${demand!}: ${JSON.stringify(extension)}`)
+    }
+  }
+
+  // --- messages -----------------------------------------------------------------------------------------------------------
+
+  /** Every message of an engine that its channel took. */
+  private said (from: KmeId, to: KmeId, name: MessageName, body: object): void {
+    if (name === 'inPool') {
+      const inner = body as Body<'inPool'>, kind = kindOfCode(inner.type).name
+      if (kind.startsWith('relay') || kind === 'namedGrant') this.said(from, to, kind, unpackBody(kind, inner.body) as object)
+      return
+    }
+    if (name !== 'namedGrant') { this.jobs.said(from, to, name, body); return }
+    this.casts.offered(this.homeOf(from), body as Body<'namedGrant'>)
+    this.wire.grant(from, to, body as Body<'namedGrant'>)
   }
 
   // --- trust --------------------------------------------------------------------------------------------------------------
@@ -89,6 +131,9 @@ export class CheckedNetwork {
     this.doubtful.add(kme)
     this.suspect.add(kme)
     this.wire.forget(kme)
+    this.jobs.forget(kme)
+    this.orders.forget(kme)
+    this.ledger.allow(this.homeOf(kme))
     this.ledger.doubt([this.homeOf(kme)])
   }
 
@@ -121,6 +166,7 @@ export class CheckedNetwork {
     for (const bug of bugs.slice(this.bugsSeen)) this.fault(bug)
     this.bugsSeen = bugs.length
     for (const kme of this.kmes) this.checkAccusations(kme)
+    this.orders.check()
     for (const kme of this.doubtful) if (this.hasMet(kme)) { this.doubtful.delete(kme); this.ledger.sure([this.homeOf(kme)]) }
     for (const pool of this.shared) if (!pool.between.some((kme) => this.doubtful.has(kme))) checkMoment(this.ends(pool), this.fault)
   }
@@ -162,6 +208,14 @@ export class CheckedNetwork {
       checkBalance(id, pool, fault)
     }
     checkAgreement(ends, fault)
+  }
+
+  /** Slaves try once more what an operator made void, and what was cut for a request that was refused. */
+  async checkDead (): Promise<void> {
+    const dead = new Map([...this.orders.spread(), ...this.casts.burned()].map((key) => [key.id, key]))
+    await this.wait(1)
+    for (const { id, master, slaves } of dead.values()) for (const slave of slaves) this.fetch(slave, master.sae, [id])
+    await this.wait(1_000)
   }
 
   /**

@@ -39,6 +39,12 @@ export class Wire {
     else this.ledger.spent(bits, `pads ${from} - ${to} of a job ${path.join(' - ')}`)
   }
 
+  /** Bits of our own lane with a neighbour that hid keys for its SAEs. */
+  grant (from: KmeId, to: KmeId, { pads, master }: Body<'namedGrant'>): void {
+    const bits = this.isTrusted(from) && this.isTrusted(to) ? this.bitsOf(from, to, pads) : undefined
+    if (bits !== undefined) this.ledger.spent(bits, `pads ${from} - ${to} of a grant of ${master}`)
+  }
+
   /** From the devices' frames, by the sender's own book of which frames are in which block. */
   private bitsOf (from: KmeId, to: KmeId, pads: Pads): Uint8Array | undefined {
     const core = this.world.at(from).process?.pools.get(to)?.core
