@@ -12,7 +12,8 @@ import { PoolKeyService } from '../../src/pool/key-service.js'
 import { LocalPool } from '../../src/pool/local-pool.js'
 import { Pool } from '../../src/pool/pool.js'
 import { defaultPoolLimits, type Incarnation, type PoolDeps, type PoolEvent, type PoolLimits } from '../../src/pool/ports.js'
-import { frameKey, tableOf } from '../../src/pool/rows.js'
+import { storedFrames } from '../../src/pool/frame-rows.js'
+import { tableOf } from '../../src/pool/rows.js'
 import type { ReserveSettings } from '../../src/pool/reserve.js'
 import type { DecKeysRequest, EncKeysRequest } from '../../src/pool/service.js'
 import type { AuditEntry } from '../../src/pool/service-ports.js'
@@ -266,7 +267,8 @@ export class SimNode {
     for (const { value } of kv.range(tableOf('tomb', this.o.peer))) {
       for (let at = 0; at < value.length; at += RECORD_HEADER_BYTES) finished.add(recordName(value.subarray(at, at + RECORD_HEADER_BYTES)).id)
     }
-    const fresh = this.ring.filter((f) => !kv.has(frameKey(f.name)) && !finished.has(f.name.id))
+    for (const { frame } of storedFrames(kv, 1)) finished.add(frame.id)
+    const fresh = this.ring.filter((f) => !finished.has(f.name.id))
     this.ring.splice(0, this.ring.length, ...fresh)
   }
 

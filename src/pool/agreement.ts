@@ -216,7 +216,7 @@ export class Agreement {
     const isDead = known === undefined && body.number <= core.meta.highestBlock && !this.missing.has(body.number) // No late message revives it.
     if (isDead || isTooSmall(body.purpose, frames)) { this.refuse(body.number, frames); return }
     if (known !== undefined) { this.answerAgain(known, body, frames); return }
-    const missing = frames.flatMap((f, i) => this.pending.find(f)?.length === f.length ? [] : [i])
+    const own = frames.map((f) => this.pending.find(f)), missing = frames.flatMap((f, i) => own[i]?.length === f.length ? [] : [i])
     if (missing.length > 0 || (body.purpose === 'app' && !this.epochKnown(body.epoch))) {
       this.noteMissing(body.number)
       // Both ends deliver in the same order, and the ring is not drained for what waits here: the proposer went on without it.
@@ -225,7 +225,7 @@ export class Agreement {
       core.send('confirm', { number: body.number, result: 'missing', tag: null, missing })
       return
     }
-    this.store(body, frames)
+    this.store(body, own as FrameRef[])
   }
 
   /** The proposer burns the frames of a proposal that is refused; those that wait here would be accounted otherwise until they are given up. */
@@ -264,7 +264,7 @@ export class Agreement {
     const { core } = this
     if (block.state !== 'accepted') throw core.protocol(`block ${body.number} is proposed again`)
     const m = canonical(this.core, block, frames, body.owner)
-    const tag = this.answerTag(block, frames, m, body.tag)
+    const tag = this.answerTag(block, core.framesOf(block.number), m, body.tag)
     if (tag === 'full') return
     if (tag === 'damaged') { this.reject(block, 'damaged', 'refused'); return }
     if (tag === undefined) { this.mismatch(block); return } // Found before, too, but the power went before that was on disk.
@@ -295,7 +295,7 @@ export class Agreement {
   }
 
   onDrop (tx: KvWriter, body: Body<'drop'>): void {
-    const frames = body.frames.map(frameOf).filter((f) => this.pending.find(f) !== undefined)
+    const frames = [...new Set(body.frames.flatMap((f) => this.pending.find(frameOf(f)) ?? []))]
     this.burnPending(tx, frames, 'unmatched')
   }
 

@@ -2,7 +2,8 @@ import { KmeError } from '../kernel/errors.js'
 import type { KvWriter } from '../store/kv.js'
 import { recordSlot } from '../store/record.js'
 import type { PoolCore } from './core.js'
-import { frameKey, framesKey, tableOf, tombKey, usableBytes, CONFIRM_BYTES, type BlockRow, type FrameRef } from './rows.js'
+import { removeRecords } from './frame-rows.js'
+import { framesKey, tableOf, tombKey, usableBytes, CONFIRM_BYTES, type BlockRow, type FrameRef } from './rows.js'
 import type { BlockViews } from './views.js'
 
 /** How many blocks' frame names are remembered after erasure: 2^16 blocks are up to 2^20 frames (device.md 5.5). */
@@ -52,19 +53,11 @@ export class Erasure {
   /** Removes frames' records; their names and fingerprints stay known, so that a resent or replayed frame is not taken again. */
   frames (tx: KvWriter, frames: readonly FrameRef[]): void {
     const { core } = this
-    const headers = new Uint8Array(frames.length * HEADER_BYTES), records: Uint8Array[] = []
-    let used = 0
-    for (const frame of frames) {
-      const key = frameKey(frame), header = headers.subarray(used, used + HEADER_BYTES), length = tx.copyTo(key, header)
-      if (length < 0) continue
-      records.push(length < HEADER_BYTES ? header.slice(0, length) : header)
-      if (length >= HEADER_BYTES) used += HEADER_BYTES
-      tx.remove(key)
-    }
-    this.bookOut(tx, records)
-    if (used === 0) return
+    const headers = removeRecords(tx, frames), whole = headers.filter((header) => header.length === HEADER_BYTES)
+    this.bookOut(tx, headers)
+    if (whole.length === 0) return
     const n = ++core.meta.tombstones
-    tx.put(tombKey(core.pool, n), headers.subarray(0, used))
+    tx.put(tombKey(core.pool, n), Buffer.concat(whole))
     if (n > TOMBSTONES_MAX) tx.remove(tombKey(core.pool, n - TOMBSTONES_MAX))
   }
 }

@@ -1,15 +1,16 @@
-import { RECORD_STRIDE, FRAME_BYTES_MAX } from '../device/native.js'
+import { FRAME_BYTES_MAX, META_NUMBERS, RECORD_STRIDE } from '../device/native.js'
 import { RECORD_KIND, makeRecordHeader } from '../store/record.js'
 import { Associations } from './associations.js'
 import { Claims } from './claims.js'
 import { PoolCore } from './core.js'
 import { Epochs } from './epochs.js'
 import { Erasure } from './erasure.js'
+import { FrameRows } from './frame-rows.js'
 import type { KeyPool } from './key-pool.js'
 import { OwnerLane } from './owner-lane.js'
 import type { PoolDeps } from './ports.js'
 import { encodeFrames } from './row-codec.js'
-import { framesKey, frameKey, usableBytes, type BlockRow, type FrameRef } from './rows.js'
+import { framesKey, usableBytes, type BlockRow } from './rows.js'
 import { localTraits } from './traits.js'
 import { BlockViews } from './views.js'
 import { Voids } from './voids.js'
@@ -36,7 +37,9 @@ export class LocalPool implements KeyPool {
   readonly views: BlockViews
   readonly voids: Voids
   private readonly erasure: Erasure
-  private readonly scratch = new Uint8Array(RECORD_STRIDE)
+  private readonly rows = new FrameRows()
+  private readonly records = new Uint8Array(FRAMES * RECORD_STRIDE)
+  private readonly meta = new Uint32Array(FRAMES * META_NUMBERS)
 
   /** @param stockBytes Stock kept ready, rounded up to whole blocks. */
   constructor (deps: PoolDeps, private readonly stockBytes: number) {
@@ -91,14 +94,12 @@ export class LocalPool implements KeyPool {
     const { sealer, slot } = keys.sealer(core.pool) // May begin a new hour, in a transaction of its own.
     return core.commit((tx) => {
       core.meta.highestBlock = number
-      const frames: FrameRef[] = []
       for (let i = 0; i < FRAMES; i++) {
         const name = { link: LOCAL_LINK, id: number.toString(16).padStart(32, '0'), offset: i * FRAME_BYTES_MAX / 32 }
         const header = makeRecordHeader(RECORD_KIND.random, name, FRAME_BYTES_MAX, slot, incarnation.number)
-        const length = vault.sealRandom(sealer, header, FRAME_BYTES_MAX, this.scratch)
-        tx.put(frameKey(name), this.scratch.subarray(0, length))
-        frames.push({ ...name, length: FRAME_BYTES_MAX })
+        this.meta[i * META_NUMBERS] = vault.sealRandom(sealer, header, FRAME_BYTES_MAX, this.records.subarray(i * RECORD_STRIDE, (i + 1) * RECORD_STRIDE))
       }
+      const frames = this.rows.put(tx, this.records, this.meta, FRAMES)
       keys.added(tx, slot, FRAMES)
       const block: BlockRow = {
         number, owner: 'mine', purpose: 'app', lane: 0, epoch: this.epochs.current?.epoch ?? 0, state: 'usable', bytes: FRAMES * FRAME_BYTES_MAX,

@@ -1,14 +1,13 @@
 import type { KvWriter } from '../store/kv.js'
-import { RECORD_OVERHEAD_BYTES, recordName, recordPayload } from '../store/record.js'
 import type { PoolCore } from './core.js'
-import { frameKey, framesOfLink, type FrameRef } from './rows.js'
+import { FrameRows, storedFrames } from './frame-rows.js'
+import type { FrameRef } from './rows.js'
 
 interface Waiting { readonly frame: FrameRef, readonly order: number, readonly sinceMs: number }
 
-const isWhole = (record: Uint8Array, name: { link: number, id: string, offset: number }): boolean =>
-  record.length > RECORD_OVERHEAD_BYTES && record.length === recordPayload(record) + RECORD_OVERHEAD_BYTES && nameOf(recordName(record)) === nameOf(name)
-
 const nameOf = (f: { link: number, id: string, offset: number }): string => `${f.link}/${f.id}/${f.offset}`
+/** By its place, which a damaged record has, too. */
+const placeOf = (f: FrameRef): string => f.at === undefined ? nameOf(f) : `${f.link}@${f.at.row}/${f.at.index}`
 
 /**
  * Frames of the pool's links that belong to no block yet, in order of arrival. Bounded by the pool's limit of stock and in
@@ -16,6 +15,7 @@ const nameOf = (f: { link: number, id: string, offset: number }): string => `${f
  */
 export class PendingFrames {
   private readonly waiting = new Map<string, Waiting>()
+  private readonly rows = new FrameRows()
   private order = 0
   bytes = 0
 
@@ -29,15 +29,12 @@ export class PendingFrames {
   restore (): FrameRef[] {
     const damaged: FrameRef[] = []
     const taken = new Set<string>()
-    for (const number of this.core.blocks.keys()) for (const f of this.core.framesOf(number)) taken.add(nameOf(f))
+    for (const number of this.core.blocks.keys()) for (const f of this.core.framesOf(number)) taken.add(placeOf(f))
     for (const link of this.links) {
-      for (const key of this.core.deps.kv.keys(framesOfLink(link))) {
-        const name = { link, id: key[2] as string, offset: key[3] as number }
-        if (taken.has(nameOf(name))) continue
-        const record = this.core.deps.kv.get(frameKey(name))
-        if (record === undefined) continue
-        if (isWhole(record, name)) this.add({ ...name, length: recordPayload(record) })
-        else damaged.push({ ...name, length: Math.max(0, record.length - RECORD_OVERHEAD_BYTES) })
+      for (const { frame, isWhole } of storedFrames(this.core.deps.kv, link)) {
+        if (taken.has(placeOf(frame))) continue
+        if (isWhole) this.add(frame)
+        else damaged.push(frame)
       }
     }
     return damaged
@@ -94,9 +91,11 @@ export class PendingFrames {
     for (const [name, w] of this.waiting) this.waiting.set(name, { ...w, sinceMs: now })
   }
 
-  /** Stores a sealed record as it came from the addon, in the caller's transaction; the caller counts it in its key slot. */
-  book (tx: KvWriter, frame: FrameRef, record: Uint8Array): void {
-    tx.put(frameKey(frame), record)
-    this.core.account.ingested += frame.length
+  /** Stores sealed records as they came from the addon (`FrameRows.put`), in the caller's transaction, who counts them in their key slot. */
+  take (tx: KvWriter, records: Uint8Array, meta: ArrayLike<number>, count: number): void {
+    for (const frame of this.rows.put(tx, records, meta, count)) {
+      this.core.account.ingested += frame.length
+      this.add(frame)
+    }
   }
 }

@@ -1,8 +1,7 @@
 import type { Body, MessageName } from '../peer/messages.js'
 import type { PeerChannel, PeerHandler } from '../peer/ports.js'
-import { META_NUMBERS, RECORD_STRIDE } from '../device/native.js'
 import type { KvWriter } from '../store/kv.js'
-import { recordName, recordPayload, recordSlot } from '../store/record.js'
+import { recordSlot } from '../store/record.js'
 import { Agreement } from './agreement.js'
 import { Associations } from './associations.js'
 import { Burns } from './burns.js'
@@ -117,12 +116,7 @@ export class Pool implements PeerHandler, KeyPool {
     const { core, pending } = this
     const slot = recordSlot(records)
     core.commit((tx) => {
-      for (let i = 0; i < count; i++) {
-        const record = records.subarray(i * RECORD_STRIDE, i * RECORD_STRIDE + meta[i * META_NUMBERS]!)
-        const frame = { ...recordName(record), length: recordPayload(record) }
-        pending.book(tx, frame, record)
-        pending.add(frame)
-      }
+      pending.take(tx, records, meta, count)
       if (count > 0) core.deps.keys.added(tx, slot, count)
       also?.(tx)
       this.agreement.compose(tx)

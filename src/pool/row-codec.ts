@@ -4,6 +4,7 @@
  *   c1 | kind u8 | body
  *   block    state u8, owner u8, purpose u8, 0, number f64, lane f64, epoch f64, bytes f64, index f64, spent f64, born f64, born wall f64, closed f64
  *   frames   per frame: link u32, offset u32, length u32, id 16 bytes
+ *   placed   the same, and per frame the shared row that its record lies in f64 and as which of its records u8, 255 if it has a row of its own
  *   meta     10 numbers f64 (HOT_NUMBERS, then both pad positions), then the other members as msgpack
  *   account  8 sums f64, then per cause of burned bytes: length u8, cause (latin1), bytes f64
  */
@@ -11,7 +12,7 @@ import { invariant, KmeError } from '../kernel/errors.js'
 import type { AccountRow, BlockRow, BlockState, FrameRef, MetaRow, Owner, Purpose } from './rows.js'
 
 export const FIXED_MARK = 0xc1
-const KIND = { block: 1, frames: 2, account: 3, meta: 4 } as const
+const KIND = { block: 1, frames: 2, account: 3, meta: 4, placed: 5 } as const
 const STATES: readonly BlockState[] = ['proposed', 'accepted', 'usable', 'open', 'closed']
 const OWNERS: readonly Owner[] = ['mine', 'theirs']
 const PURPOSES: readonly Purpose[] = ['app', 'auth', 'id']
@@ -20,11 +21,11 @@ const ACCOUNT_SUMS = ['ingested', 'leased', 'delivered', 'relay', 'authenticatio
 const HOT_NUMBERS = ['highestBlock', 'horizonMine', 'horizonTheirs', 'lastSent', 'lastProcessed', 'tombstones'] as const
 const HOT = new Set<string>([...HOT_NUMBERS, 'padMine', 'padTheirs'])
 const HOT_END = 2 + 8 * (HOT_NUMBERS.length + 4)
-const HEAD_BYTES = 6, FRAME_BYTES = 28, ID_HEX = 32, CAUSE_MAX = 255
+const HEAD_BYTES = 6, FRAME_BYTES = 28, PLACED_BYTES = FRAME_BYTES + 9, ALONE = 255, ID_HEX = 32, CAUSE_MAX = 255
 
 // Whoever adds a member to a row must add it here: else these do not compile.
 type Missing<Row, Known> = Exclude<keyof Row, Known> extends never ? true : never
-const complete: [Missing<BlockRow, typeof BLOCK_NUMBERS[number] | 'state' | 'owner' | 'purpose'>, Missing<AccountRow, typeof ACCOUNT_SUMS[number] | 'burned'>, Missing<FrameRef, 'link' | 'id' | 'offset' | 'length'>] = [true, true, true]
+const complete: [Missing<BlockRow, typeof BLOCK_NUMBERS[number] | 'state' | 'owner' | 'purpose'>, Missing<AccountRow, typeof ACCOUNT_SUMS[number] | 'burned'>, Missing<FrameRef, 'link' | 'id' | 'offset' | 'length' | 'at'>] = [true, true, true]
 void complete
 
 const damaged = (): KmeError => new KmeError('STORE_CORRUPT', 'a row of a pool is damaged. Run qkme store check, and restore a backup (qkme restore)')
@@ -66,23 +67,28 @@ const decodeBlock = (bytes: Buffer): BlockRow => {
 
 /** A new buffer, the caller's. An id has 32 hex digits. */
 export const encodeFrames = (frames: readonly FrameRef[]): Uint8Array => {
-  const out = start(KIND.frames, 2 + FRAME_BYTES * frames.length)
+  const isPlaced = frames.some((frame) => frame.at !== undefined), bytes = isPlaced ? PLACED_BYTES : FRAME_BYTES
+  const out = start(isPlaced ? KIND.placed : KIND.frames, 2 + bytes * frames.length)
   let at = 2
-  for (const { link, id, offset, length } of frames) {
+  for (const { link, id, offset, length, at: place } of frames) {
     out.writeUInt32LE(link, at)
     out.writeUInt32LE(offset, at + 4)
     out.writeUInt32LE(length, at + 8)
     invariant(id.length === ID_HEX && out.write(id, at + 12, 'hex') === ID_HEX / 2, 'a frame id has 32 hex digits')
-    at += FRAME_BYTES
+    if (isPlaced) out[out.writeDoubleLE(place?.row ?? 0, at + FRAME_BYTES)] = place?.index ?? ALONE
+    at += bytes
   }
   return out
 }
 
 const decodeFrames = (bytes: Buffer): FrameRef[] => {
-  if ((bytes.length - 2) % FRAME_BYTES !== 0) throw damaged()
+  const isPlaced = bytes[1] === KIND.placed, frameBytes = isPlaced ? PLACED_BYTES : FRAME_BYTES
+  if ((bytes.length - 2) % frameBytes !== 0) throw damaged()
   const frames: FrameRef[] = []
-  for (let at = 2; at < bytes.length; at += FRAME_BYTES) {
-    frames.push({ link: bytes.readUInt32LE(at), id: bytes.toString('hex', at + 12, at + FRAME_BYTES), offset: bytes.readUInt32LE(at + 4), length: bytes.readUInt32LE(at + 8) })
+  for (let at = 2; at < bytes.length; at += frameBytes) {
+    const frame = { link: bytes.readUInt32LE(at), id: bytes.toString('hex', at + 12, at + FRAME_BYTES), offset: bytes.readUInt32LE(at + 4), length: bytes.readUInt32LE(at + 8) }
+    const index = isPlaced ? bytes[at + PLACED_BYTES - 1]! : ALONE
+    frames.push(index === ALONE ? frame : { ...frame, at: { row: bytes.readDoubleLE(at + FRAME_BYTES), index } })
   }
   return frames
 }
@@ -164,7 +170,7 @@ export const decodeFixed = (row: Uint8Array, unpack: Unpack): BlockRow | FrameRe
   const bytes = Buffer.from(row.buffer, row.byteOffset, row.length)
   switch (bytes[1]) {
     case KIND.block: return decodeBlock(bytes)
-    case KIND.frames: return decodeFrames(bytes)
+    case KIND.frames: case KIND.placed: return decodeFrames(bytes)
     case KIND.account: return decodeAccount(bytes)
     case KIND.meta: return decodeMeta(bytes, unpack)
     default: throw damaged()

@@ -15,8 +15,11 @@ export type Purpose = 'app' | 'auth' | 'id'
  */
 export type BlockState = 'proposed' | 'accepted' | 'usable' | 'open' | 'closed'
 
-/** A frame by its name, equal at both ends of the link, and the length of its payload in bytes. */
-export interface FrameRef { readonly link: number, readonly id: string, readonly offset: number, readonly length: number }
+/** Where a frame's record lies here: in which shared row of its link, and as which of its records (src/store/shared-records.ts). */
+export interface FramePlace { readonly row: number, readonly index: number }
+
+/** A frame by its name, equal at both ends of the link, and the length of its payload in bytes. `at`: its record has no row of its own. */
+export interface FrameRef { readonly link: number, readonly id: string, readonly offset: number, readonly length: number, readonly at?: FramePlace }
 
 export interface BlockRow {
   number: number, owner: Owner, purpose: Purpose, lane: number, epoch: number, state: BlockState

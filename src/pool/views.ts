@@ -1,10 +1,8 @@
-import { RECORD_STRIDE, type BlockHandle, type KeyHandle } from '../device/native.js'
+import type { BlockHandle, KeyHandle } from '../device/native.js'
 import { KmeError } from '../kernel/errors.js'
 import type { PoolCore } from './core.js'
-import { frameKey, type BlockRow, type FrameRef } from './rows.js'
-
-/** A sealed record on its way into the vault. */
-const scratch = new Uint8Array(RECORD_STRIDE)
+import { RecordReader } from './frame-rows.js'
+import type { BlockRow, FrameRef } from './rows.js'
 
 interface View { readonly handle: BlockHandle, readonly frames: FrameRef[], readonly starts: Uint32Array, users: number }
 
@@ -53,13 +51,13 @@ export class BlockViews {
     const view = this.views.get(number)
     if (view === undefined) throw new Error(`invariant violated: block ${number} is not entered`)
     const { vault, keys, kv } = this.core.deps
+    const reader = new RecordReader(kv)
     let opened = 0
     for (let i = 0; i < view.frames.length; i++) {
       if (view.starts[i + 1]! <= from || view.starts[i]! >= to || vault.frameLoaded(view.handle, i)) continue
       const frame = view.frames[i]!
-      const length = kv.copyTo(frameKey(frame), scratch)
-      if (length < 0) throw new KmeError('STORE_CORRUPT', `frame ${frame.link}/${frame.id}/${frame.offset} of block ${number} is missing`)
-      const record = scratch.subarray(0, length) // One that is longer than any record is refused with its frame's length.
+      const record = reader.read(frame) // One that is longer than any record is refused with its frame's length.
+      if (record === undefined) throw new KmeError('STORE_CORRUPT', `frame ${frame.link}/${frame.id}/${frame.offset} of block ${number} is missing`)
       vault.loadFrame(view.handle, i, keys.opener(record), record)
       opened++
     }

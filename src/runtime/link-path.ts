@@ -7,7 +7,8 @@ import type { RingNotice } from '../device/ring-notices.js'
 import { META_NUMBERS } from '../device/native.js'
 import type { Log } from '../kernel/log.js'
 import type { Cancel, Clock } from '../kernel/time.js'
-import { framesOfLink, getRow, putRow, tableOf, type FrameRef } from '../pool/rows.js'
+import { storedFrames } from '../pool/frame-rows.js'
+import { getRow, putRow, tableOf, type FrameRef } from '../pool/rows.js'
 import type { KvKey, KvWriter } from '../store/kv.js'
 import { ConfirmedNews } from './confirmed-news.js'
 import type { Keyspace } from './keyspace.js'
@@ -120,7 +121,7 @@ export class LinkPath implements LinkPort {
     for (const { value } of kv.range(tableOf('tomb', this.link.peer))) {
       for (let at = 0; at + HEADER_BYTES <= value.length; at += HEADER_BYTES) source.remember(value.subarray(at, at + HEADER_BYTES))
     }
-    for (const { value } of kv.range(framesOfLink(this.link.id))) source.remember(value.subarray(0, HEADER_BYTES))
+    for (const { record } of storedFrames(kv, this.link.id)) if (record.length >= HEADER_BYTES) source.remember(record.subarray(0, HEADER_BYTES))
   }
 
   readonly outlet: DeviceOutlet = {

@@ -22,7 +22,7 @@ import { META } from './meta.js'
 /** Tables of the store itself that travel. The engine names its own (`extra`); blocks, frames, claims and lanes never do. */
 export const BACKUP_TABLES: readonly string[] = ['sae', 'saeGeneration', AUDIT_TABLE, AUDIT_NAME_TABLE, AUDIT_BASE[0]]
 /** Tables that must never travel, whatever a caller names: with them a restored store could spend again. */
-const FORBIDDEN: readonly string[] = ['meta', 'slot', 'start', 'block', 'frame', 'claim', 'lease', 'lane', 'epoch', 'granted', 'grantedKey', 'grantedMasks', 'grantCount', 'offered']
+const FORBIDDEN: readonly string[] = ['meta', 'slot', 'start', 'block', 'frame', 'records', 'removed', 'claim', 'lease', 'lane', 'epoch', 'granted', 'grantedKey', 'grantedMasks', 'grantCount', 'offered']
 
 const MAGIC = Buffer.from('QKMEBAK1')
 const HEADER_BYTES = 48

@@ -1,10 +1,11 @@
 /** `qkme store check`: does every sealed record open, and does every slot count its records right? */
 import { KmeError } from '../kernel/errors.js'
-import type { KvKey, KvReader } from './kv.js'
+import type { KvEntry, KvKey, KvReader } from './kv.js'
 import { prefixRange } from './kv.js'
 import type { KeyVault } from './master-key.js'
 import { recordName, recordSlot } from './record.js'
 import { slotRows, type SealKeys } from './seal-keys.js'
+import { RECORDS_TABLE, sharedRecords } from './shared-records.js'
 
 export interface BadRecord { readonly key: string, readonly name: string, readonly why: string }
 export interface CheckReport {
@@ -37,7 +38,7 @@ export const checkStore = async ({ kv, vault, keys, tables, progress, pause }: C
   const bad: BadRecord[] = [], found = new Map<number, number>()
   let records = 0, bytes = 0, badMore = 0
   for (const table of tables) {
-    for (const { key, value } of kv.range(prefixRange([table]))) {
+    for (const { key, value } of recordsOf(kv, table)) {
       records++
       bytes += value.length
       const why = fault(value, vault, keys)
@@ -57,6 +58,11 @@ export const checkStore = async ({ kv, vault, keys, tables, progress, pause }: C
   const wrongCounts = [...new Set([...counted.keys(), ...found.keys()])].sort((a, b) => a - b)
     .map((slot) => ({ slot, counted: counted.get(slot) ?? 0, found: found.get(slot) ?? 0 })).filter((s) => s.counted !== s.found)
   return { records, bytes, bad, badMore, wrongCounts }
+}
+
+function * recordsOf (kv: KvReader, table: string): Iterable<KvEntry> {
+  if (table !== RECORDS_TABLE) yield * kv.range(prefixRange([table]))
+  else for (const { link, row, index, record } of sharedRecords(kv)) yield { key: [table, link, row, index], value: record }
 }
 
 const fault = (record: Uint8Array, vault: CheckOptions['vault'], keys: CheckOptions['keys']): string | undefined => {

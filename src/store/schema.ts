@@ -7,12 +7,14 @@ import { readU32, u32 } from './numbers.js'
 export interface Migration { readonly to: number, readonly what: string, readonly run: (tx: KvWriter) => void }
 
 /** The schema that this program writes. */
-export const SCHEMA = 2
+export const SCHEMA = 3
 
 /** Every step there is. A new one goes to the end, raises SCHEMA, and gets a test with rows of the schema before it. */
 export const migrations: readonly Migration[] = [
   // Rows of schema 1 stay as they are, are read beside the others (src/pool/claim-rows.ts), and go with their blocks.
   { to: 2, what: 'claims of neighbouring keys share a row', run: () => {} },
+  // The same for records that have rows of their own, and for blocks that do not say where theirs lie (src/pool/frame-rows.ts).
+  { to: 3, what: 'records that come together share a row', run: () => {} },
 ]
 
 const SCHEMA_KEY = ['meta', 'schema'] as const

@@ -53,6 +53,7 @@ export class SealKeys {
   readonly auditKeyIsNew: boolean
   private readonly current = new Map<string, Current>()
   private readonly openers = new Map<string, KeyHandle>()
+  private last: { readonly slot: number, readonly start: number, readonly key: KeyHandle } | undefined
   private readonly free: number[]
   private nextSerial: number
   private closed = false
@@ -96,6 +97,14 @@ export class SealKeys {
   opener (record: Uint8Array): KeyHandle { return this.openerFor(recordSlot(record), recordStart(record)) }
 
   openerFor (slot: number, start: number): KeyHandle {
+    const { last } = this
+    if (last?.slot === slot && last.start === start) return last.key // Nearly always.
+    const key = this.openerBy(slot, start)
+    this.last = { slot, start, key }
+    return key
+  }
+
+  private openerBy (slot: number, start: number): KeyHandle {
     const name = `${slot}/${start}`
     const cached = this.openers.get(name)
     if (cached !== undefined) {
@@ -223,6 +232,7 @@ export class SealKeys {
   }
 
   private dropOpener (name: string): void {
+    this.last = undefined
     this.options.vault.dropKey(this.openers.get(name) as KeyHandle)
     this.openers.delete(name)
   }

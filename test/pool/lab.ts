@@ -1,6 +1,7 @@
 import type { Test } from 'tap'
 import type { SimNode } from '../../sim/pool/node.js'
 import { plainWorld, World, type WorldOptions } from '../../sim/pool/world.js'
+import { RECORD_PITCH_BYTES, recordsKey } from '../../src/store/shared-records.js'
 import { frameKey, type BlockRow, type FrameRef, type Owner, type Purpose, type BlockState } from '../../src/pool/rows.js'
 
 /** Private members of the engine, by name. */
@@ -34,9 +35,9 @@ export const blockOf = (node: SimNode, purpose: Purpose, owner: Owner, state: Bl
 /** Flips a bit of a stored record, as a bad disk does. Its plaintext is forgotten, too. */
 export const damage = (node: SimNode, frame: FrameRef, at = 200): void => {
   const { kv } = node.running
-  const record = kv.get(frameKey(frame))!
-  record[at]! ^= 1
-  kv.transact((tx) => { tx.put(frameKey(frame), record) })
+  const key = frame.at === undefined ? frameKey(frame) : recordsKey(frame.link, frame.at.row), row = kv.get(key)!
+  row[at + (frame.at?.index ?? 0) * RECORD_PITCH_BYTES]! ^= 1
+  kv.transact((tx) => { tx.put(key, row) })
 }
 
 /** Every record of a block. */

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { openLmdbKv } from '../../src/store/lmdb.js'
 import { META } from '../../src/store/meta.js'
+import { SCHEMA } from '../../src/store/schema.js'
 import { u32 } from '../../src/store/numbers.js'
 import { bench, fill, vault } from './setup.js'
 
@@ -48,20 +49,20 @@ t.test('a wrong master key is refused, and the right one still opens', async (t)
 
 t.test('a newer schema is refused and left alone; an older one is migrated step by step', async (t) => {
   const b = bench(t as Test)
-  const store = await b.open({ schema: { target: 1, steps: [] } })
+  const store = await b.open({ schema: { target: SCHEMA - 1, steps: [] } })
   store.kv.transact((tx) => { tx.put(['old', 'a'], u32(1)) })
   await store.close()
   const steps = [
-    { to: 2, what: 'old becomes new', run: (tx: Parameters<Parameters<typeof store.kv.transact>[0]>[0]) => { for (const { key, value } of tx.range({ start: ['old'], end: ['olf'] })) { tx.remove(key); tx.put(['new', key[1] as string], value) } } },
-    { to: 3, what: 'new counts', run: (tx: Parameters<Parameters<typeof store.kv.transact>[0]>[0]) => { tx.put(['count'], u32([...tx.keys({ start: ['new'], end: ['nex'] })].length)) } },
+    { to: SCHEMA, what: 'old becomes new', run: (tx: Parameters<Parameters<typeof store.kv.transact>[0]>[0]) => { for (const { key, value } of tx.range({ start: ['old'], end: ['olf'] })) { tx.remove(key); tx.put(['new', key[1] as string], value) } } },
+    { to: SCHEMA + 1, what: 'new counts', run: (tx: Parameters<Parameters<typeof store.kv.transact>[0]>[0]) => { tx.put(['count'], u32([...tx.keys({ start: ['new'], end: ['nex'] })].length)) } },
   ]
-  await t.rejects(b.open({ schema: { target: 4, steps } }), { code: 'STORE_CORRUPT', message: /3 to 4/ })
-  const migrated = await b.open({ schema: { target: 3, steps } })
+  await t.rejects(b.open({ schema: { target: SCHEMA + 2, steps } }), { code: 'STORE_CORRUPT', message: new RegExp(`${SCHEMA + 1} to ${SCHEMA + 2}`) })
+  const migrated = await b.open({ schema: { target: SCHEMA + 1, steps } })
   t.same(migrated.migrated, [], 'the two steps before the missing one were done and are durable')
   t.same(migrated.kv.get(['new', 'a']), u32(1))
   t.same(migrated.kv.get(['count']), u32(1))
   await migrated.close()
-  await t.rejects(b.open(), { code: 'STORE_NEWER', message: /schema 3/ })
+  await t.rejects(b.open(), { code: 'STORE_NEWER', message: new RegExp(`schema ${SCHEMA + 1}`) })
 })
 
 t.test('a first start that was cut is begun again', async (t) => {

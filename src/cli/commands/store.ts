@@ -7,13 +7,14 @@ import { backupStore, restoreStore } from '../../store/backup.js'
 import { checkStore, type CheckReport } from '../../store/check.js'
 import { openMasterKey, type MasterKeySource } from '../../store/master-key.js'
 import { rotateMasterKey } from '../../store/rotate.js'
+import { RECORDS_TABLE } from '../../store/shared-records.js'
 import { configOf, outputOf, withConfigOption, type CliContext } from '../context.js'
 import { exitCodes } from '../exit-codes.js'
 import { grouped, table } from '../output.js'
 import { withStore } from '../store-session.js'
 
 /** Tables of the store whose values are sealed records. */
-const sealedTables = ['frame', 'grantedKey'] as const
+const sealedTables = ['frame', RECORDS_TABLE, 'grantedKey'] as const
 const arenaBytes = 1_048_576
 
 interface ConfigOption { readonly config?: string }
