@@ -3,8 +3,8 @@
  * later, many at a time. A commit of LMDB writes each touched page of its trees and syncs twice; measured, a batch of
  * 32 claims costs a fifth of that here.
  *
- * One file of fixed size, written ahead with zeros so that an entry has no metadata to write. Entries lie one after
- * the other from offset 0; when all of them are in the data file the next is written at offset 0 again.
+ * One file of fixed size, written ahead with zeros so that an entry has no metadata to write, in two halves: while the entries
+ * of one are on their way to the data file, others are written into the other. Within a half they lie one after the other from its beginning.
  *   magic u32 | length u32 | number f64 | CRC-32 u32 over number, length and body | body       little endian
  * A body ends with as many fillers (OP_PAD) as bring the next entry to a multiple of 4096, so that entries go past the page
  * cache: a write that returns when the disk has it (O_DIRECT, O_DSYNC) costs the processor less than half of a buffered one and
@@ -23,6 +23,7 @@ declare const WebAssembly: { readonly Memory: new (size: { initial: number }) =>
 const MAGIC = 0x4a4d4b51 // "QKMJ"
 const HEADER_BYTES = 20
 export const JOURNAL_BYTES = 4 << 20
+const HALF_BYTES = JOURNAL_BYTES / 2
 /** Direct writes take whole blocks of the disk, from memory that begins with a block: no disk's are larger than a page. */
 const BLOCK_BYTES = 4096
 const WASM_PAGE_BYTES = 65_536
@@ -37,27 +38,32 @@ const checksum = (seq: number, ops: Uint8Array): number => {
   return crc32(ops, crc32(head))
 }
 
-/** Entries that the data file does not contain yet, in order. @throws KmeError `STORE_CORRUPT` if one is missing before the first. */
+/** Entries that the data file does not contain yet, in order. @throws KmeError `STORE_CORRUPT` if one is missing before another. */
 export const readJournal = (path: string, appliedSeq: number): JournalEntry[] => {
   if (!existsSync(path)) return []
-  const file = readFileSync(path)
-  const entries: JournalEntry[] = []
+  const file = readFileSync(path), found = new Map<number, JournalEntry>()
+  for (const from of [0, HALF_BYTES]) for (const entry of entriesFrom(file, from)) if (entry.seq > appliedSeq) found.set(entry.seq, entry)
+  const entries = [...found.values()].sort((a, b) => a.seq - b.seq)
+  const misplaced = entries.find(({ seq }, i) => seq !== appliedSeq + 1 + i)
+  if (misplaced === undefined) return entries
+  throw misplaced === entries[0]
+    ? new KmeError('STORE_CORRUPT', `${path} begins at ${misplaced.seq}, but the data file ends at ${appliedSeq}: the two files do not belong together. Copy or restore the whole folder, never one file of it`)
+    : new KmeError('STORE_CORRUPT', `${path} lacks the entry before ${misplaced.seq}: it is damaged. Move the folder away and restore a backup (qkme restore); the key stock in it is lost`)
+}
+
+/** The entries of a half, of whichever age. Before there were halves the first one went on behind its end. */
+function * entriesFrom (file: Buffer, from: number): Generator<JournalEntry> {
   let expected: number | undefined
-  for (let at = 0; at + HEADER_BYTES <= file.length;) {
-    if (file.readUInt32LE(at) !== MAGIC) break
+  for (let at = from; at + HEADER_BYTES <= file.length;) {
+    if (file.readUInt32LE(at) !== MAGIC) return
     const length = file.readUInt32LE(at + 4), seq = file.readDoubleLE(at + 8)
     const ops = file.subarray(at + HEADER_BYTES, at + HEADER_BYTES + length)
-    if (ops.length !== length || file.readUInt32LE(at + 16) !== checksum(seq, ops)) break
-    if (expected !== undefined && seq !== expected) break
+    if (ops.length !== length || file.readUInt32LE(at + 16) !== checksum(seq, ops)) return
+    if (expected !== undefined && seq !== expected) return
     expected = seq + 1
-    if (seq > appliedSeq) entries.push({ seq, ops })
+    yield { seq, ops }
     at += HEADER_BYTES + length
   }
-  const first = entries[0]
-  if (first !== undefined && first.seq !== appliedSeq + 1) {
-    throw new KmeError('STORE_CORRUPT', `${path} begins at ${first.seq}, but the data file ends at ${appliedSeq}: the two files do not belong together. Copy or restore the whole folder, never one file of it`)
-  }
-  return entries
 }
 
 const entryBytes = (opsBytes: number): number => Math.ceil((HEADER_BYTES + opsBytes) / BLOCK_BYTES) * BLOCK_BYTES
@@ -95,6 +101,7 @@ const openDurable = (path: string, scratch: Buffer, flags: number = constants.O_
 
 /** The writing side. Only the store's writer thread has one. */
 export class Journal {
+  private half = 0
   private at = 0
 
   private constructor (private readonly fd: number, private scratch: Buffer) {}
@@ -106,8 +113,8 @@ export class Journal {
     return new Journal(openDurable(path, scratch), scratch)
   }
 
-  /** Room for an entry of `bytes` before everything in the journal must be in the data file. */
-  fits (bytes: number): boolean { return this.at + entryBytes(bytes) <= JOURNAL_BYTES }
+  /** Room for an entry of `bytes` in this half. */
+  fits (bytes: number): boolean { return this.at + entryBytes(bytes) <= this.half + HALF_BYTES }
 
   /** Appends entry `seq` (one above the last) and makes it durable; `ops` may lie in shared memory. @throws the disk's error */
   append (seq: number, ops: Uint8Array): void {
@@ -124,8 +131,8 @@ export class Journal {
     this.at += length
   }
 
-  /** Everything written so far is in the data file: begin again at the front. */
-  reset (): void { this.at = 0 }
+  /** What is in this half goes to the data file now: further entries go to the other one, whose own must be there already. */
+  turn (): void { this.at = this.half = HALF_BYTES - this.half }
 
   close (): void { closeSync(this.fd) }
 }

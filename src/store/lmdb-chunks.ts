@@ -5,7 +5,7 @@ import { OP_HEADER_BYTES, OP_PAD, OP_PUT, OP_REMOVE, VALUE_BYTES_MAX } from './l
 /** 256 sealed records fit into one. A transaction that is larger gets a chunk of its own size. */
 export const CHUNK_BYTES = 1_310_720
 export const TRANSACTION_BYTES_MAX = 64 << 20
-const SPARE_CHUNKS_MAX = 4
+const SPARE_CHUNKS_MAX = 8
 /**
  * V8 copies to and from shared memory word by word if both ends lie alike in their words, else byte by byte: eight times
  * the time, which counts for sealed records.

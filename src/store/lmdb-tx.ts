@@ -14,6 +14,10 @@ export interface TxBase {
   retire (chunk: Chunk): void
 }
 
+/** A transaction that begins with so large a value is likely to go on so: rows of sealed records. It begins in a chunk that holds all of them, rather than be moved half written. */
+const LARGE_BYTES = 48 << 10
+const LARGE_ROOM_BYTES = CHUNK_BYTES - (64 << 10)
+
 /** One transaction's writes, laid down in the chunk as they come and taken back if it fails. */
 export class TxWriter implements KvWriter {
   readonly writes = new Map<string, Written>()
@@ -88,7 +92,7 @@ export class TxWriter implements KvWriter {
 
   private write (key: string, value: Uint8Array | undefined): void {
     const bytes = opBytes(key, value)
-    if (bytes > this.chunk.left()) this.move(bytes)
+    if (bytes > this.chunk.left() || (bytes >= LARGE_BYTES && this.chunk.left() < LARGE_ROOM_BYTES && this.chunk.used === this.from && this.from > 0)) this.move(bytes)
     this.writes.set(key, this.chunk.write(key, value))
   }
 

@@ -1,36 +1,39 @@
 /**
- * The writer thread of the store: the only place that writes and syncs files of the data path, so that the event loop
- * never waits for a disk. Small groups of batches go to the journal and reach the data file up to 200 ms later; large
- * ones (sealed records) go there at once. Everything that is waiting is taken as one group: one sync for all callers.
+ * The writer thread of the store: makes durable what the event loop writes, so that the loop never waits for a disk. Everything that
+ * is waiting is taken as one group: one write for all callers. Small groups go to the journal and are durable with that; the applier
+ * moves them to the data file meanwhile, up to 200 ms later. Large ones (sealed records) go to the data file at once, and what comes after
+ * them waits, because groups become durable in their order.
  */
-import { statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { isMainThread, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { KmeError } from '../kernel/errors.js'
 import { systemClock } from '../kernel/system-clock.js'
 import { Journal } from './journal.js'
-import { applyBatch, appliedSeq, OP_PAD, openLmdb, storeFailure, usedBytes, type Lmdb } from './lmdb-batch.js'
+import { storeFailure } from './lmdb-batch.js'
 import { WORD_BYTES } from './lmdb-chunks.js'
-import { ANSWERS, DOORBELL, JOURNAL_FILE, type BatchMessage, type FromWriter, type ToWriter, type WriterData } from './lmdb-link.js'
+import { ANSWERS, DOORBELL, JOURNAL_FILE, ORDERS, say, type BatchMessage, type FromApplier, type FromWriter, type ToWriter, type WriterData } from './lmdb-link.js'
+import { ChunkMemory } from './lmdb-memory.js'
 
 const JOURNALED_BYTES_MAX = 128 << 10
-/** A flush that comes meanwhile waits for the whole transaction of the data file, so that this is kept small. */
-const UNAPPLIED_BYTES_MAX = 256 << 10
+/** So much goes to the data file together, or more if the applier is busy: as much as a half of the journal holds. */
+const UNAPPLIED_BYTES_MAX = 512 << 10
 const APPLY_AFTER_MS = 200
+/** Nothing is lost if a bell is not heard: the applier is looked at again. */
+const WAIT_MS_MAX = 1_000
 
 class Writer {
-  private readonly db: Lmdb
   private readonly journal: Journal
-  private readonly chunks = new Map<number, Uint8Array>()
+  private readonly memory = new ChunkMemory(2 * JOURNALED_BYTES_MAX)
+  /** The applier has these orders, at most one, and has not said that it is done. */
+  private busy = false
   private entry: number
   private unapplied: BatchMessage[] = []
   private unappliedBytes = 0
   private unappliedSinceMs = 0
-  private scratch = Buffer.alloc(2 << 20)
 
   constructor (private readonly data: WriterData) {
-    this.db = openLmdb(data.folder, data.mapBytes)
     this.journal = Journal.open(join(data.folder, JOURNAL_FILE))
-    this.entry = appliedSeq(this.db)
+    this.entry = data.applied
   }
 
   /** Until 'stop' or the first failure. */
@@ -38,37 +41,38 @@ class Writer {
     const { control, port } = this.data
     for (let stopping = false; !stopping;) {
       const seen = Atomics.load(control, DOORBELL)
+      this.hear()
       const group: BatchMessage[] = []
       for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {
         const message = next.message as ToWriter
         if (message === 'stop') stopping = true
-        else if ('drop' in message) this.chunks.delete(message.drop)
+        else if ('drop' in message) this.drop(message.drop)
         else group.push(message)
       }
       if (group.length > 0) this.commit(group)
-      const leftMs = this.unapplied.length === 0 ? Infinity : this.unappliedSinceMs + APPLY_AFTER_MS - systemClock.monoMs()
+      const leftMs = this.busy || this.unapplied.length === 0 ? Infinity : this.unappliedSinceMs + APPLY_AFTER_MS - systemClock.monoMs()
       if (leftMs <= 0) this.apply([])
       else if (group.length === 0 && !stopping) Atomics.wait(control, DOORBELL, seen, leftMs)
     }
+    this.waitForApplier()
     if (this.unapplied.length > 0) this.apply([])
+    this.waitForApplier()
     this.journal.close()
     this.answer('stopped')
   }
 
-  answer (message: FromWriter): void {
-    this.data.port.postMessage(message)
-    Atomics.add(this.data.control, ANSWERS, 1)
-    Atomics.notify(this.data.control, ANSWERS)
-  }
+  private answer (message: FromWriter): void { say(this.data.port, this.data.control, ANSWERS, message) }
 
   private commit (group: readonly BatchMessage[]): void {
     let bytes = 0
     for (const batch of group) {
-      if (batch.memory !== undefined) this.chunks.set(batch.chunk, new Uint8Array(batch.memory))
+      this.memory.know(batch)
       bytes += batch.to - batch.from + WORD_BYTES
     }
-    if (bytes > JOURNALED_BYTES_MAX || this.unappliedBytes + bytes > UNAPPLIED_BYTES_MAX || !this.journal.fits(bytes)) return this.apply(group)
-    this.journal.append(this.entry + 1, this.copyOf(group))
+    if (bytes > JOURNALED_BYTES_MAX) { this.applyAtOnce(group); return }
+    if (!this.journal.fits(bytes)) this.waitForApplier()
+    if (!this.busy && this.unapplied.length > 0 && (this.unappliedBytes + bytes > UNAPPLIED_BYTES_MAX || !this.journal.fits(bytes))) this.apply([])
+    this.journal.append(this.entry + 1, this.memory.copyOf(group))
     this.entry++
     if (this.unapplied.length === 0) this.unappliedSinceMs = systemClock.monoMs()
     this.unapplied.push(...group)
@@ -76,49 +80,54 @@ class Writer {
     this.answer({ durable: (group.at(-1) as BatchMessage).seq })
   }
 
-  /** Everything unapplied and `group` in one transaction of the data file; the journal is empty afterwards. */
+  private applyAtOnce (group: readonly BatchMessage[]): void {
+    this.waitForApplier()
+    this.entry++
+    this.apply(group)
+    this.waitForApplier()
+  }
+
+  /** Everything unapplied and `group` go to the data file in one transaction, while the journal goes on in its other half. */
   private apply (group: readonly BatchMessage[]): void {
-    const batches = [...this.unapplied, ...group]
-    applyBatch(this.db, this.partsOf(batches), group.length > 0 ? ++this.entry : this.entry)
+    say(this.data.applier, this.data.control, ORDERS, { apply: [...this.unapplied, ...group], entry: this.entry })
+    this.busy = true
     this.unapplied = []
     this.unappliedBytes = 0
-    this.journal.reset()
-    const { bavail, bsize } = statfsSync(this.data.folder)
-    this.answer({ applied: (batches.at(-1) as BatchMessage).seq, usedBytes: usedBytes(this.db), freeBytes: bavail * bsize })
+    this.journal.turn()
   }
 
-  /** Batch by batch, in the same memory: small enough to stay in the processor's cache, and not as large as the largest group ever. */
-  private * partsOf (batches: readonly BatchMessage[]): Generator<Buffer> {
-    for (const batch of batches) yield this.copyOf([batch])
+  private drop (chunk: number): void {
+    this.memory.drop(chunk)
+    say(this.data.applier, this.data.control, ORDERS, { drop: chunk })
   }
 
-  /**
-   * The operations of all batches in one piece of private memory, reused by the next call: LMDB takes addresses of
-   * values, which must not lie in shared memory.
-   */
-  private copyOf (batches: readonly BatchMessage[]): Buffer {
-    const bytes = batches.reduce((sum, batch) => sum + batch.to - batch.from + WORD_BYTES, 0)
-    if (this.scratch.length < bytes) this.scratch = Buffer.alloc(bytes)
-    let at = 0
-    for (const batch of batches) {
-      for (let pads = (batch.from - at) & WORD_BYTES - 1; pads > 0; pads--) this.scratch[at++] = OP_PAD
-      this.scratch.set((this.chunks.get(batch.chunk) as Uint8Array).subarray(batch.from, batch.to), at)
-      at += batch.to - batch.from
+  /** @throws KmeError what the applier failed with */
+  private hear (): void {
+    for (let next = receiveMessageOnPort(this.data.applier); next !== undefined; next = receiveMessageOnPort(this.data.applier)) {
+      const message = next.message as FromApplier
+      if ('failed' in message) throw new KmeError(message.failed, message.message)
+      this.busy = false
+      this.answer(message)
     }
-    return this.scratch.subarray(0, at)
+  }
+
+  private waitForApplier (): void {
+    const { control } = this.data
+    for (;;) {
+      const seen = Atomics.load(control, DOORBELL)
+      this.hear()
+      if (!this.busy) return
+      Atomics.wait(control, DOORBELL, seen, WAIT_MS_MAX)
+    }
   }
 }
 
 const main = (data: WriterData): void => {
-  let writer: Writer | undefined
   try {
-    writer = new Writer(data)
-    writer.run()
+    new Writer(data).run()
   } catch (cause) {
     const { code, message } = storeFailure(cause, `writing to the store in ${data.folder}`)
-    data.port.postMessage({ failed: code, message } satisfies FromWriter)
-    Atomics.add(data.control, ANSWERS, 1)
-    Atomics.notify(data.control, ANSWERS)
+    say(data.port, data.control, ANSWERS, { failed: code, message })
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * Kv over LMDB (lmdb-js 3.5.6), one writer thread behind the event loop (lmdb-writer.ts). What a transaction writes is
- * visible at once through an overlay in memory; the writer makes it durable and moves it into the data file, and only
+ * Kv over LMDB (lmdb-js 3.5.6), two threads behind the event loop (lmdb-writer.ts, lmdb-applier.ts). What a transaction writes is
+ * visible at once through an overlay in memory; they make it durable and move it into the data file, and only
  * then the overlay forgets it. So neither a commit nor a flush ever blocks the event loop; only when 32 MiB are on
  * their way does `transact` wait for the disk.
  */
@@ -15,7 +15,7 @@ import { readJournal } from './journal.js'
 import { applyBatch, appliedSeq, openLmdb, PAGE_BYTES, storeFailure, usedBytes, type Lmdb } from './lmdb-batch.js'
 import { ChunkPool, type Batch, type Chunk } from './lmdb-chunks.js'
 import { Overlay } from './lmdb-overlay.js'
-import { ANSWERS, DOORBELL, JOURNAL_FILE, type FromWriter, type ToWriter, type WriterData } from './lmdb-link.js'
+import { ANSWERS, CONTROL_NUMBERS, DOORBELL, JOURNAL_FILE, say, type ApplierData, type FromWriter, type ToWriter, type WriterData } from './lmdb-link.js'
 import { mergePage, type Layer } from './lmdb-range.js'
 import { TxWriter } from './lmdb-tx.js'
 
@@ -49,9 +49,9 @@ export const openLmdbKv = async (options: LmdbOptions): Promise<Kv> => {
 class LmdbKv implements Kv {
   private readonly overlay = new Overlay()
   private readonly pool = new ChunkPool()
-  private readonly control = new Int32Array(new SharedArrayBuffer(8))
+  private readonly control = new Int32Array(new SharedArrayBuffer(4 * CONTROL_NUMBERS))
   private readonly port: MessagePort
-  private readonly worker: Worker
+  private readonly workers: readonly Worker[]
   private open: Batch | undefined
   private chunk: Chunk
   private sent: Batch[] = []
@@ -71,12 +71,11 @@ class LmdbKv implements Kv {
     const { bavail, bsize } = statfsSync(options.folder)
     this.freeBytes = bavail * bsize
     this.chunk = this.pool.take(0)
-    const { port1, port2 } = new MessageChannel()
+    const { folder, mapBytes } = options, { control } = this, { port1, port2 } = new MessageChannel(), orders = new MessageChannel()
     this.port = port1
-    const workerData: WriterData = { folder: options.folder, mapBytes: options.mapBytes, port: port2, control: this.control }
-    this.worker = new Worker(new URL('./lmdb-writer.js', import.meta.url), { workerData, transferList: [port2], execArgv: [] })
-    this.worker.on('error', (cause) => { this.fail(new KmeError('STORE_UNAVAILABLE', `the store's writer thread ended: ${cause.message}. Start again`, { cause })) })
-    this.worker.unref()
+    const writer: WriterData = { folder, applied: appliedSeq(db), port: port2, applier: orders.port1, control }
+    const applier: ApplierData = { folder, mapBytes, port: orders.port2, control }
+    this.workers = [this.startThread('lmdb-writer', writer, [port2, orders.port1]), this.startThread('lmdb-applier', applier, [orders.port2])]
     this.port.on('message', (message: FromWriter) => { this.onAnswer(message) })
     this.port.unref()
   }
@@ -142,7 +141,7 @@ class LmdbKv implements Kv {
       await stopped
     }
     this.port.close()
-    await this.worker.terminate()
+    for (const worker of this.workers) await worker.terminate()
     await this.db.close()
   }
 
@@ -179,6 +178,13 @@ class LmdbKv implements Kv {
       if (reverse) end = page.next
       else start = page.next
     }
+  }
+
+  private startThread (name: string, workerData: WriterData | ApplierData, transferList: MessagePort[]): Worker {
+    const worker = new Worker(new URL(`./${name}.js`, import.meta.url), { workerData, transferList, execArgv: [] })
+    worker.on('error', (cause) => { this.fail(new KmeError('STORE_UNAVAILABLE', `a thread of the store (${name}) ended: ${cause.message}. Start again`, { cause })) })
+    worker.unref()
+    return worker
   }
 
   private accept (writer: TxWriter): void {
@@ -218,9 +224,7 @@ class LmdbKv implements Kv {
   }
 
   private post (message: ToWriter): void {
-    this.port.postMessage(message)
-    Atomics.add(this.control, DOORBELL, 1)
-    Atomics.notify(this.control, DOORBELL)
+    say(this.port, this.control, DOORBELL, message)
   }
 
   private onAnswer (message: FromWriter): void {

@@ -57,13 +57,42 @@ t.test('a journal says when it is full, and entries of any length follow each ot
   sizes.forEach((bytes, i) => { journal.append(i + 1, Buffer.alloc(bytes, filler)) })
   t.same(readJournal(path, 0).map(({ ops }) => ops.length + 20), [4_096, 4_096, 8_192, 253_952])
   let seq = sizes.length
-  while (journal.fits(4_077)) journal.append(++seq, Buffer.alloc(4_077, filler))
+  for (let half = 1; half <= 2; half++) {
+    while (journal.fits(4_077)) journal.append(++seq, Buffer.alloc(4_077, filler))
+    const bytes = readJournal(path, 0).reduce((sum, { ops }) => sum + ops.length + 20, 0), room = half * JOURNAL_BYTES / 2
+    t.ok(bytes <= room && bytes > room - half * 8_192, `${bytes} of ${room}`)
+    journal.turn()
+  }
   journal.close()
-  const bytes = readJournal(path, 0).reduce((sum, { ops }) => sum + ops.length + 20, 0)
-  t.ok(bytes <= JOURNAL_BYTES && bytes > JOURNAL_BYTES - 8_192, `${bytes} of ${JOURNAL_BYTES}`)
   t.equal(readFileSync(path).length, JOURNAL_BYTES)
   Journal.open(path).close()
   t.same(readJournal(path, seq), [], 'opened for writing it is empty')
+  t.end()
+})
+
+t.test('entries of both halves come back in their order, whichever is the older; one that is missing between them is not passed over', (t) => {
+  const path = join(folderOf(t), 'journal.bin'), journal = Journal.open(path), body = Buffer.alloc(10, 3)
+  const found = (applied: number): number[] => readJournal(path, applied).map(({ seq }) => seq)
+  for (const seq of [1, 2, 3]) journal.append(seq, body)
+  journal.turn()
+  for (const seq of [4, 5]) journal.append(seq, body)
+  t.same([found(0), found(3), found(5)], [[1, 2, 3, 4, 5], [4, 5], []])
+  journal.turn() // 3 is in the data file.
+  journal.append(6, body)
+  t.same([found(3), found(5), found(6)], [[4, 5, 6], [6], []], 'what the first half held before is not taken')
+  journal.append(7, body)
+  journal.turn() // 5 is.
+  journal.append(8, body)
+  journal.close()
+  t.same(found(5), [6, 7, 8])
+  const whole = readFileSync(path), torn = Buffer.from(whole)
+  torn[JOURNAL_BYTES / 2 + 30]! ^= 1
+  writeFileSync(path, torn)
+  t.same(found(5), [6, 7], 'the newest is torn')
+  const damaged = Buffer.from(whole)
+  damaged[4_096 + 30]! ^= 1
+  writeFileSync(path, damaged)
+  t.throws(() => readJournal(path, 5), { code: 'STORE_CORRUPT', message: /lacks the entry before 8/ })
   t.end()
 })
 
