@@ -97,12 +97,16 @@ QKME_AVX2 size_t TripleAvx2(const uint8_t* p, size_t length) {
   return from + TriplePortable(p + from, length - from);
 }
 
+QKME_AVX2 inline uint32_t EqualAvx2(const uint8_t* p, __m256i wanted) { return uint32_t(_mm256_movemask_epi8(_mm256_cmpeq_epi8(Load32(p), wanted))); }
+
+// What is left is looked at with the last whole vector, of which the part that was counted is shifted out.
 QKME_AVX2 uint32_t CountAvx2(const uint8_t* p, size_t length, uint8_t value) {
+  if (length < 32) return CountPortable(p, length, value);
   const __m256i wanted = _mm256_set1_epi8(char(value));
   size_t i = 0;
   uint32_t count = 0;
-  for (; i + 32 <= length; i += 32) count += uint32_t(std::popcount(uint32_t(_mm256_movemask_epi8(_mm256_cmpeq_epi8(Load32(p + i), wanted)))));
-  for (; i < length; ++i) count += p[i] == value;
+  for (; i + 32 <= length; i += 32) count += uint32_t(std::popcount(EqualAvx2(p + i, wanted)));
+  if (i < length) count += uint32_t(std::popcount(EqualAvx2(p + length - 32, wanted) >> (32 - (length - i))));
   return count;
 }
 
@@ -137,7 +141,10 @@ QKME_AVX512 uint32_t CountAvx512(const uint8_t* p, size_t length, uint8_t value)
   size_t i = 0;
   uint64_t count = 0;
   for (; i + 64 <= length; i += 64) count += uint64_t(std::popcount(_mm512_cmpeq_epi8_mask(_mm512_loadu_si512(p + i), wanted)));
-  for (; i < length; ++i) count += p[i] == value;
+  if (i < length) {
+    const __mmask64 inside = (__mmask64{1} << (length - i)) - 1;
+    count += uint64_t(std::popcount(_mm512_mask_cmpeq_epi8_mask(inside, _mm512_maskz_loadu_epi8(inside, p + i), wanted)));
+  }
   return uint32_t(count);
 }
 
