@@ -23,6 +23,9 @@ interface Given {
 /** A key that was given, as operators' acts are about it. */
 export type GivenKey = Pick<Given, 'master' | 'slaves' | 'atMs'> & { readonly id: string }
 
+/** What was told of a key's way. Its age is of the moment in which each is told. */
+const wayOf = (extension: unknown): string => JSON.stringify({ ...extension as object, qkme_age_ms: undefined })
+
 /** Whether an answer says that nobody between knew its bits. */
 const hidden = (extension: unknown): boolean => {
   const { qkme_paths: paths = 0, qkme_hybrid: isHybrid = false } = (extension ?? {}) as { qkme_paths?: number, qkme_hybrid?: boolean }
@@ -221,7 +224,7 @@ export class Ledger {
     if (g.master.sae !== master || !g.slaves.some((s) => s.sae === caller.sae)) this.fault(`key ${id} of ${g.master.sae} went to ${caller.sae} who named ${master}`)
     if (g.fetched.has(caller.sae) && !g.mayComeAgain) this.fault(`key ${id} was fetched twice by ${caller.sae}`)
     if ((g.voidedMs.get(caller.sae) ?? Infinity) < askedMs) this.fault(`key ${id}, which was made void, went to ${caller.sae}`)
-    if (new Set(g.slaves.map((s) => s.home)).size === 1 && JSON.stringify(k.extension) !== JSON.stringify(g.extension)) this.fault(`of key ${id} ${g.master.sae} was told ${JSON.stringify(g.extension)}, ${caller.sae} ${JSON.stringify(k.extension)}`)
+    if (new Set(g.slaves.map((s) => s.home)).size === 1 && wayOf(k.extension) !== wayOf(g.extension)) this.fault(`of key ${id} ${g.master.sae} was told ${JSON.stringify(g.extension)}, ${caller.sae} ${JSON.stringify(k.extension)}`)
     g.fetched.add(caller.sae)
     g.unanswered.delete(caller.sae)
     this.fetched++
