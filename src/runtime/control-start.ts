@@ -13,10 +13,10 @@ import type { Cancel, Clock } from '../kernel/time.js'
 import { dialRole } from '../peer/collision.js'
 import { createControlPeers, type ControlPeers } from '../peer/control/control.js'
 import { TunnelHub } from '../peer/control/hub.js'
-import { defaultTunnelLimits, KEEP_ALIVE_FACTOR, type TunnelLimits } from '../peer/control/limits.js'
+import { controlSigns, defaultTunnelLimits, type TunnelLimits } from '../peer/control/limits.js'
 import type { EndToEnd } from '../peer/control/ports.js'
 import { createTlsEndToEnd } from '../peer/control/tls-layer.js'
-import { defaultPeerLimits, signsOfLife, type PeerLimits } from '../peer/limits.js'
+import { defaultPeerLimits, type PeerLimits } from '../peer/limits.js'
 import type { PeerPart } from '../peer/parts.js'
 import { createPeerActor } from '../peer/peer-actor.js'
 import type { PeerHandler } from '../peer/ports.js'
@@ -139,7 +139,7 @@ const tunnelLimitsOf = ({ network: { relay: { tunnels } } }: Config): TunnelLimi
 
 const limitsOf = ({ peering }: Config): PeerLimits => ({
   ...defaultPeerLimits, sendQueueBytesMax: peering.sendQueueBytes, connectTimeoutMs: peering.connectTimeoutMs, helloTimeoutMs: peering.connectTimeoutMs,
-  ...signsOfLife(KEEP_ALIVE_FACTOR * peering.keepAliveMs),
+  ...controlSigns(peering.keepAliveMs),
   backoffMinMs: peering.retry.minMs, backoffMaxMs: peering.retry.maxMs,
 })
 

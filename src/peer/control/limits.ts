@@ -1,3 +1,5 @@
+import { signsOfLife } from '../limits.js'
+
 /** Bounds and times of tunnels: what an end may have under way, and what a node in between does for others. */
 export interface TunnelLimits {
   /** Pieces of `data` that one end may have sent without word that they were dealt with. Each is at most TUNNEL_BYTES_MAX. */
@@ -31,5 +33,11 @@ export const defaultTunnelLimits: TunnelLimits = {
   sourceFramesPerS: 1_000, sourcesMax: 1_024, sessionsMax: 1_024, stallMs: 10_000, probeMs: 500, patienceMs: 3_000, ackDelayMs: 20,
 }
 
-/** Signs of life of a control channel travel over several links and cost a tag on each, so they are rarer than between neighbours. */
-export const KEEP_ALIVE_FACTOR = 3
+const KEEP_ALIVE_FACTOR = 3
+const PING_AFTER_MIN_MS = 5_000
+
+/**
+ * Signs of life of a control channel travel over several links and cost tags on each: they are rarer than between neighbours. A broken link
+ * does not wait for them: the router tells.
+ */
+export const controlSigns = (keepAliveMs: number): ReturnType<typeof signsOfLife> => signsOfLife(Math.max(PING_AFTER_MIN_MS, KEEP_ALIVE_FACTOR * keepAliveMs))
