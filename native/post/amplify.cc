@@ -1,18 +1,20 @@
 #include "post/amplify.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
+#include <cstring>
 
 #include "post/amplify_kernel.h"
 #include "post/error.h"
+#include "post/work_memory.h"
 
 namespace qkme::post {
 namespace {
 
 using amplify::Kernel;
-using amplify::kTileWords;
-using amplify::Scratch;
+
+/// The largest tile of the recursion; its working memory is five times as long.
+constexpr size_t kKaratsubaWordsMax = size_t{1} << 15;
 
 const Kernel& Of(AmplifyImpl impl) {
 #if defined(__x86_64__)
@@ -23,43 +25,60 @@ const Kernel& Of(AmplifyImpl impl) {
 }
 
 struct Plan {
-  bool transform;
-  size_t tile;  ///< words
+  size_t levels;  ///< of the transform; 0: Karatsuba's recursion
+  size_t tile;    ///< words
   double us;
 };
 
 size_t Tiles(size_t words, size_t tile) { return (words + tile - 1) / tile; }
 
-// Karatsuba's cost is known from that of its base; rectangles are filled up with whole tiles.
+void TakeCheaper(Plan* best, const Plan& other) {
+  if (other.us < best->us) *best = other;
+}
+
+// Both costs are known from those of their parts; rectangles are filled up with whole tiles.
 Plan Choose(const Kernel& kernel, size_t inputs, size_t outputs, AmplifyMethod method) {
-  Plan best = {true, kTileWords, INFINITY};
-  if (method != AmplifyMethod::kKaratsuba) {
-    const auto chunks = static_cast<double>(Tiles(inputs, kTileWords));
-    const auto tiles = static_cast<double>(Tiles(outputs, kTileWords));
-    best.us = (2 * chunks + 2 * tiles - 1) * kernel.transform_us + chunks * tiles * kernel.dot_us;
+  Plan best = {0, 0, INFINITY};
+  for (size_t levels = amplify::kLevelsMin; levels <= amplify::kLevelsMax && method != AmplifyMethod::kKaratsuba; ++levels) {
+    const size_t tile = amplify::TileWords(levels);
+    const auto chunks = static_cast<double>(Tiles(inputs, tile));
+    const auto tiles = static_cast<double>(Tiles(outputs, tile));
+    const double part = static_cast<double>(tile) / static_cast<double>(amplify::TileWords(amplify::kLevelsMax));
+    const double transform_us = kernel.transform_us * part * static_cast<double>(levels) / amplify::kLevelsMax;
+    TakeCheaper(&best, {levels, tile, (2 * chunks + 2 * tiles - 1) * transform_us + chunks * tiles * kernel.dot_us * part});
   }
-  if (method == AmplifyMethod::kTransform) return best;
   double square_us = kernel.base_us;
-  for (size_t tile = kernel.base_words; tile <= kTileWords; tile *= 2, square_us *= 3) {
-    const double us = static_cast<double>(Tiles(inputs, tile) * Tiles(outputs, tile)) * square_us;
-    if (us < best.us) best = {false, tile, us};
+  for (size_t tile = kernel.base_words; tile <= kKaratsubaWordsMax && method != AmplifyMethod::kTransform; tile *= 2, square_us *= 3) {
+    TakeCheaper(&best, {0, tile, static_cast<double>(Tiles(inputs, tile) * Tiles(outputs, tile)) * square_us});
   }
   return best;
 }
 
-// to ^= `count` bits of `from`, from bit `first` on, moved up by `up` bits.
+// 64 bits of `from`, from bit `at` on; nine bytes are there.
+inline uint64_t Bits64(const uint8_t* from, uint64_t at) {
+  uint64_t low;
+  std::memcpy(&low, from + at / 8, sizeof low);
+  return low >> at % 8 | uint64_t{from[at / 8 + 8]} << 1 << (63 - at % 8);
+}
+
+// to ^= `count` bits of `from`, from bit `first` on, moved up by `up` bits. Touches one word behind the last at most.
 void CopyBits(uint64_t* to, uint64_t up, const uint8_t* from, uint64_t first, uint64_t count) {
   const uint64_t bytes = (first + count + 7) / 8;
-  for (uint64_t done = 0; done < count; done += 64) {
-    const uint64_t at = first + done;
-    uint64_t low = 0;
-    std::memcpy(&low, from + at / 8, std::min<uint64_t>(8, bytes - at / 8));
-    uint64_t word = low >> at % 8;
-    if (at % 8 != 0 && at / 8 + 8 < bytes) word |= static_cast<uint64_t>(from[at / 8 + 8]) << (64 - at % 8);
+  const uint64_t whole = bytes < 9 + first / 8 ? 0 : std::min(count / 64, (bytes - 9 - first / 8) / 8 + 1);
+  uint64_t* at = to + up / 64;
+  for (uint64_t i = 0; i < whole; ++i, ++at) {
+    const uint64_t word = Bits64(from, first + 64 * i);
+    at[0] ^= word << up % 64;
+    at[1] ^= word >> 1 >> (63 - up % 64);
+  }
+  for (uint64_t done = 64 * whole; done < count; done += 64, ++at) {
+    const uint64_t place = (first + done) / 8;
+    uint8_t last[9] = {};
+    std::memcpy(last, from + place, std::min<uint64_t>(sizeof last, bytes - place));
+    uint64_t word = Bits64(last, (first + done) % 8);
     if (count - done < 64) word &= (uint64_t{1} << (count - done)) - 1;
-    const uint64_t place = up + done;
-    to[place / 64] ^= word << place % 64;
-    if (place % 64 != 0 && word >> (64 - place % 64) != 0) to[place / 64 + 1] ^= word >> (64 - place % 64);
+    at[0] ^= word << up % 64;
+    at[1] ^= word >> 1 >> (63 - up % 64);
   }
 }
 
@@ -103,14 +122,14 @@ void Amplify(const uint8_t* input, uint64_t input_bits, const uint8_t* seed, uin
   const Plan plan = Choose(kernel, (low_bits + 63) / 64, (output_bits + 63) / 64, method);
   const size_t inputs = Tiles((low_bits + 63) / 64, plan.tile) * plan.tile;
   const size_t outputs = Tiles((output_bits + 63) / 64, plan.tile) * plan.tile;
-  Scratch<uint64_t> x(inputs + 1);
-  Scratch<uint64_t> s(inputs + outputs + 1);
-  Scratch<uint64_t> y(outputs + 1);
+  Scratch<uint64_t> x(inputs + 1, Content::kZeros);
+  Scratch<uint64_t> s(inputs + outputs + 1, Content::kZeros);
+  Scratch<uint64_t> y(outputs + 1, Content::kZeros);
   CopyBits(x.data(), 0, input, 0, low_bits);
   CopyBits(y.data(), 0, input, low_bits, output_bits);
   // Output i is coefficient i + 64 inputs of the product: the seed moves up as far as that, and leaves bit 0 free at least.
   CopyBits(s.data(), 64 * inputs - low_bits + 1, seed, 0, input_bits - 1);
-  if (plan.transform) amplify::TransformProduct(kernel, y.data(), outputs, s.data(), x.data(), inputs);
+  if (plan.levels != 0) amplify::TransformProduct(kernel, y.data(), outputs, s.data(), x.data(), inputs, plan.levels);
   else amplify::KaratsubaProduct(kernel, y.data(), outputs, s.data(), x.data(), inputs, plan.tile);
   std::memcpy(output, y.data(), (output_bits + 7) / 8);
   if (output_bits % 8 != 0) output[output_bits / 8] = static_cast<uint8_t>(output[output_bits / 8] & ((1u << output_bits % 8) - 1));

@@ -30,7 +30,8 @@ inline constexpr uint64_t kAmplifyBitsMax = uint64_t{1} << 28;
 enum class AmplifyMethod : int { kChoose = 0, kKaratsuba = 1, kTransform = 2 };
 
 /// Hashes `input` (input_bits) down to `output` (output_bits, 1 to input_bits - 1) with `seed` (input_bits - 1). Unused
-/// bits of the last byte of input and seed are ignored, those of the output are 0. The working memory is wiped.
+/// bits of the last byte of input and seed are ignored, those of the output are 0. The working memory is wiped; 2 MiB of it
+/// stay with the thread for its next call.
 /// No branch and no address depends on input or seed.
 void Amplify(const uint8_t* input, uint64_t input_bits, const uint8_t* seed, uint8_t* output, uint64_t output_bits,
              AmplifyImpl impl = AmplifyBest(), AmplifyMethod method = AmplifyMethod::kChoose);

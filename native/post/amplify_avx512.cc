@@ -123,6 +123,6 @@ struct Four {
 #include "post/amplify_transform.h"
 
 namespace qkme::post::amplify {
-const Kernel kVpclmul512Kernel = {"vpclmulqdq-avx512", kWords512, Square<Four>, Forward<Four>, Inverse<Four>, Dot<Four>, 0.2, 950, 150};
+const Kernel kVpclmul512Kernel = {"vpclmulqdq-avx512", kWords512, Square<Four>, Down<Four, false>, Down<Four, true>, UpTransposed<Four>, Dot<Four>, 0.2, 950, 150};
 }  // namespace qkme::post::amplify
 #endif

@@ -28,8 +28,11 @@ struct Factors {
 /// Made at the first call.
 const Factors& TheFactors();
 
-/// From powers of x to the basis X_k, in place, for kPoints coefficients in GF(2), 64 polynomials at once; the way back. XORs only.
-void ToBasis(uint64_t* data);
-void FromBasis(Element* data);
+/// From powers of x to the basis X_k, in place, for Points(levels) coefficients in GF(2), 64 polynomials at once. XORs only, as the other two.
+void ToBasis(uint64_t* data, size_t levels);
+/// The transposed of the way back.
+void FromBasisTransposed(uint64_t* data, size_t levels);
+/// The transposed of ToBasis, for elements.
+void ToBasisTransposed(Element* data, size_t levels);
 
 }  // namespace qkme::post::amplify

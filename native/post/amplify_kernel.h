@@ -6,9 +6,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <cstring>
-#include <new>
 
 namespace qkme::post::amplify {
 
@@ -18,11 +15,11 @@ struct alignas(16) Element {
   uint64_t high;
 };
 
-/// Points of a transform. Modulo x^65536 - x, whose roots they are, products wrap.
-inline constexpr size_t kLevels = 16;
-inline constexpr size_t kPoints = size_t{1} << kLevels;
-/// Words of input and of output of one tile of the transform's product.
-inline constexpr size_t kTileWords = kPoints / 2;
+/// A transform of so many levels has 2^levels points, which are words of a window; its tile has half as many inputs and outputs.
+inline constexpr size_t kLevelsMin = 12;
+inline constexpr size_t kLevelsMax = 16;
+constexpr size_t Points(size_t levels) { return size_t{1} << levels; }
+constexpr size_t TileWords(size_t levels) { return Points(levels) / 2; }
 
 inline constexpr size_t kSquareWork = 5;
 
@@ -31,14 +28,17 @@ struct Kernel {
   size_t base_words;  ///< of a product done directly; a power of two, at least 8
   /// y ^= the product of `count` words, base_words times a power of two. `work`: kSquareWork * count words.
   void (*square)(uint64_t* y, const uint64_t* window, const uint64_t* x, size_t count, uint64_t* work);
-  /// Coefficients in the basis of basis.h to the values at all points, in an order of the kernel's own, and back.
-  void (*forward)(Element* data);
-  void (*inverse)(Element* data);
+  /// Coefficients in the basis of amplify_basis.h to the values at all points, in an order of the kernel's own.
+  void (*values)(Element* data, size_t levels);
+  /// The transposed of the way back from values to coefficients.
+  void (*inverse_transposed)(Element* data, size_t levels);
+  /// The transposed of `values`.
+  void (*values_transposed)(Element* data, size_t levels);
   /// out = sum over k < count of a[k] b[k], point by point.
-  void (*dot)(Element* out, const Element* const* a, const Element* const* b, size_t count);
+  void (*dot)(Element* out, const Element* const* a, const Element* const* b, size_t count, size_t levels);
   double base_us;       ///< roughly; for the choice of a method
-  double transform_us;
-  double dot_us;
+  double transform_us;  ///< of kLevelsMax levels, with the change of basis
+  double dot_us;        ///< of kLevelsMax levels
 };
 
 extern const Kernel kPortableKernel;
@@ -47,32 +47,10 @@ extern const Kernel kPclmulKernel;
 extern const Kernel kVpclmul512Kernel;
 #endif
 
-/// Zeroed memory on a cache line, wiped when it goes.
-template <typename T>
-class Scratch {
- public:
-  explicit Scratch(size_t count) : bytes_((count * sizeof(T) + 63) / 64 * 64), data_(static_cast<T*>(std::aligned_alloc(64, bytes_ + 64))) {
-    if (data_ == nullptr) throw std::bad_alloc();
-    std::memset(static_cast<void*>(data_), 0, bytes_ + 64);
-  }
-  ~Scratch() {
-    explicit_bzero(static_cast<void*>(data_), bytes_);
-    std::free(data_);
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  T* data() { return data_; }
-  T& operator[](size_t i) { return data_[i]; }
-
- private:
-  size_t bytes_;
-  T* data_;
-};
-
 /// y ^= T x of outputs x inputs words, both multiples of `tile`, which is base_words times a power of two. `seed` has
 /// inputs + outputs words: y[p] is word (inputs + p) of the product.
 void KaratsubaProduct(const Kernel& kernel, uint64_t* y, size_t outputs, const uint64_t* seed, const uint64_t* x, size_t inputs, size_t tile);
-/// The same; inputs and outputs are multiples of kTileWords.
-void TransformProduct(const Kernel& kernel, uint64_t* y, size_t outputs, const uint64_t* seed, const uint64_t* x, size_t inputs);
+/// The same; inputs and outputs are multiples of TileWords(levels).
+void TransformProduct(const Kernel& kernel, uint64_t* y, size_t outputs, const uint64_t* seed, const uint64_t* x, size_t inputs, size_t levels);
 
 }  // namespace qkme::post::amplify

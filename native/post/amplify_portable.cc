@@ -75,5 +75,5 @@ struct Plain {
 #include "post/amplify_transform.h"
 
 namespace qkme::post::amplify {
-const Kernel kPortableKernel = {"portable", kWords, Square<Plain>, Forward<Plain>, Inverse<Plain>, Dot<Plain>, 2.2, 53'000, 7'300};
+const Kernel kPortableKernel = {"portable", kWords, Square<Plain>, Down<Plain, false>, Down<Plain, true>, UpTransposed<Plain>, Dot<Plain>, 2.2, 53'000, 7'300};
 }  // namespace qkme::post::amplify

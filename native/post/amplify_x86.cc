@@ -107,6 +107,6 @@ struct One {
 #include "post/amplify_transform.h"
 
 namespace qkme::post::amplify {
-const Kernel kPclmulKernel = {"pclmulqdq", kWords128, Square<One>, Forward<One>, Inverse<One>, Dot<One>, 0.2, 2'200, 370};
+const Kernel kPclmulKernel = {"pclmulqdq", kWords128, Square<One>, Down<One, false>, Down<One, true>, UpTransposed<One>, Dot<One>, 0.2, 2'200, 370};
 }  // namespace qkme::post::amplify
 #endif
