@@ -66,7 +66,7 @@ export const doorbell = async (ring: Ring): Promise<Figure> => {
 /** The reading side alone, in C++: frames of 3968 bytes, CRC, health tests, fingerprint, names; then the same with sealing. */
 export const drain = async ({ pairs, sliceMs }: Ring): Promise<Figure[]> => {
   const of = (seal: boolean): number[] => Array.from({ length: pairs }, () => drainPerSecond(FRAME_BITS / 8, seal, sliceMs))
-  const note = 'one thread, no JavaScript; only the draining is timed'
+  const note = 'one thread, no JavaScript; processor time of the draining alone'
   return [
     valueFigure('drain and check', 'frames/s', of(false), { atLeast: 500_000 }, note),
     valueFigure('drain, check and seal', 'frames/s', of(true), { atLeast: 250_000 }, note),
