@@ -24,7 +24,13 @@ interface Given {
 export type GivenKey = Pick<Given, 'master' | 'slaves' | 'atMs'> & { readonly id: string }
 
 /** What was told of a key's way. Its age is of the moment in which each is told. */
-const wayOf = (extension: unknown): string => JSON.stringify({ ...extension as object, qkme_age_ms: undefined })
+const wayOf = (extension: unknown): string => JSON.stringify({ ...extension as object, qkme_age_ms: undefined, qkme_hops: undefined })
+
+/** Of an answer whose keys came over different numbers of links none is told. */
+const isSameWay = (a: unknown, b: unknown): boolean => {
+  const [mine, other] = [a, b].map((extension) => (extension as { qkme_hops?: number } | undefined)?.qkme_hops)
+  return wayOf(a) === wayOf(b) && (mine === undefined || other === undefined || mine === other)
+}
 
 /** Whether an answer says that nobody between knew its bits. */
 const hidden = (extension: unknown): boolean => {
@@ -224,7 +230,7 @@ export class Ledger {
     if (g.master.sae !== master || !g.slaves.some((s) => s.sae === caller.sae)) this.fault(`key ${id} of ${g.master.sae} went to ${caller.sae} who named ${master}`)
     if (g.fetched.has(caller.sae) && !g.mayComeAgain) this.fault(`key ${id} was fetched twice by ${caller.sae}`)
     if ((g.voidedMs.get(caller.sae) ?? Infinity) < askedMs) this.fault(`key ${id}, which was made void, went to ${caller.sae}`)
-    if (new Set(g.slaves.map((s) => s.home)).size === 1 && wayOf(k.extension) !== wayOf(g.extension)) this.fault(`of key ${id} ${g.master.sae} was told ${JSON.stringify(g.extension)}, ${caller.sae} ${JSON.stringify(k.extension)}`)
+    if (new Set(g.slaves.map((s) => s.home)).size === 1 && !isSameWay(k.extension, g.extension)) this.fault(`of key ${id} ${g.master.sae} was told ${JSON.stringify(g.extension)}, ${caller.sae} ${JSON.stringify(k.extension)}`)
     g.fetched.add(caller.sae)
     g.unanswered.delete(caller.sae)
     this.fetched++

@@ -1,15 +1,17 @@
 import type { Body, MessageName } from '../../../src/peer/messages.js'
+import { sumOf } from '../../../src/pool/pad-places.js'
+import type { KmeId } from '../../../src/kernel/ids.js'
 import type { SimRandom } from '../../random.js'
 
 /** What a node does that has gone over to an enemy: to the bits that it passes, to their names, to the words of others. */
-export const LIES = ['bits', 'frames', 'pads', 'path', 'again', 'blame', 'swallow', 'tunnel', 'detour'] as const
+export const LIES = ['bits', 'frames', 'pads', 'path', 'again', 'blame', 'swallow', 'tunnel', 'detour', 'cry', 'twice'] as const
 export type Lie = typeof LIES[number]
 
 /** @returns what goes out in place of a message: the same, another, or nothing. */
 export type Tamper = (name: MessageName, body: unknown) => unknown
 
-/** A node that lies in these ways, now and then. */
-export const liar = (random: SimRandom, lies: readonly Lie[]): Tamper => {
+/** A node that lies in these ways, now and then. @param cry Says back to a neighbour that a job failed. */
+export const liar = (random: SimRandom, lies: readonly Lie[], cry: (to: KmeId, body: Body<'relayFailed'>) => void): Tamper => {
   let earlier: Body<'relay'> | undefined
   const isNow = (lie: Lie): boolean => lies.includes(lie) && random.chance(0.5)
   return (name, body) => {
@@ -20,7 +22,11 @@ export const liar = (random: SimRandom, lies: readonly Lie[]): Tamper => {
     if (name !== 'relay') return isNow('path') ? { ...body as Body<'relayAsk'>, path: [...(body as Body<'relayAsk'>).path].reverse() } : body
     const job = body as Body<'relay'>
     if (earlier !== undefined && isNow('again')) return earlier
+    const before = earlier
     earlier = job
+    const { path, hop } = job
+    if (hop > 1 && isNow('cry')) cry(path[hop - 2]!, { job: job.job, path, hop: hop - 2, share: job.share, at: path[hop - 1]!, cause: 'stock' }) // And passes it on.
+    if (before !== undefined && sumOf(before.pads) === sumOf(job.pads) && isNow('twice')) return { ...job, pads: before.pads }
     return relay(random, job, isNow)
   }
 }

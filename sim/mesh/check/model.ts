@@ -51,8 +51,8 @@ class MeshModel implements Model<MeshModelResult> {
     const downs = this.downs = new Downs(random, this.mix.downMs, (what) => { net.note(what) })
     this.actions = {
       ask: () => { this.ask(random.pick([1, 1, 2, 8])) }, askMany: () => { this.ask(random.pick([32, 64])) },
-      cast: (kme) => { this.cast(kme) }, demand: () => { this.demand() },
-      void: (kme) => { net.orders.void(kme) }, hold: (kme) => { this.later([500, 6_000], net.orders.hold(kme)) },
+      cast: (kme) => this.cast(kme), demand: () => { this.demand() },
+      void: (kme) => { net.orders.void(kme) }, hold: (kme) => this.hold(kme),
       fetch: () => { fetches.some() }, refetch: () => { fetches.again() }, steal: () => { fetches.steal() },
       frames: () => { this.frames() }, wait: () => net.wait(random.pick([5, 50, 300, 600, 2_000])),
       kill: (kme) => { downs.kill(net.at(kme)) }, power: (kme) => { downs.power(net.at(kme)) }, stop: (kme) => downs.stop(net.at(kme)),
@@ -170,7 +170,7 @@ class MeshModel implements Model<MeshModelResult> {
   }
 
   /** Slaves at several KMEs at once, perhaps one beside the master. */
-  private cast (kme: KmeId): void {
+  private async cast (kme: KmeId): Promise<void> {
     const { net, random } = this, far = net.pairs.filter((pair) => pair.includes(kme)).map(([a, b]) => a === kme ? b : a)
     if (far.length < 2) return
     const homes = far.splice(random.integer(far.length), 1)
@@ -178,6 +178,19 @@ class MeshModel implements Model<MeshModelResult> {
     const master = random.integer(SAES), slaves = homes.map((home) => net.party(home, random.integer(SAES)))
     if (random.chance(0.2)) slaves.push(net.party(kme, (master + 1) % SAES))
     net.ask(net.party(kme, master), slaves, random.pick([1, 1, 2, 8]), random.pick(SIZES))
+    if (!random.chance(0.25)) return
+    await net.wait(random.pick([1, 5, 20]))
+    this.downs.kill(net.at(random.pick([kme, homes.at(-1)!])))
+  }
+
+  /** SAEs ask at once, and again later. */
+  private async hold (kme: KmeId): Promise<void> {
+    const { net, random } = this, held = net.orders.hold(kme)
+    if (held === undefined) return
+    this.later([500, 6_000], held.release)
+    await net.wait(random.pick([1, 50, 300]))
+    net.ask(net.party(kme, 0), [net.party(held.peer, 0)], 1, 256)
+    this.fetches.all()
   }
 
   /** Bits of a class: perhaps there are none. */

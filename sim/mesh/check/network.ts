@@ -5,7 +5,7 @@ import type { Body, MessageName } from '../../../src/peer/messages.js'
 import { checkAgreement, checkBalance, checkMoment, type PoolEnd } from '../../pool/invariants.js'
 import { Ledger, type Party } from '../../pool/ledger.js'
 import type { SimRandom } from '../../random.js'
-import type { Answer } from '../../sae-answer.js'
+import type { Answer, GotKey } from '../../sae-answer.js'
 import { saeOf, MeshWorld } from '../world.js'
 import type { MeshKme } from '../kme.js'
 import { Casts } from './casts.js'
@@ -84,7 +84,7 @@ export class CheckedNetwork {
     kme.enc({ caller: master.sae, slave: slave!, additionalSlaves: more, number, sizeBits, extensions: demand === undefined ? [] : [demands[demand]] }, (answer) => {
       this.ledger.gave(master, slaves, number, sizeBits, answer)
       cast(answer)
-      if ('keys' in answer) this.checkGiven(kme.o.id, slaves, answer, askedMs, demand)
+      if ('keys' in answer) this.checkGiven(kme.o.id, slaves, answer.keys, askedMs, demand)
       then(answer)
     })
   }
@@ -102,7 +102,7 @@ export class CheckedNetwork {
     })
   }
 
-  private checkGiven (kme: KmeId, slaves: readonly Party[], { keys }: Answer & { keys: unknown }, askedMs: number, demand: Demand | undefined): void {
+  private checkGiven (kme: KmeId, slaves: readonly Party[], keys: readonly GotKey[], askedMs: number, demand: Demand | undefined): void {
     for (const { home } of slaves) if (this.orders.isHeld(kme, this.kmes[home]!, askedMs)) this.fault(`${kme} gives keys for ${this.kmes[home]!} while it holds its pools with it`)
     for (const { id, extension } of keys) {
       const { qkme_paths: paths, qkme_hybrid: isHybrid } = (extension ?? {}) as { qkme_paths?: number, qkme_hybrid?: boolean }
@@ -142,7 +142,7 @@ export class CheckedNetwork {
   lie (kme: KmeId, random: SimRandom): void {
     this.lying.add(kme)
     this.suspect.add(kme)
-    this.at(kme).evil = liar(random, this.mix.lies)
+    this.at(kme).evil = liar(random, this.mix.lies, (to, body) => { this.at(kme).process?.pools.get(to)?.core.send('relayFailed', body) })
   }
 
   silence (kme: KmeId): void { this.at(kme).isSilent = true }
