@@ -68,6 +68,11 @@ class Args {
     return {buffer.data(), length};
   }
 
+  /// As Text; a text that is left out is empty, and costs less.
+  std::string_view OptionalText(size_t i, std::span<char> buffer) const {
+    return Has(i) ? Text(i, buffer) : std::string_view();
+  }
+
   std::string Path(size_t i) const {
     char buffer[4096];
     const std::string_view text = Text(i, buffer);

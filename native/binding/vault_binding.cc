@@ -33,7 +33,7 @@ Vault& VaultOf(const Args& a) { return static_cast<VaultBox*>(a.data())->vault; 
 
 Members MembersOf(const Args& a, size_t key_members, size_t container_members) {
   VaultBox& box = *static_cast<VaultBox*>(a.data());
-  return {a.Text(key_members, box.key_members), a.Text(container_members, box.container_members)};
+  return {a.OptionalText(key_members, box.key_members), a.OptionalText(container_members, box.container_members)};
 }
 
 /// Where a call tells from which block, from which place on and what else it took.

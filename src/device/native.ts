@@ -129,13 +129,13 @@ export interface NativeVault {
   laneTrim (lane: LaneHandle): number
   /**
    * Cuts `count` keys of `sizeBytes`, names them, writes `{"keys":[{"key_ID":"…","key":"…"<keyMembers>},…]<containerMembers>}`
-   * as UTF-8 into `out`. The members are ready JSON with a leading comma, or '' (at most 8 KiB each). Each key starts at a
+   * as UTF-8 into `out`. The members are ready JSON with a leading comma (at most 8 KiB each), '', or undefined, which costs less. Each key starts at a
    * multiple of 8 bytes and takes its size rounded up to 8. `count` is 1 to 1024, `sizeBytes` 1 to 1024.
    * `taken` receives CUT_TAKEN numbers.
    * All or nothing, without yielding. @returns bytes written or CUT_*.
    */
   cut (lane: LaneHandle, count: number, sizeBytes: number, association: number,
-    keyMembers: string, containerMembers: string, out: Uint8Array, taken: Uint32Array): number
+    keyMembers: string | undefined, containerMembers: string | undefined, out: Uint8Array, taken: Uint32Array): number
   /**
    * Like `cut`, but the keys stay in the arena: a block of its own, pinned until `dropBlock`, key i at i times `sizeBytes` rounded up to 8,
    * all within 63,440 bytes. For keys whose answer must wait; `serve` writes it. `ids` receives 16 bytes for each key, `taken` as of `cut`.
@@ -153,7 +153,7 @@ export interface NativeVault {
   makeKeyId (epoch: KeyHandle, block: number, place: number, lengthBytes: number, association: number): string
   /** The slave's side: writes the container for `count` keys. `blocks[i]`, `offsets[i]` (bytes), `lengths[i]`; frames must be loaded. IDs are emitted in lower case. */
   serve (count: number, ids: string, blocks: Uint32Array, offsets: Uint32Array, lengths: Uint32Array,
-    keyMembers: string, containerMembers: string, out: Uint8Array): number
+    keyMembers: string | undefined, containerMembers: string | undefined, out: Uint8Array): number
   /** Zeroes bytes in a way the compiler keeps. */
   wipe (bytes: Uint8Array): void
 

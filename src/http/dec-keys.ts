@@ -50,6 +50,8 @@ export const decKeysPost = (exchange: Exchange, req: UwsRequest): void => {
   else readBody(exchange, framing, run)
 }
 
-const fetch = (exchange: Exchange, master: SaeId, keyIds: readonly string[]): void => {
-  exchange.serve(() => { exchange.rest.service.decKeys({ caller: exchange.caller, master, keyIds }, exchange) })
+const fetch = (exchange: Exchange, master: SaeId, keyIds: readonly string[]): void => { exchange.serve(askForKeys, master, keyIds) }
+
+const askForKeys = (exchange: Exchange, master: SaeId, keyIds: readonly string[]): void => {
+  exchange.rest.service.decKeys({ caller: exchange.caller, master, keyIds }, exchange)
 }

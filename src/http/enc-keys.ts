@@ -69,10 +69,9 @@ const deliver = (exchange: Exchange, slave: SaeId, request: KeyRequest): void =>
     }
     exchange.keyBits = bits
   }
-  exchange.serve(() => {
-    rest.service.encKeys({
-      caller, slave, additionalSlaves: request.additionalSlaves,
-      number: request.number, sizeBits: request.sizeBits, extensions: request.extensions,
-    }, exchange)
-  })
+  exchange.serve(askForKeys, slave, request)
+}
+
+const askForKeys = (exchange: Exchange, slave: SaeId, { number, sizeBits, additionalSlaves, extensions }: KeyRequest): void => {
+  exchange.rest.service.encKeys({ caller: exchange.caller, slave, additionalSlaves, number, sizeBits, extensions }, exchange)
 }

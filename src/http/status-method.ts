@@ -1,3 +1,4 @@
+import type { SaeId } from '../kernel/ids.js'
 import { refuseBody } from './body.js'
 import type { Exchange } from './exchange.js'
 import { readQuery } from './query.js'
@@ -15,9 +16,11 @@ export const statusGet = (exchange: Exchange, req: UwsRequest): void => {
   refuseBody(req)
   readQuery(req.getQuery(), [])
   if (slave === exchange.caller) throw badParameter('slave_SAE_ID', 'must not be the caller')
-  exchange.serve(() => {
-    const status = exchange.rest.service.status(exchange.caller, slave)
-    if ('code' in status) exchange.refuse(status)
-    else exchange.answer(exchange.rest.statusText.bytes(exchange.caller, slave, status))
-  })
+  exchange.serve(answerStatus, slave, undefined)
+}
+
+const answerStatus = (exchange: Exchange, slave: SaeId): void => {
+  const { rest, caller } = exchange, status = rest.service.status(caller, slave)
+  if ('code' in status) exchange.refuse(status)
+  else exchange.answer(rest.statusText.bytes(caller, slave, status))
 }
