@@ -2,6 +2,7 @@ import { KEY_ID_FIELDS } from '../device/native.js'
 import type { SaeId } from '../kernel/ids.js'
 import { keyMembers } from './describe.js'
 import { BlockFetch, GrantFetch, type Fetch } from './fetch.js'
+import { common } from './hops.js'
 import { usableBytes } from './rows.js'
 import type { KeyPool } from './key-pool.js'
 import { Rate } from './rate.js'
@@ -295,7 +296,7 @@ export class DecKeys {
     }
     const { traits } = places[0]!
     // One text for all keys of an answer: where they came different ways it says nothing rather than something false.
-    const members = places.every((p) => p.traits === traits) ? keyMembers(this.deps.details, traits, this.deps.details.keys === 'wayAndAge' ? oldestMs(places) : undefined) : ''
+    const members = places.every((p) => p.traits === traits) ? keyMembers(this.deps.details, traits, this.deps.details.keys === 'wayAndAge' ? oldestMs(places) : undefined, traits.route === 'relayed' ? common(places.map((p) => p.hops)) : 0) : ''
     const length = this.deps.vault.serve(places.length, places.length === 1 ? request.keyIds[0]! : request.keyIds.join(''), handles, offsets, lengths, members, '', this.out)
     if (length < 0) throw new Error('invariant violated: the answer buffer holds the largest answer')
     const json = this.out.subarray(0, length)

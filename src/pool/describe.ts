@@ -15,10 +15,11 @@ export interface AnswerDetails {
  * Members of the key container for keys of one answer.
  *
  * @param ageMs How long ago the two KMEs confirmed the oldest of their bits; undefined if this KME cannot know it.
+ * @param hops Over how many links relayed bits came; 0 if that is not known, or not the same of all.
  */
-export const keyMembers = (details: AnswerDetails, traits: KeyTraits, ageMs: number | undefined): string => {
+export const keyMembers = (details: AnswerDetails, traits: KeyTraits, ageMs: number | undefined, hops = 0): string => {
   if (details.keys === 'nothing') return ''
-  return traitMembers(traits, details.localSource, details.keys === 'wayAndAge', ageMs === undefined ? undefined : Math.max(0, Math.round(ageMs)))
+  return traitMembers(traits, details.localSource, details.keys === 'wayAndAge', ageMs === undefined ? undefined : Math.max(0, Math.round(ageMs)), hops)
 }
 
 /** One way to the slave's KME, as `status_extension` lists it. `stored_key_count` counts keys of the default size that could be had of it now. */

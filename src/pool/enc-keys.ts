@@ -4,6 +4,7 @@ import { Deliveries } from './deliveries.js'
 import { keyMembers } from './describe.js'
 import type { KeyConstraint } from './extensions.js'
 import { Fairness } from './fairness.js'
+import { hopsOfAll } from './hops.js'
 import type { KeyPool } from './key-pool.js'
 import { Multicast, type Further } from './multicast.js'
 import { unitOf } from './named-grants.js'
@@ -31,7 +32,8 @@ export class EncKeys {
   private readonly out: Uint8Array
   private view: Uint8Array = new Uint8Array(0)
   private readonly taken = new Uint32Array(CUT_TAKEN)
-  private readonly members = new WeakMap<KeyPool, string>()
+  /** By the number of hops, 0 where there are none to tell. */
+  private readonly members = new WeakMap<KeyPool, string[]>()
   private waiting = 0
   private readonly recent = new Deliveries()
   private readonly multicast: Multicast
@@ -160,8 +162,8 @@ export class EncKeys {
     if (this.reserve.refuses(request.caller, pool, bytes) || further?.some((f) => this.reserve.refuses(request.caller, f.pool, bytes)) === true) { reply.refuse(refusals.noKeys); return }
     if (!this.deps.audit.healthy()) { reply.refuse(refusals.blocked('NO_KEYS')); return }
     if (further !== undefined) { this.multicast.begin({ request, reply, pool, association, further }); return }
-    const members = this.membersOf(pool)
-    const length = pool.lane.cut(request.number, sizeBytes, association.number, members, '', this.out, this.taken)
+    const members = this.membersOf(pool, request.number, unitOf(sizeBytes))
+    const length = pool.lane.cut(request.number, sizeBytes, association.number, members === '' ? undefined : members, this.out, this.taken)
     if (length === CUT_NO_ROOM) throw new Error('invariant violated: the answer buffer holds the largest answer')
     if (length === CUT_INSUFFICIENT) {
       if (mayWait && this.isComing(pool, bytes)) this.waitForLease(request, target, association, reply)
@@ -182,20 +184,20 @@ export class EncKeys {
 
   /** @returns the number of the answer in the audit trail. */
   private book (request: EncKeysRequest, pool: KeyPool, association: AssociationRow, block: number, place: number, takeBack: (() => void) | undefined): number {
-    const number = this.deps.audit.record({
-      kind: 'enc', caller: request.caller, other: request.slave, association: association.number, block, place, sizeBytes: request.sizeBits >>> 3, number: request.number,
-    })
-    this.recent.keep({ number, request, pool, association: association.number, block, place, takeBack })
+    const { caller, slave, number: keys } = request, sizeBytes = request.sizeBits >>> 3
+    const number = this.deps.audit.record({ kind: 'enc', caller, other: slave, association: association.number, block, place, sizeBytes, number: keys })
+    this.recent.keep({ number, pool, caller, slave, association: association.number, block, place, keys, sizeBytes, takeBack })
     return number
   }
 
-  private membersOf (pool: KeyPool): string {
+  private membersOf (pool: KeyPool, count: number, unitBytes: number): string {
     const { details } = this.deps
     if (details.keys === 'nothing') return ''
-    if (details.keys === 'wayAndAge') return keyMembers(details, pool.traits, this.ageOf(pool))
+    const hops = pool.kind === 'relayed' ? hopsOfAll(pool.core, pool.lane.nextBlocks(count, unitBytes)) : 0
+    if (details.keys === 'wayAndAge') return keyMembers(details, pool.traits, this.ageOf(pool), hops)
     let members = this.members.get(pool)
-    if (members === undefined) this.members.set(pool, members = keyMembers(details, pool.traits, undefined))
-    return members
+    if (members === undefined) this.members.set(pool, members = [])
+    return members[hops] ??= keyMembers(details, pool.traits, undefined, hops)
   }
 
   private waitForLease (request: EncKeysRequest, target: Target, association: AssociationRow, reply: KeyReply): void {
@@ -236,14 +238,9 @@ export class EncKeys {
   aborted (delivery: number): boolean {
     const d = this.recent.take(delivery)
     if (d === undefined) return false
-    const { request } = d
-    const bytes = request.number * (request.sizeBits >>> 3)
-    d.pool.core.rebook('aborted', bytes)
+    d.pool.core.rebook('aborted', d.keys * d.sizeBytes)
     d.takeBack?.()
-    this.deps.audit.record({
-      kind: 'aborted', caller: request.caller, other: request.slave, association: d.association, block: d.block, place: d.place,
-      sizeBytes: request.sizeBits >>> 3, number: request.number,
-    })
+    this.deps.audit.record({ kind: 'aborted', caller: d.caller, other: d.slave, association: d.association, block: d.block, place: d.place, sizeBytes: d.sizeBytes, number: d.keys })
     return true
   }
 

@@ -2,6 +2,7 @@ import type { BlockHandle } from '../device/native.js'
 import type { KvWriter } from '../store/kv.js'
 import { GRANT_ASSOCIATION } from './claims.js'
 import type { GrantedKey } from './granted-keys.js'
+import { hopsOfAll } from './hops.js'
 import type { KeyPool } from './key-pool.js'
 import type { NamedGrants } from './named-grants.js'
 import type { AssociationRow, BlockRow } from './rows.js'
@@ -13,6 +14,8 @@ export interface Fetch {
   readonly traits: KeyTraits
   /** When this KME confirmed its bits, by the clock of ages; undefined for keys that another pool brought. */
   readonly bornMs: number | undefined
+  /** Over how many links its bits came, if over other KMEs; 0 if not, or not known. */
+  readonly hops: number
   /** Bytes of the key, and where they begin in what `reach` opens. */
   readonly length: number, readonly offset: number
   /** For the audit trail: association, block and place. */
@@ -44,6 +47,7 @@ export class BlockFetch implements Fetch {
 
   get traits (): KeyTraits { return this.pool.traits }
   get bornMs (): number { return this.row.bornMs }
+  get hops (): number { return this.pool.kind === 'relayed' ? hopsOfAll(this.pool.core, [this.row]) : 0 }
   get association (): number { return this.associated.number }
   get block (): number { return this.row.number }
 
@@ -75,6 +79,7 @@ export class GrantFetch implements Fetch {
 
   get traits (): KeyTraits { return this.key.grant.traits }
   get bornMs (): undefined { return undefined }
+  get hops (): number { return 0 }
   get length (): number { return this.key.grant.sizeBytes }
   get block (): number { return this.key.grant.number }
   get place (): number { return this.key.index }

@@ -37,6 +37,19 @@ export class Leases {
   blocks (): BlockRow[] { return [...new Set([...this.held, ...this.coming].map((s) => s.block))] }
   has (block: BlockRow): boolean { return this.held.some((s) => s.block === block) || this.coming.some((s) => s.block === block) }
 
+  /** Blocks of which the next `count` keys of `unitBytes` (a multiple of 8) are cut: no key lies in two. */
+  next (count: number, unitBytes: number): readonly BlockRow[] {
+    const { vault } = this.core.deps, [number] = vault.laneCursor(this.lane), blocks: BlockRow[] = []
+    let runBytes = vault.laneRun(this.lane), left = count
+    for (let i = this.held.findIndex((s) => s.block.number === number); i >= 0 && i < this.held.length && left > 0; i++) {
+      const fit = Math.floor(runBytes / unitBytes), after = this.held[i + 1]
+      if (fit > 0) blocks.push(this.held[i]!.block)
+      left -= fit
+      runBytes = after === undefined ? 0 : after.to - after.from
+    }
+    return blocks
+  }
+
   /** Where the next byte comes from, or undefined. */
   cursor (): { index: number, offset: number } | undefined {
     const [number, offset] = this.core.deps.vault.laneCursor(this.lane)

@@ -216,8 +216,8 @@ export class OwnerLane {
   // --- delivery ------------------------------------------------------------------------------------------
 
   /** @returns bytes written, CUT_INSUFFICIENT or CUT_NO_ROOM; nothing is consumed in the last two cases. */
-  cut (count: number, sizeBytes: number, association: number, keyMembers: string, containerMembers: string, out: Uint8Array, taken: Uint32Array): number {
-    return this.cutWith(count, sizeBytes, taken, (lane) => this.core.deps.vault.cut(lane, count, sizeBytes, association, keyMembers, containerMembers, out, taken))
+  cut (count: number, sizeBytes: number, association: number, keyMembers: string | undefined, out: Uint8Array, taken: Uint32Array): number {
+    return this.cutWith(count, sizeBytes, taken, (lane) => this.core.deps.vault.cut(lane, count, sizeBytes, association, keyMembers, undefined, out, taken))
   }
 
   /** As `cut`: `how` cuts, and returns a positive number or one of those two. */
@@ -231,6 +231,9 @@ export class OwnerLane {
     this.lease()
     return result
   }
+
+  /** Blocks of which the next keys are cut. */
+  nextBlocks (count: number, unitBytes: number): readonly BlockRow[] { return this.leases.next(count, unitBytes) }
 
   /** Leased bytes that the relay can take in one step. */
   get runBytes (): number { return this.spending ? this.core.deps.vault.laneRun(this.leases.handle) : 0 }

@@ -27,16 +27,28 @@ export const cutsOver = (pads: readonly PadPlace[], from: number, length: number
   return cuts
 }
 
+/** The parts of segments, as `withCuts` gives them, that cover bytes [from, from + length) of what they lie over. */
+export const segmentsOver = (segments: Uint32Array, from: number, length: number): Uint32Array => {
+  const out: number[] = []
+  for (let i = 0, at = 0; i < segments.length; i += 3) {
+    const [block, offset, bytes] = [segments[i]!, segments[i + 1]!, segments[i + 2]!]
+    const begin = Math.max(from, at), end = Math.min(from + length, at + bytes)
+    if (begin < end) out.push(block, offset + begin - at, end - begin)
+    at += bytes
+  }
+  return Uint32Array.from(out)
+}
+
 /**
  * Opens each cut in turn; `use` runs when all are open, or it does not run: with few cells left, the last may throw out the first. It gets
  * [block, offset, length] of each, as `sealPads` of the vault takes them. Undefined if a record does not open, or it is too many of them.
  */
-export const withCuts = (from: RelayAccess, cuts: readonly PadPlace[], use: (segments: Uint32Array) => Uint8Array): Uint8Array | undefined => {
+export const withCuts = <T>(from: RelayAccess, cuts: readonly PadPlace[], use: (segments: Uint32Array) => T): T | undefined => {
   const segments: number[] = []
-  const open = (index: number): Uint8Array | undefined => {
+  const open = (index: number): T | undefined => {
     const place = cuts[index]
     if (place === undefined) return cuts.every((cut) => from.isOpen(cut)) ? use(Uint32Array.from(segments)) : undefined
-    let result: Uint8Array | undefined
+    let result: T | undefined
     from.reach(place, (block: BlockHandle) => {
       segments.push(block, place.offset, place.length)
       result = open(index + 1)

@@ -29,10 +29,10 @@ export const weakest = (all: readonly KeyTraits[]): KeyTraits => {
 
 /**
  * What an answer says of its keys (014 V1.1.1 clause 6.3, `key_extension`), as members of the container. With `all` it speaks of
- * keys of a direct link, too, and tells the age; else those need no words and it is ''.
+ * keys of a direct link, too, and tells the age; else those need no words and it is ''. `hops` 0: not known.
  */
-export const traitMembers = (traits: KeyTraits, localSource: string, all: boolean, ageMs: number | undefined): string => {
+export const traitMembers = (traits: KeyTraits, localSource: string, all: boolean, ageMs: number | undefined, hops: number): string => {
   if (traits.route === 'direct' && !all) return ''
-  const way = traits.route === 'local' ? { qkme_source: localSource } : traits.route === 'direct' ? { qkme_route: 'direct' } : { qkme_route: 'relayed', qkme_paths: traits.paths, qkme_hybrid: traits.hybrid }
+  const way = traits.route === 'local' ? { qkme_source: localSource } : traits.route === 'direct' ? { qkme_route: 'direct' } : { qkme_route: 'relayed', qkme_paths: traits.paths, qkme_hybrid: traits.hybrid, ...(hops === 0 ? {} : { qkme_hops: hops }) }
   return `,"key_extension":${JSON.stringify({ ...way, ...(all && ageMs !== undefined ? { qkme_age_ms: ageMs } : {}) })}`
 }

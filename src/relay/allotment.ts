@@ -13,8 +13,6 @@ const PLENTY_JOBS = 4
  * node's word that a job may come until the job comes.
  */
 const KEPT_MS = 2_000
-/** A job of more than one part gets no more than this of the spare bits: where key is short, all jobs are small. */
-const SPARE_PART = 1 / 16
 /** A share that is smaller is mostly confirmation; less is offered only to a job that asks for less. */
 const OFFER_BYTES_MIN = 1_024
 
@@ -66,7 +64,7 @@ export class Allotment {
     const access = this.p.neighbour(next)?.access
     if (access?.isReady !== true) return 0
     const spare = access.freeBytes - access.keptBytes(this.p.limits.reserveBytes) - this.promises.of(next)
-    const most = Math.min(bytes, Math.max(PART_BYTES_MAX, spare * SPARE_PART))
+    const most = Math.min(bytes, Math.max(PART_BYTES_MAX, spare * this.p.limits.sparePart))
     const offered = Math.min(most, spare, access.reachBytes(most)) & ~7
     if (offered < Math.min(most, OFFER_BYTES_MIN)) return 0
     return spare < PLENTY_JOBS * most && this.fairness.get(next)?.mayTakeLast(from, flowOf(path)) === false ? 0 : offered

@@ -6,6 +6,8 @@ export interface RelayLimits {
   readonly jobsMax: number
   /** Frames of 3968 bytes of one job, where key is plentiful; up to SHARE_FRAMES_MAX. */
   readonly framesPerJob: number
+  /** A job of more than one part gets no more than this part of the spare bits: where key is short, all jobs are small. */
+  readonly sparePart: number
   /** From the first hop to the end-to-end confirmation; then the job's bits are burned. */
   readonly jobMs: number
   /** Parts of jobs of others that wait here for a lease, per next neighbour. */
@@ -24,5 +26,5 @@ export interface RelayLimits {
 }
 
 export const defaultRelayLimits: RelayLimits = {
-  jobsMax: 64, framesPerJob: SHARE_FRAMES_MAX, jobMs: 10_000, passingMax: 128, promisesMax: 256, passMs: 2_000, arrivingMax: 128, reserveBytes: 65_536, avoidMs: 1_000, avoidMaxMs: 60_000,
+  jobsMax: 64, framesPerJob: SHARE_FRAMES_MAX, sparePart: 1 / 16, jobMs: 10_000, passingMax: 128, promisesMax: 256, passMs: 2_000, arrivingMax: 128, reserveBytes: 65_536, avoidMs: 1_000, avoidMaxMs: 60_000,
 }

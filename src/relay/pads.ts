@@ -1,8 +1,8 @@
 import { PART_FRAMES_MAX, SHARE_FRAMES_MAX } from '../peer/messages.js'
-import { append, cutsOver, PADS_MAX, withCuts } from '../pool/pad-places.js'
+import { append, CUTS_MAX, cutsOver, PADS_MAX, segmentsOver, withCuts } from '../pool/pad-places.js'
 import type { PadPlace, RelayAccess } from '../pool/relay-access.js'
 import type { RelayPorts, RelayedPool } from './ports.js'
-import { FRAME_BYTES_MAX, FrameSealer, PART_BYTES_MIN, type Share } from './share.js'
+import { bytesIn, FRAME_BYTES_MAX, FrameSealer, PART_BYTES_MIN, partOf, partsIn, type Share } from './share.js'
 
 const taken = new Uint32Array(2)
 
@@ -60,12 +60,22 @@ export const changePads = (p: RelayPorts, from: RelayAccess, pads: readonly PadP
 export const removePads = (p: RelayPorts, from: RelayAccess, pads: readonly PadPlace[], pool: RelayedPool, job: Uint8Array, path: readonly string[], frames: readonly number[], data: Uint8Array): Share | undefined => {
   const records: Uint8Array[] = [], sealing = new FrameSealer(p, pool, job, frames.length)
   let at = 0
-  for (const length of frames) {
-    const record = withCuts(from, cutsOver(pads, at, length), (segments) => sealing.seal(length,
-      (sealer, header, out) => p.vault.sealPads(sealer as never, header, segments, data.subarray(at, at + length), out)))
-    if (record === undefined) return undefined
-    records.push(record)
-    at += length
+  /** Frames under pads that are opened together. */
+  const remove = (lengths: readonly number[]): boolean => {
+    const isDone = withCuts(from, cutsOver(pads, at, bytesIn(lengths)), (segments) => {
+      const begin = at
+      for (const length of lengths) {
+        const under = segmentsOver(segments, at - begin, length)
+        records.push(sealing.seal(length, (sealer, header, out) => p.vault.sealPads(sealer as never, header, under, data.subarray(at, at + length), out)))
+        at += length
+      }
+      return true
+    })
+    return isDone === true
+  }
+  for (let part = 0; part < partsIn(frames); part++) {
+    const lengths = partOf(frames, part), isWhole = cutsOver(pads, at, bytesIn(lengths)).length <= CUTS_MAX // Else they are crumbs.
+    if (!(isWhole ? remove(lengths) : lengths.every((length) => remove([length])))) return undefined
   }
   return { frames, records, path }
 }

@@ -109,8 +109,9 @@ export const examine = (p: RelayPorts, pool: RelayedPool, job: Uint8Array, share
 const load = (p: RelayPorts, share: Share): BlockHandle => {
   const block = p.vault.createBlock(NAMELESS, 0, Uint32Array.from(share.frames))
   try {
+    const key = p.keys.opener(share.records[0]!) // One FrameSealer made them all, under one key.
     share.records.forEach((record, i) => {
-      p.vault.loadFrame(block, i, p.keys.opener(record), record)
+      p.vault.loadFrame(block, i, key, record)
       p.vault.pinFrame(block, i) // Else the next frame may push it out.
     })
     return block

@@ -2,10 +2,11 @@ import { timingSafeEqual } from 'node:crypto'
 import type { KmeId } from '../kernel/ids.js'
 import type { Cancel } from '../kernel/time.js'
 import type { Body } from '../peer/messages.js'
+import { hopsOfJob } from '../pool/hops.js'
 import type { RelayCounters } from './counters.js'
 import type { RelayPorts, RelayedPool } from './ports.js'
 import { bytesIn, examine, isPassing, partsOfBytes, type Joined, type Share } from './share.js'
-import { jobName } from './source.js'
+import { hopsOfWays, jobName } from './source.js'
 
 interface Arriving { readonly id: Uint8Array, readonly bytes: number, readonly paths: readonly (readonly KmeId[])[], readonly shares: (Share | undefined)[], readonly cancel: Cancel, agreed: { readonly expected: Uint8Array[][], readonly joined: Joined } | undefined }
 
@@ -25,7 +26,7 @@ export class RelaySink {
     const { p, pool } = this, name = jobName(body.job)
     const ends = body.paths.every((path) => path[0] === pool.remote && path.at(-1) === p.self)
     const inner = body.paths.flatMap((path) => path.slice(1, -1))
-    const awaited = ends && new Set(inner).size === inner.length && body.paths.length === pool.paths && !this.arriving.has(name) &&
+    const awaited = ends && hopsOfJob(name) === hopsOfWays(body.paths) && new Set(inner).size === inner.length && body.paths.length === pool.paths && !this.arriving.has(name) &&
       this.parts + partsOfBytes(body.bytes) <= p.limits.arrivingMax && pool.hasRoom && !pool.hasJob(body.job)
     if (awaited) {
       const cancel = p.clock.after(p.limits.jobMs, () => { this.drop(name) })

@@ -2,6 +2,7 @@ import { timingSafeEqual } from 'node:crypto'
 import type { KmeId } from '../kernel/ids.js'
 import type { Cancel } from '../kernel/time.js'
 import type { Body, RelayFailure } from '../peer/messages.js'
+import { markHops } from '../pool/hops.js'
 import type { PadPlace } from '../pool/relay-access.js'
 import { nameOf, type Allotment } from './allotment.js'
 import { Avoid } from './avoid.js'
@@ -35,6 +36,9 @@ interface Job {
 }
 
 export const jobName = (id: Uint8Array): string => Buffer.from(id).toString('hex')
+
+/** Links of the longest of the ways of a job. */
+export const hopsOfWays = (paths: readonly (readonly KmeId[])[]): number => Math.max(...paths.map((path) => path.length - 1))
 
 const samePath = (a: readonly KmeId[] | undefined, b: readonly KmeId[]): boolean => a !== undefined && a.length === b.length && a.every((node, i) => node === b[i])
 
@@ -85,7 +89,7 @@ export class RelaySource {
     if (pool.hybrid && p.hybrid?.current(pool.remote) === undefined) { this.note = `no hybrid exchange with ${pool.remote} yet`; return 0 }
     const bytes = Math.min(...paths.map((path) => this.allotment.offer(p.self, path[1]!, path, bytesMax)))
     if (bytes < JOB_BYTES_MIN) { this.note = 'too little key with the first node of the way'; return 0 }
-    const id = p.random.bytes(16)
+    const id = markHops(p.random.bytes(16), hopsOfWays(paths))
     const job: Job = { id, paths, bytes, shares: [], isPlanned: false, isAsked: false, ready: new Set(), isStranded: false, cancel: p.clock.after(p.limits.jobMs, () => { this.late(id) }) }
     this.jobs.set(jobName(id), job)
     paths.forEach((path, share) => { this.allotment.promises.make(nameOf({ job: id, share, path }), '', path[1]!, bytes) })

@@ -1,12 +1,13 @@
 import t from 'tap'
 import type { GotKey } from '../../sim/sae-answer.js'
 import { keyMembers, type AnswerDetails } from '../../src/pool/describe.js'
+import { hopsOfJob, markHops } from '../../src/pool/hops.js'
 import { directTraits, localTraits, type KeyTraits } from '../../src/pool/traits.js'
 import { liveWorld } from './lab.js'
 
 const relayed: KeyTraits = { route: 'relayed', paths: 2, hybrid: true }
 const details = (keys: AnswerDetails['keys']): AnswerDetails => ({ keys, status: false, localSource: 'local-random' })
-const told = (keys: AnswerDetails['keys'], traits: KeyTraits, ageMs?: number): unknown => (JSON.parse(`{"a":0${keyMembers(details(keys), traits, ageMs)}}`) as { key_extension?: unknown }).key_extension
+const told = (keys: AnswerDetails['keys'], traits: KeyTraits, ageMs?: number, hops?: number): unknown => (JSON.parse(`{"a":0${keyMembers(details(keys), traits, ageMs, hops)}}`) as { key_extension?: unknown }).key_extension
 
 t.test('key_extension tells what the setting says, and no age that is not known', async (t) => {
   const way = { qkme_route: 'relayed', qkme_paths: 2, qkme_hybrid: true }
@@ -14,7 +15,14 @@ t.test('key_extension tells what the setting says, and no age that is not known'
   t.same([directTraits, localTraits, relayed].map((traits) => told('way', traits, 5)), [undefined, { qkme_source: 'local-random' }, way])
   t.same([directTraits, localTraits, relayed].map((traits) => told('wayAndAge', traits, 5.4)), [{ qkme_route: 'direct', qkme_age_ms: 5 }, { qkme_source: 'local-random', qkme_age_ms: 5 }, { ...way, qkme_age_ms: 5 }])
   t.same(told('wayAndAge', relayed), way)
+  t.same(told('way', relayed, undefined, 3), { ...way, qkme_hops: 3 })
   t.same(told('wayAndAge', directTraits, -3), { qkme_route: 'direct', qkme_age_ms: 0 }, 'a clock that was read twice makes no negative age')
+})
+
+t.test('the ID of a job says its hops; what is no such ID says nothing', async (t) => {
+  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+  for (const hops of [1, 2, 32]) t.equal(hopsOfJob(hex(markHops(new Uint8Array(16).fill(7), hops))), hops)
+  t.same(['00'.repeat(16), 'ff'.repeat(16), `${'07'.repeat(14)}0202`, hex(markHops(new Uint8Array(16), 33))].map(hopsOfJob), [0, 0, 0, 0])
 })
 
 t.test('keys tell their age to master and slave; status lists extensions and ways', async (t) => {

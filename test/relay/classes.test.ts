@@ -39,7 +39,7 @@ t.test('pools of two classes with one KME side by side: demands choose, and both
       const one = await world.exchange(from, to), two = await world.exchange(from, to, paths(2))
       sameKeys(t, one, `${when}, ${from} to ${to}: no demand`)
       sameKeys(t, two, `${when}, ${from} to ${to}: two paths`)
-      t.same([one, two].map(({ master }) => keysOf(master)[0]?.extension), [1, 2].map((n) => ({ qkme_route: 'relayed', qkme_paths: n, qkme_hybrid: false })), 'each says how it came')
+      t.same([one, two].map(({ master }) => keysOf(master)[0]?.extension), [1, 2].map((n) => ({ qkme_route: 'relayed', qkme_paths: n, qkme_hybrid: false, qkme_hops: 2 })), 'each says how it came')
       t.equal(refusalOf((await world.exchange(from, to, paths(3))).master), 'EXTENSION_UNMET', 'no class has three')
     }
   }
@@ -94,20 +94,20 @@ t.test('a pool opens by itself when an SAE asks, is taken at the far end, serves
 
 t.test('an unused pool whose KME is away stays while that one may deliver from it alone; then both ends void it', async t => {
   const automatic = () => ({ open: 'onDemand', accept: true, idleMs: 6_000, stockBytes: 100_000 }) as const
-  const world = await network(t, { seed: 57, links: line, relayed: [], automatic, limits })
+  const world = await network(t, { seed: 57, links: line, relayed: [], automatic, limits, keepAliveMs: 500 })
   const entries = (id: string) => world.at(id).running.relayedPools.list()
-  await world.run(5, 32)
+  await world.run(8, 48)
   await world.exchange('C', 'A')
-  await world.run(4, 32)
+  await world.run(8, 48)
   sameKeys(t, await world.exchange('C', 'A'), 'there it is')
   world.network.partition('A', 'B')
-  await world.wait(24_000)
+  await world.wait(14_000)
   t.same(['A', 'C'].map((id) => entries(id).length), [1, 1])
   let master: Answer | undefined, slave: Answer | undefined
   world.at('C').enc({ caller: 'c', slave: 'a', number: 1 }, (answer) => { master = answer })
   await world.wait(200)
   world.network.join('A', 'B')
-  await world.run(6, 32)
+  await world.run(6, 48)
   world.at('A').dec({ caller: 'a', master: 'c', keyIds: keysOf(master).map((key) => key.id) }, (answer) => { slave = answer })
   await world.wait(1_000)
   sameKeys(t, { master, slave }, 'delivered alone, fetched afterwards')

@@ -14,7 +14,7 @@ t.test('a line of four: every pair of SAEs, both directions', async t => {
   for (const a of 'ABCD') for (const b of 'ABCD') if (a !== b) sameKeys(t, await world.exchange(a, b, { number: 3 }), `${a} to ${b}`)
   balanced(t, world)
   const far = keysOf((await world.exchange('A', 'D')).master)
-  t.equal(far.length, 1)
+  t.match(far, [{ extension: { qkme_hops: 3 } }], 'over two nodes')
   const lost = [...world.kmes.values()].reduce((sum, kme) => sum + kme.running.relay.counters.lostBytes, 0)
   t.equal(lost, 0, 'no bit was spent on a job that failed')
 })
@@ -23,7 +23,7 @@ t.test('keys of a relayed pool say how they came, and extensions choose', async 
   const world = await network(t, { seed: 12, links: [['A', 'B'], ['B', 'C'], ['A', 'C']], relayed: [{ between: ['A', 'C'] }], limits: { maxStockBytes: 524_288 } })
   await world.run(12, 60)
   const ask = (name: string, value: unknown) => world.exchange('A', 'C', { extensions: [{ name, value, mandatory: true }] })
-  sameKeys(t, await ask('qkme_route', 'relayed'), 'over B')
+  sameKeys(t, await ask('qkme_route', 'relayed'), 'of the relayed pool')
   sameKeys(t, await ask('qkme_route', 'direct'), 'over the link')
   sameKeys(t, await ask('qkme_min_disjoint_paths', 2), 'a direct link passes nobody')
   t.equal(refusalOf((await ask('qkme_hybrid', true)).master), 'EXTENSION_UNMET')
@@ -35,7 +35,7 @@ t.test('keys of a relayed pool say how they came, and extensions choose', async 
     return world.wait(500).then(() => got)
   }
   const [relayed, direct, another] = [(await enc('relayed'))[0]!, (await enc('direct'))[0]!, (await enc('relayed'))[0]!]
-  t.same([relayed.extension, direct.extension], [{ qkme_route: 'relayed', qkme_paths: 1, qkme_hybrid: false }, undefined])
+  t.same([relayed.extension, direct.extension], [{ qkme_route: 'relayed', qkme_paths: 1, qkme_hybrid: false, qkme_hops: 1 }, undefined])
   t.same(await dec([another]), [another], 'the slave is told the same')
   const mixed = await dec([relayed, direct])
   t.same(mixed.map(({ id, key, extension }) => [id, key, extension]), [relayed, direct].map(({ id, key }) => [id, key, undefined]), 'of keys that came different ways nothing false is said')
