@@ -59,10 +59,10 @@ export class PendingFrames {
 
   remove (frames: readonly { link: number, id: string, offset: number }[]): void {
     for (const f of frames) {
-      const w = this.waiting.get(nameOf(f))
+      const name = nameOf(f), w = this.waiting.get(name)
       if (w === undefined) continue
       this.bytes -= w.frame.length
-      this.waiting.delete(nameOf(f))
+      this.waiting.delete(name)
     }
   }
 

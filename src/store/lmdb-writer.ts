@@ -36,6 +36,9 @@ class Writer {
     this.entry = data.applied
   }
 
+  /** After a failure of its own: a transaction of the data file that is under way ends as it would have. */
+  settle (): void { this.waitForApplier() }
+
   /** Until 'stop' or the first failure. */
   run (): void {
     const { control, port } = this.data
@@ -58,7 +61,6 @@ class Writer {
     if (this.unapplied.length > 0) this.apply([])
     this.waitForApplier()
     this.journal.close()
-    this.answer('stopped')
   }
 
   private answer (message: FromWriter): void { say(this.data.port, this.data.control, ANSWERS, message) }
@@ -105,8 +107,8 @@ class Writer {
   private hear (): void {
     for (let next = receiveMessageOnPort(this.data.applier); next !== undefined; next = receiveMessageOnPort(this.data.applier)) {
       const message = next.message as FromApplier
-      if ('failed' in message) throw new KmeError(message.failed, message.message)
       this.busy = false
+      if ('failed' in message) throw new KmeError(message.failed, message.message)
       this.answer(message)
     }
   }
@@ -123,12 +125,19 @@ class Writer {
 }
 
 const main = (data: WriterData): void => {
-  try {
-    new Writer(data).run()
-  } catch (cause) {
+  let writer: Writer | undefined
+  const fail = (cause: unknown): void => {
     const { code, message } = storeFailure(cause, `writing to the store in ${data.folder}`)
     say(data.port, data.control, ANSWERS, { failed: code, message })
   }
+  try {
+    writer = new Writer(data)
+    writer.run()
+  } catch (cause) {
+    fail(cause)
+    try { writer?.settle() } catch (second) { fail(second) }
+  }
+  say(data.port, data.control, ANSWERS, 'stopped')
 }
 
 if (!isMainThread) main(workerData as WriterData)

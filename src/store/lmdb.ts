@@ -35,15 +35,18 @@ const BLOCKED_MS_MAX = 30_000
 export const openLmdbKv = async (options: LmdbOptions): Promise<Kv> => {
   checkDataFile(join(options.folder, 'data.mdb'), PAGE_BYTES)
   const db = openLmdb(options.folder, options.mapBytes)
+  let applied: number
   try {
     const journal = join(options.folder, JOURNAL_FILE)
-    const entries = existsSync(journal) ? readJournal(journal, appliedSeq(db)) : []
-    if (entries.length > 0) applyBatch(db, entries.map((entry) => entry.ops), (entries.at(-1) as { seq: number }).seq)
+    applied = appliedSeq(db)
+    const entries = existsSync(journal) ? readJournal(journal, applied) : []
+    applied = entries.at(-1)?.seq ?? applied
+    if (entries.length > 0) applyBatch(db, entries.map((entry) => entry.ops), applied)
   } catch (cause) {
     await db.close()
     throw storeFailure(cause, `cannot replay the journal in ${options.folder}`)
   }
-  return new LmdbKv(db, options)
+  return new LmdbKv(db, options, applied)
 }
 
 class LmdbKv implements Kv {
@@ -52,6 +55,7 @@ class LmdbKv implements Kv {
   private readonly control = new Int32Array(new SharedArrayBuffer(4 * CONTROL_NUMBERS))
   private readonly port: MessagePort
   private readonly workers: readonly Worker[]
+  private readonly stopped: Promise<void>
   private open: Batch | undefined
   private chunk: Chunk
   private sent: Batch[] = []
@@ -60,22 +64,27 @@ class LmdbKv implements Kv {
   private durableSeq = 0
   private failure: KmeError | undefined
   private closed = false
-  private stopped: (() => void) | undefined
+  private onStopped: () => void = () => {}
   private turnScheduled = false
   private writing: TxWriter | undefined
   private usedBytes: number
   private freeBytes: number
 
-  constructor (private readonly db: Lmdb, private readonly options: LmdbOptions) {
+  /** @param applied  Number of the last batch in the data file. */
+  constructor (private readonly db: Lmdb, private readonly options: LmdbOptions, applied: number) {
     this.usedBytes = usedBytes(db)
     const { bavail, bsize } = statfsSync(options.folder)
     this.freeBytes = bavail * bsize
     this.chunk = this.pool.take(0)
     const { folder, mapBytes } = options, { control } = this, { port1, port2 } = new MessageChannel(), orders = new MessageChannel()
     this.port = port1
-    const writer: WriterData = { folder, applied: appliedSeq(db), port: port2, applier: orders.port1, control }
+    const writer: WriterData = { folder, applied, port: port2, applier: orders.port1, control }
     const applier: ApplierData = { folder, mapBytes, port: orders.port2, control }
     this.workers = [this.startThread('lmdb-writer', writer, [port2, orders.port1]), this.startThread('lmdb-applier', applier, [orders.port2])]
+    this.stopped = new Promise((resolve) => {
+      this.onStopped = resolve
+      for (const worker of this.workers) worker.once('exit', () => { resolve() })
+    })
     this.port.on('message', (message: FromWriter) => { this.onAnswer(message) })
     this.port.unref()
   }
@@ -135,11 +144,11 @@ class LmdbKv implements Kv {
     this.closed = true
     if (this.failure === undefined) {
       this.send(true)
-      const stopped = new Promise<void>((resolve) => { this.stopped = resolve })
-      this.port.ref()
       this.post('stop')
-      await stopped
     }
+    // After a failure the writer stops by itself, but not before the applier is idle: one that is ended within a transaction would keep LMDB's lock.
+    this.port.ref()
+    await this.stopped
     this.port.close()
     for (const worker of this.workers) await worker.terminate()
     await this.db.close()
@@ -228,7 +237,7 @@ class LmdbKv implements Kv {
   }
 
   private onAnswer (message: FromWriter): void {
-    if (message === 'stopped') return this.stopped?.()
+    if (message === 'stopped') return this.onStopped()
     if ('failed' in message) return this.fail(new KmeError(message.failed, message.message))
     if ('durable' in message) this.markDurable(message.durable)
     else {
@@ -277,8 +286,7 @@ class LmdbKv implements Kv {
     this.failure ??= error
     for (const batch of [...this.sent, ...(this.open === undefined ? [] : [this.open])]) batch.durable?.reject(this.failure)
     this.sent = []
-    this.stopped?.()
-    this.port.unref()
+    if (!this.closed) this.port.unref()
   }
 
   private refuseIfDead (): void {

@@ -5,6 +5,7 @@ import { checkStore } from '../../src/store/check.js'
 import { KEY_INFO } from '../../src/store/master-key.js'
 import { slotAad } from '../../src/store/key-slots.js'
 import { slotRows } from '../../src/store/seal-keys.js'
+import { RECORD_PITCH_BYTES, recordsKey, RECORDS_TABLE, removedKey } from '../../src/store/shared-records.js'
 import { bench, drain, fill, vault } from './setup.js'
 
 const HOUR = 3_600_000
@@ -44,6 +45,24 @@ t.test('store check names every record that does not open, and every wrong count
   t.equal(report.bad.length, 2)
   t.same(report.wrongCounts.map(({ counted, found }) => [counted, found]), [[4, 3]])
   t.same(seen, [4])
+  await store.close()
+})
+
+t.test('store check looks at each record of a shared row, but for those that are gone', async (t) => {
+  const store = await bench(t as Test).open()
+  const records = fill(store, 'p', 4, 3_968), row = new Uint8Array(3 * RECORD_PITCH_BYTES + records[0]!.length)
+  records.forEach((record, i) => { row.set(record, i * RECORD_PITCH_BYTES) })
+  row[2 * RECORD_PITCH_BYTES + 500]! ^= 1
+  store.kv.transact((tx) => {
+    for (let n = 0; n < 4; n++) tx.remove(['frame', 'p', n])
+    tx.put(recordsKey(7, 1), row)
+    tx.put(removedKey(7, 1), Uint8Array.of(2, 0)) // Record 1, and nobody has counted it out.
+    tx.put(recordsKey(7, 2), row.subarray(0, 100))
+  })
+  const report = await checkStore({ kv: store.kv, vault: vault(), keys: store.keys, tables: ['frame', RECORDS_TABLE] })
+  t.match(report.bad, [{ key: 'records/7/1/2', name: /link 7.*offset 2/, why: /tag/ }, { key: 'records/7/2/0', why: /short/ }])
+  t.equal(report.bad.length, 2)
+  t.same([report.records, report.wrongCounts.map(({ counted, found }) => [counted, found])], [4, [[4, 3]]])
   await store.close()
 })
 
