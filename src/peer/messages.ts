@@ -21,15 +21,17 @@ const purpose = Type.Union(purposes.map((p) => Type.Literal(p)))
 /** Blocks of one class share a lane pair. Index 0 is the direct link. */
 const lane = Type.Integer({ minimum: 0, maximum: 255 })
 
+const cursor = Type.Object({ lane, index: count, offset: u32 }, { additionalProperties: false })
+
 /** One column of a hello: what the sender knows of one side. */
 const column = Type.Object({
   storeId: bytes(16), incarnation: count, nonce: bytes(16),
   /** Number of a clean stop, 0 when none is valid. */
-  bye: count, byeCursor: Type.Array(Type.Object({ lane, index: count, offset: u32 }), { maxItems: 256 }),
+  bye: count, byeCursor: Type.Array(cursor, { maxItems: 256 }),
   /** Lanes that the side owns: how many blocks it has opened. */
-  horizons: Type.Array(Type.Object({ lane, index: count }), { maxItems: 256 }),
+  horizons: Type.Array(Type.Object({ lane, index: count }, { additionalProperties: false }), { maxItems: 256 }),
   grant: count, highestBlock: u32, highestAssociation: Type.Integer({ minimum: 0, maximum: 0xffff }),
-  epochs: Type.Array(Type.Object({ epoch: u32, check: bytes(16) }), { maxItems: 4 }),
+  epochs: Type.Array(Type.Object({ epoch: u32, check: bytes(16) }, { additionalProperties: false }), { maxItems: 4 }),
   /** The highest position used in the side's authentication lane. */
   padBlock: u32, padOffset: u32,
   /** Outbox numbers: the last sent by the side, the last of its messages that was processed by the other. */
@@ -83,8 +85,10 @@ const associationNumber = Type.Integer({ minimum: 1, maximum: 0xfffe })
 /** A key as its ID names it. */
 const keyPlace = Type.Object({ epoch: u32, block: u32, place: Type.Integer({ minimum: 0, maximum: 8_191 }), length: Type.Integer({ minimum: 1, maximum: 1_024 }), association: associationNumber }, { additionalProperties: false })
 
-/** Outbox number. `first`: everything with a lower number is acknowledged or void, so that a gap before it is none. */
-const sequenced = { seq: count, first: Type.Boolean() }
+/** They only rise, and one near the end of what a number holds would stop the pool for good (as src/pool/greeting.ts has it). */
+const outboxNumber = Type.Integer({ minimum: 0, maximum: 2 ** 48 - 1 })
+/** `first`: everything with a lower number is acknowledged or void, so that a gap before it is none. */
+const sequenced = { seq: outboxNumber, first: Type.Boolean() }
 
 export const messages = {
   hello: {
@@ -122,7 +126,7 @@ export const messages = {
   horizonAck: { code: 7, tagged: true, vital: true, schema: Type.Object({ lane, from: count, index: count, refused: Type.Array(u32, { maxItems: 64 }) }, { additionalProperties: false }) },
   bye: {
     code: 8, tagged: true, vital: true,
-    schema: Type.Object({ incarnation: count, bye: count, cursors: Type.Array(Type.Object({ lane, index: count, offset: u32 }), { maxItems: 256 }) }, { additionalProperties: false }),
+    schema: Type.Object({ incarnation: count, bye: count, cursors: Type.Array(cursor, { maxItems: 256 }) }, { additionalProperties: false }),
   },
   byeAck: { code: 9, tagged: true, vital: true, schema: Type.Object({ bye: count }, { additionalProperties: false }) },
   /** After a clean stop: the owner wants to go on at its cursor. The looker strikes the bye, flushed, before it says yes. */
@@ -136,7 +140,7 @@ export const messages = {
   },
   associationAck: { code: 13, tagged: true, vital: false, schema: Type.Object({ number: associationNumber, epoch: u32, accepted: Type.Boolean(), reason }, { additionalProperties: false }) },
   /** The owner: nothing more is cut from these blocks; `spent` says how much of each may have been named. */
-  close: { code: 14, tagged: true, vital: false, schema: Type.Object({ ...sequenced, blocks: Type.Array(Type.Object({ number: u32, spent: u32 }), { minItems: 1, maxItems: 256 }) }, { additionalProperties: false }) },
+  close: { code: 14, tagged: true, vital: false, schema: Type.Object({ ...sequenced, blocks: Type.Array(Type.Object({ number: u32, spent: u32 }, { additionalProperties: false }), { minItems: 1, maxItems: 256 }) }, { additionalProperties: false }) },
   /** Either side: certainly never named in an answer, erased on both sides. */
   burn: { code: 15, tagged: true, vital: false, schema: Type.Object({ ...sequenced, blocks: Type.Array(u32, { minItems: 1, maxItems: 256 }), cause: Type.String({ maxLength: 40 }) }, { additionalProperties: false }) },
   idEpoch: { code: 16, tagged: false, vital: true, schema: Type.Object({ epoch: u32, block: u32, check: bytes(16) }, { additionalProperties: false }) },
@@ -191,7 +195,7 @@ export const messages = {
   saes: { code: 18, tagged: true, vital: false, schema: Type.Object({ ...sequenced, generation: count, part: u32, parts: u32, saes: Type.Array(entity, { maxItems: 512 }) }, { additionalProperties: false }) },
   chainHead: { code: 19, tagged: true, vital: false, schema: Type.Object({ records: count, head: bytes(32) }, { additionalProperties: false }) },
   /** Everything up to this outbox number is processed and flushed. */
-  acknowledge: { code: 20, tagged: true, vital: true, schema: Type.Object({ seq: count }, { additionalProperties: false }) },
+  acknowledge: { code: 20, tagged: true, vital: true, schema: Type.Object({ seq: outboxNumber }, { additionalProperties: false }) },
   /**
    * A piece of an end-to-end session between two KMEs, carried by the neighbours on its path (docs/relay-protocol.md). `hop` is
    * the receiver's place in `path`; `data` is numbered from 1 in each direction, and so is `move`; everything else has number 0. `bytes` is

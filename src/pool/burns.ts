@@ -29,7 +29,7 @@ export class Burns {
   /** @returns what to do after the transaction. */
   onBurn (tx: KvWriter, body: Body<'burn'>): (() => void) | undefined {
     const cause = CAUSES.has(body.cause) ? body.cause : 'peer'
-    const blocks = body.blocks.flatMap((n) => this.core.blocks.get(n) ?? [])
+    const blocks = [...new Set(body.blocks)].flatMap((n) => this.core.blocks.get(n) ?? []) // Each is burned once, however often it is named.
     const opened = blocks.filter((b) => b.state === 'open' && b.owner === 'mine')
     for (const b of blocks) if (b.state !== 'open' && b.state !== 'closed') this.erase(tx, b, cause)
     return opened.length === 0 ? undefined : () => { this.lane.endEarly(new Set(opened), cause) }

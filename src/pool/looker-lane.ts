@@ -41,7 +41,7 @@ export class LookerLane {
     const { core } = this
     for (const { number, spent } of body.blocks) {
       const block = core.blocks.get(number)
-      if (block === undefined || block.owner !== 'theirs' || block.state === 'closed') continue
+      if (block === undefined || block.owner !== 'theirs' || block.purpose !== 'app' || block.state === 'closed' || block.state === 'proposed') continue // No lane has it.
       if (block.state === 'accepted') this.erasure.bookConfirmed(block)
       block.state = 'closed'
       block.closedMs = core.deps.ageMs()
