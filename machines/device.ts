@@ -52,7 +52,7 @@ export const deviceMachine = setup({
     countGap: assign({ gaps: ({ context, event }) => context.gaps + (event.type === 'device.gap' ? event.frames : 0) }),
     countFault: assign({ faults: ({ context }) => context.faults + 1 }),
     forgive: assign({ faults: 0 }),
-    alertAbsent: emit(({ context: c }) => alertBegins('device.absent', c.device, 'medium', `the device's ring is not there: ${c.reason}`)),
+    alertAbsent: emit(({ context: c }) => alertBegins('device.absent', c.device, 'medium', `the device is not there: ${c.reason}`)),
     endAbsent: emit(({ context: c }) => alertEnds('device.absent', c.device)),
     alertStalled: emit(({ context: c }) => alertBegins('device.stalled', c.device, 'medium', 'the device gives no sign of life')),
     endStalled: emit(({ context: c }) => alertEnds('device.stalled', c.device)),

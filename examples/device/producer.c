@@ -3,7 +3,7 @@
  * of one link. Run one at each end with the same bytes, as a QKD device would bring them.
  *
  *   cc -O2 -o producer producer.c
- *   ./producer /run/qkme/link-1.sock 1 21000 < key.bin      (socket, link, error rate in 1e-6)
+ *   ./producer /run/qkme/link-1.sock 1 21000 0 < key.bin      (socket, link, error rate in 1e-6, number of the first frame)
  *
  * It waits for the KME, goes on where the KME knows everything to be stored when the KME was away, and ends when all of its
  * input is stored. The format: docs/ring-format.md. x86-64 and arm64, little endian, Linux.
@@ -43,7 +43,7 @@ typedef struct { Control *control; uint64_t length, position, epoch, sequence, f
 typedef struct { uint8_t bytes[PAYLOAD]; uint32_t length; } Frame;
 
 static Frame *kept;                      /* frames from `durable` on, which may have to be sent again */
-static uint64_t durable, sent, taken;    /* numbers of frames since the start: stored at the KME, in the ring, read from input */
+static uint64_t durable, sent, taken;    /* numbers of frames: stored at the KME, in the ring, read from input */
 static uint32_t last_epoch, link_id, qber;
 static uint64_t last_durable_seq;
 
@@ -157,9 +157,11 @@ static int take_input(void) { /* one frame; 0 at the end */
 }
 
 int main(int count, char **word) {
-  if (count < 3) { fprintf(stderr, "usage: producer SOCKET LINK [ERROR_RATE_PPM] < key\n"); return 2; }
+  if (count < 3) { fprintf(stderr, "usage: producer SOCKET LINK [ERROR_RATE_PPM [FIRST_FRAME]] < key\n"); return 2; }
   link_id = (uint32_t)strtoul(word[2], NULL, 10);
   qber = count > 3 ? (uint32_t)strtoul(word[3], NULL, 10) : 0xFFFFFFFFu;
+  const uint64_t first = count > 4 ? strtoull(word[4], NULL, 10) : 0; /* a real device keeps it on its disk: no number is used for two pieces */
+  durable = sent = taken = first;
   kept = mmap(NULL, KEEP * sizeof(Frame), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (kept == MAP_FAILED) { perror("mmap"); return 1; }
   mlock(kept, KEEP * sizeof(Frame)); /* a refusal only means that key may be swapped */
@@ -181,6 +183,6 @@ int main(int count, char **word) {
     munmap(ring.control, ring.length);
     close(ring.connection); close(ring.frames); close(ring.space);
   }
-  printf("%llu frames are stored\n", (unsigned long long)durable);
+  printf("%llu frames are stored; other key goes on from frame %llu\n", (unsigned long long)(durable - first), (unsigned long long)durable);
   return 0;
 }

@@ -2,7 +2,7 @@
  * A complete producer of key for qkme in TypeScript, over qkme's addon: takes key from standard input and writes it as frames
  * into the ring of one link. Run one at each end with the same bytes, as a QKD device would bring them.
  *
- *   node producer.js /run/qkme/link-1.sock 1 21000 < key.bin      (socket, link, error rate in 1e-6)
+ *   node producer.js /run/qkme/link-1.sock 1 21000 0 < key.bin      (socket, link, error rate in 1e-6, number of the first frame)
  */
 import { loadNative, PRODUCER, PRODUCER_NUMBERS, SIDE_STATE, type NativeRingProducer } from '../../src/device/native.js'
 
@@ -20,12 +20,11 @@ class Producer {
   private readonly header = Buffer.alloc(64)
   private sent = 0
   private firstNumber = 0
-  private taken = 0
   private epoch = 0
   private stored = 0
   private wake = (): void => {}
 
-  constructor (private readonly socket: string, private readonly linkId: number, private readonly qberPpm: number) {}
+  constructor (private readonly socket: string, private readonly linkId: number, private readonly qberPpm: number, /** Number of the next frame. */ private taken: number) {}
 
   /** Takes the next stretch of key; resolves when there is room for more. The bytes are copied; the caller wipes them. */
   async give (payload: Uint8Array): Promise<void> {
@@ -105,12 +104,13 @@ class Producer {
   }
 }
 
-const [socket, link, qberPpm = '4294967295'] = process.argv.slice(2)
+// A real device keeps the number on its disk: none is used for two pieces.
+const [socket, link, qberPpm = '4294967295', first = '0'] = process.argv.slice(2)
 if (socket === undefined || link === undefined) {
-  process.stderr.write('usage: producer SOCKET LINK [ERROR_RATE_PPM] < key\n')
+  process.stderr.write('usage: producer SOCKET LINK [ERROR_RATE_PPM [FIRST_FRAME]] < key\n')
   process.exit(2)
 }
-const producer = new Producer(socket, Number(link), Number(qberPpm))
+const producer = new Producer(socket, Number(link), Number(qberPpm), Number(first))
 let rest = Buffer.alloc(0)
 for await (const part of process.stdin as AsyncIterable<Buffer>) {
   let bytes = Buffer.concat([rest, part])
@@ -123,4 +123,5 @@ for await (const part of process.stdin as AsyncIterable<Buffer>) {
   rest = bytes
 }
 if (rest.length > 0) await producer.give(rest)
-process.stdout.write(`${await producer.finish()} frames are stored\n`)
+const stored = await producer.finish()
+process.stdout.write(`${stored} frames are stored; other key goes on from frame ${Number(first) + stored}\n`)

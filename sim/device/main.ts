@@ -11,7 +11,8 @@ const tell = (event: unknown): void => { process.stdout.write(`${JSON.stringify(
 
 const run = async (args: readonly string[]): Promise<void> => {
   if (args.includes('--help')) { process.stdout.write(`${USAGE}\n`); return }
-  const options = parseOptions(args)
+  const options = parseOptions(args.filter((arg) => arg !== '--check'))
+  if (args.includes('--check')) return
   const device = new LinkDevice(options, loadNative(), systemClock, tell)
   // Timers of the clock do not keep a process alive, and a device without ring has no bell yet.
   const { port1: alive } = new MessageChannel()

@@ -40,7 +40,8 @@ Plays the QKD devices of one link: writes equal frames into the rings of both en
                            as fast as that link makes it; --rate and --qber do not go with it. --seed N (a number): tests only,
                            not with --state, because the same key would get new names
   --physics-block BITS     sifted bits per block of the post-processing (default 2000000)
-  --qber X                 bit error rate told in the frames, 0 to 0.5 (default 0.02)`
+  --qber X                 bit error rate told in the frames, 0 to 0.5 (default 0.02)
+  --check                  only say whether the options are right`
 
 const wrong = (message: string): never => { throw new KmeError('CONFIG_INVALID', `${message}\n\n${USAGE}`) }
 

@@ -83,18 +83,18 @@ export const htmlReport = (r: RunResult): string => {
     plot('Keys delivered to both SAEs, and requests that failed', 'per second', [{ name: 'keys', points: rateOf(moments, (m) => m.delivered) }, { name: 'failed requests', points: rateOf(moments, (m) => m.failed) }], r),
     plot(stock.length < r.scenario.kmes.length ? 'Stock that own lanes of a KME can deliver' : 'Stock that own lanes can deliver', 'MiB', stock, r),
     plot('Bytes by what became of them, all KMEs', 'MiB', ['ingested', 'delivered', 'relay', 'stock', 'authentication', 'confirmation'].map((name) => ({ name, points: moments.map((m) => [m.atS, account(m, name) / 1_048_576] as const) })), r),
-    plot('Bytes taken from links and from the relay', 'Mbit/s', [{ name: 'ingested', points: rateOf(moments, (m) => account(m, 'ingested') * 8 / 1e6) }, { name: 'relay', points: rateOf(moments, (m) => account(m, 'relay') * 8 / 1e6) }], r),
+    plot('Taken from links and from the relay', 'Mbit/s', [{ name: 'ingested', points: rateOf(moments, (m) => account(m, 'ingested') * 8 / 1e6) }, { name: 'relay', points: rateOf(moments, (m) => account(m, 'relay') * 8 / 1e6) }], r),
   ]
   const rows = r.pairs.map((p) => `<tr><td>${escape(`${p.from} to ${p.to}`)}<td>${p.asked}<td>${p.keys}<td>${p.failed}<td>${figure(p.slowestMs, 3)}<td>${hopsOf(r, p.from, p.to)}<td>${escape(Object.entries(p.why).map(([why, n]) => `${why} (${n})`).join('; '))}`)
   return `<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escape(r.scenario.name)}</title>
-<style>body{font:15px/1.5 Helvetica,Arial,sans-serif;color:${INK};max-width:1040px;margin:2em auto;padding:0 1em}svg{max-width:100%;height:auto}table{border-collapse:collapse}td,th{padding:.2em .8em;text-align:right;border-bottom:1px solid #ddd}td:first-child,th:first-child,td:last-child,th:last-child{text-align:left}td:first-child{white-space:nowrap}</style>
+<style>:root{color-scheme:light}body{background:#fff;font:15px/1.5 Helvetica,Arial,sans-serif;color:${INK};max-width:1040px;margin:2em auto;padding:0 1em}figure{margin:0;overflow-x:auto}svg{max-width:100%;min-width:640px;height:auto}table{border-collapse:collapse}td,th{padding:.2em .8em;text-align:right;border-bottom:1px solid #ddd}td:first-child,th:first-child,td:last-child,th:last-child{text-align:left}td:first-child{white-space:nowrap}</style>
 <h1>${escape(r.scenario.name)}</h1>
 <p>${escape(r.scenario.about)}</p>
 <p>${r.scenario.kmes.length} KMEs, ${r.scenario.links.length} QKD links, ${r.scenario.relayed.length} relayed pools, ${r.scenario.seconds} s, ${r.scenario.mode}, seed ${r.scenario.seed}. Unequal keys: ${r.unequal}. Accounts off by ${r.differenceBits} bits.</p>
-${plots.join('\n')}
+${plots.map((svg) => `<figure>${svg}</figure>`).join('\n')}
 <h2>What happened</h2><ul>${r.events.map((e) => `<li>${e.atS.toFixed(1)} s: ${escape(e.what)}`).join('')}</ul>
-<h2>Pairs</h2><table><tr><th>SAEs<th>asked<th>keys<th>failed<th>slowest ms<th>hops<th>reasons${rows.join('')}</table>
+<h2>Pairs</h2><figure><table><tr><th>SAEs<th>asked<th>keys<th>failed<th>slowest ms<th>hops<th>reasons${rows.join('')}</table></figure>
 </html>
 `
 }

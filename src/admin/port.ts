@@ -59,7 +59,7 @@ export interface FrameHeaderView {
 }
 export interface SaeView {
   readonly id: SaeId, readonly kme: KmeId, readonly state: string, readonly registeredAt: string | null
-  readonly associations: number, readonly certificateNotAfter: string | null
+  readonly associations: number
 }
 export interface SaePage { readonly saes: readonly SaeView[], readonly next: string | null }
 

@@ -45,6 +45,7 @@ export const restSchema = group('The key delivery API for SAEs (ETSI GS QKD 014)
     idleMs: integer('A connection that sends or takes nothing for this time is closed.', { minimum: 8_000, maximum: 960_000, default: 60_000, unit: 'ms' }),
   }),
   strictJson: flag('Refuse unknown members of a request instead of ignoring them.', false),
+  optionalExtensions: choice('What to do with an entry of extension_optional that is unknown or malformed: pass it over, or refuse the request.', ['ignore', 'refuse'], { default: 'ignore' }),
   strictContentType: flag('Refuse a body whose Content-Type is not application/json.', true),
   confidentialNames: flag('Answer 401 without a body for unknown SAE IDs too, so that nobody can probe for names.', false),
 })

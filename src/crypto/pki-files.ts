@@ -1,7 +1,8 @@
 import { createPrivateKey, randomUUID, webcrypto } from 'node:crypto'
-import { appendFileSync, closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs'
+import { appendFileSync, closeSync, existsSync, fsyncSync, openSync, renameSync, writeSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { KmeError } from '../kernel/errors.js'
+import { makeFolders } from '../kernel/folders.js'
 import { readBytes, toPem } from './pem.js'
 
 /** The three certificate authorities of a development PKI; who is accepted by which door never overlaps. */
@@ -52,7 +53,7 @@ export const readJournal = (path: string): JournalEntry[] => {
 
 /** Creates a file that must not exist yet, with its folders (0700), flushed. */
 export const createFile = (path: string, data: string | Uint8Array, mode: number): void => {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  makeFolders(dirname(path), 0o700)
   if (existsSync(path)) throw new KmeError('CERTIFICATE_INVALID', `${path} exists already and is not overwritten`)
   writeFlushed(path, data, mode)
 }

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
-import { constants, mkdirSync } from 'node:fs'
+import { constants } from 'node:fs'
 import { lstat, open, readdir, rename, unlink, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
+import { makeFolders } from '../kernel/folders.js'
 import type { AdapterDeps, OpenAdapter } from './adapter.js'
 import { FeedLoop, causeOf, codeOf } from './feed-loop.js'
 import { FeedSource, FRAME_FLAG, type Feed, type FeedOutlet } from './feed.js'
@@ -193,7 +194,7 @@ class CorFilesFeed implements Feed {
 
 export const openCorFiles: OpenAdapter<CorFilesSettings> = (settings, deps) => {
   try {
-    mkdirSync(settings.folder, { recursive: true, mode: 0o700 })
+    makeFolders(settings.folder, 0o700)
   } catch (cause) {
     throw Object.assign(new Error(`folder ${settings.folder}: cannot be made: ${causeOf(cause)}`, { cause }), { code: 'RING_INVALID' })
   }

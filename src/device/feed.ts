@@ -79,7 +79,7 @@ export class FeedSource implements DeviceSource, FeedOutlet {
   /** @param where What the device is, for messages: a folder, an address. */
   constructor (private readonly deps: AdapterDeps, private readonly where: string, private readonly feed: Feed) {
     const { addon, vault, clock, linkId, fingerprintKey, sealing } = deps
-    this.why = `${where}: nothing is there yet`
+    this.why = `${where}: nothing has come yet`
     this.ring = new RingSource({
       addon, vault, clock, sealing, ring: { kind: 'private', path: where, linkId, fingerprintKey, slots: RING_SLOTS },
       absence: () => this.why, onDurable: () => { this.tellDurable() },

@@ -74,7 +74,7 @@ export class Incidents {
   }
 
   private orderOf ({ ids, sae, peer, fromMs, toMs }: VoidRequest): { order: VoidOrder, what: string } {
-    if (ids !== undefined) return { order: { ids }, what: `${ids.length} keys by ID` }
+    if (ids !== undefined) return { order: { ids }, what: ids.length === 1 ? '1 key by ID' : `${ids.length} keys by ID` }
     if (sae !== undefined) return { order: { sae }, what: `keys of SAE ${sae}` }
     if (peer !== undefined && !this.parts().some((p) => p.remote === peer)) throw new KmeError('NOT_FOUND', `there is no pool with ${peer}`)
     const where = peer === undefined ? '' : ` with ${peer}`

@@ -41,8 +41,20 @@ export const registerMetrics = (sink: MetricSink, s: MetricSources): void => {
     [...s.links()].map(([link, path]) => ({ labels: { link: String(link) }, value: path.droppedFrames })))
   sink.register('qkme_saes', 'Registered SAEs.', 'gauge', () => [{ value: s.sessions.size }])
   sink.register('qkme_alerts_active', 'Active alerts.', 'gauge', () => [{ value: s.alerts.activeCount }])
+  sink.register('qkme_alert_active', 'Active alerts by kind and severity: how many subjects each has.', 'gauge', () => activeAlerts(s.alerts))
   sink.register('qkme_log_lines_total', 'Lines written, by level.', 'counter', () => s.logs.lineCounts.samples('level'))
   sink.register('qkme_security_events_total', 'Security events, by category and severity.', 'counter', () => s.logs.securityCounts.samples('event'))
+}
+
+const activeAlerts = (alerts: AlertList): Sample[] => {
+  const counts = new Map<string, { labels: { alert: string, severity: string }, value: number }>()
+  for (const { id, severity, active } of alerts.list()) {
+    if (!active) continue
+    const key = `${id} ${severity}`, count = counts.get(key)
+    if (count === undefined) counts.set(key, { labels: { alert: id, severity }, value: 1 })
+    else count.value += 1
+  }
+  return [...counts.values()]
 }
 
 const pools = (sink: MetricSink, { keyspace }: MetricSources): void => {

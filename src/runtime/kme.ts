@@ -11,6 +11,7 @@ import type { Config } from '../config/schema.js'
 import { checkRandomSource } from '../crypto/health.js'
 import type { HttpCounters } from '../http/counters.js'
 import { openApiDocument } from '../http/openapi.js'
+import { KmeError } from '../kernel/errors.js'
 import type { Log } from '../kernel/log.js'
 import type { Random } from '../kernel/random.js'
 import type { Cancel, Clock, Soon } from '../kernel/time.js'
@@ -268,7 +269,11 @@ export class Kme {
         category: 'operator', severity: act.outcome === 'refused' ? 'medium' : 'info', event: 'operator.act', subject: act.subject,
         outcome: act.outcome === 'refused' ? 'refused' : 'allowed', fields: { operator: act.operator, role: act.role, from: act.from, action: act.action, result: act.outcome, code: act.code },
       })
-      if (!this.keyspace.isOpen || !this.keyspace.accepting) return
+      if (!this.keyspace.isOpen) {
+        if (act.outcome === 'begun') throw new KmeError('BUSY', 'the store is not open now, so an act could not be recorded, and is not done. Try again')
+        return
+      }
+      if (!this.keyspace.accepting && act.outcome !== 'begun') return // All key is erased, or the process ends: what was begun is on record.
       const { audit, store } = this.keyspace.now
       audit.record({ kind: 'admin', caller: act.operator, other: `${act.action} ${act.subject} ${act.outcome}`.slice(0, 200), association: 0, block: 0, place: 0, sizeBytes: 0, number: 0 })
       audit.flush()

@@ -8,6 +8,7 @@ import { META_NUMBERS } from '../device/native.js'
 import type { Log } from '../kernel/log.js'
 import type { Cancel, Clock } from '../kernel/time.js'
 import { storedFrames } from '../pool/frame-rows.js'
+import { Rate } from '../pool/rate.js'
 import { getRow, putRow, tableOf, type FrameRef } from '../pool/rows.js'
 import type { KvKey, KvWriter } from '../store/kv.js'
 import { ConfirmedNews } from './confirmed-news.js'
@@ -22,6 +23,7 @@ const RETRY_MS = 20
 const QBER_UNKNOWN = 0xffff_ffff
 const QBER_MS = 250
 const FULL_MS = 500
+const RATE_MS = 10_000
 
 const admissionKey = (link: number): KvKey => ['admission', link]
 /** Up to which of its frames the device was told, or is about to be told, that they are durable here. */
@@ -63,12 +65,15 @@ export class LinkPath implements LinkPort {
   lastQber: number | null = null
   droppedFrames = 0
   bytesTaken = 0
+  /** Bytes taken, per second, over some ten seconds. */
+  readonly rate: Rate
 
   constructor (private readonly deps: LinkPathDeps) {
     const { link, keyspace } = deps
     this.link = link
     this.keyspace = keyspace
     this.clock = deps.clock
+    this.rate = new Rate(deps.clock, RATE_MS)
     this.news = new ConfirmedNews(deps.clock, () => { this.reporter?.({ type: 'link.confirmed' }) })
     this.log = deps.log
     this.cause = getRow<{ cause: QuarantineCause | '' }>(keyspace.now.store.kv, admissionKey(link.id))?.cause ?? ''
@@ -160,7 +165,10 @@ export class LinkPath implements LinkPort {
     if (this.cause !== '') this.droppedFrames += batch.count
     if (this.cause !== '' || batch.count === 0) kv.transact(mark)
     else {
-      for (let i = 0; i < batch.count; i++) this.bytesTaken += batch.meta[i * META_NUMBERS + 1]!
+      let bytes = 0
+      for (let i = 0; i < batch.count; i++) bytes += batch.meta[i * META_NUMBERS + 1]!
+      this.bytesTaken += bytes
+      this.rate.add(bytes)
       this.pool.ingest(batch.records, batch.meta, batch.count, mark)
     }
     this.durable = { ...batch.mark }

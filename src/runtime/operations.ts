@@ -120,10 +120,9 @@ export class Operations implements AdminPort {
     const { config, supervisor, link } = this.d
     return config.links.map(({ id, peer }) => {
       const context = supervisor().board.context(partIds.link(id)) as LinkContext | undefined
-      const flow = (supervisor().board.context(partIds.pool(peer)) as PoolContext | undefined)?.flow
       return {
         id: partIds.link(id), remote: peer, state: supervisor().board.state(partIds.link(id)), qber: link(id).lastQber,
-        keyBitsPerS: Math.round(flow?.supplyBitsPerS ?? 0), mismatchesInARow: context?.mismatches ?? 0, quarantineCause: context?.cause ?? null,
+        keyBitsPerS: Math.round(link(id).rate.perSecond() * 8), mismatchesInARow: context?.mismatches ?? 0, quarantineCause: context?.cause ?? null,
       }
     })
   }
@@ -163,10 +162,10 @@ export class Operations implements AdminPort {
   }
 
   private saeView (id: SaeId, registeredAt: string | null): SaeView {
-    const { keyspace, config, sessions } = this.d
+    const { keyspace, config, sessions } = this.d, kme = keyspace.now.directory.whereIs(id) ?? config.kme.id
     return {
-      id, kme: keyspace.now.directory.whereIs(id) ?? config.kme.id, state: sessions.stateName(id), registeredAt,
-      associations: this.pools_.reduce((sum, p) => sum + p.associations.countOf(id), 0), certificateNotAfter: null,
+      id, kme, state: kme === config.kme.id ? sessions.stateName(id) : 'elsewhere', registeredAt,
+      associations: this.pools_.reduce((sum, p) => sum + p.associations.countOf(id), 0),
     }
   }
 

@@ -31,7 +31,7 @@ export const createRestStart = (s: RestSources): StartServer => async (onFailure
       idleTimeoutS: Math.floor(rest.limits.idleMs / 4_000) * 4,
     },
     keys: keyLimitsOf(s.config),
-    rules: { strictMembers: rest.strictJson, optionalExtensions: 'ignore', strictContentType: rest.strictContentType },
+    rules: { strictMembers: rest.strictJson, optionalExtensions: rest.optionalExtensions as 'ignore' | 'refuse', strictContentType: rest.strictContentType },
   }, { service: s.service(), identity: s.identity, sessions: s.sessions, clock: s.clock, log: s.log, onFault: onFailure })
   s.started(server.counters)
   return {

@@ -1,6 +1,7 @@
 /** The store's folder: there, ours, writable, and with room on its disk. */
-import { accessSync, constants, existsSync, lstatSync, mkdirSync, statfsSync } from 'node:fs'
+import { accessSync, constants, existsSync, lstatSync, statfsSync } from 'node:fs'
 import { KmeError } from '../kernel/errors.js'
+import { makeFolders } from '../kernel/folders.js'
 
 export interface FolderOptions { readonly folder: string, readonly create: boolean, readonly reserveBytes: number }
 
@@ -12,7 +13,7 @@ export const prepareFolder = ({ folder, create, reserveBytes }: FolderOptions): 
   if (!existsSync(folder)) {
     if (!create) refuse('does not exist', 'Check store.folder; qkme serve makes a store')
     try {
-      mkdirSync(folder, { recursive: true, mode: 0o700 })
+      makeFolders(folder, 0o700)
     } catch (cause) {
       refuse(`cannot be made: ${(cause as Error).message}`, 'Make it, owned by the user that runs qkme', cause)
     }

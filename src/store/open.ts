@@ -7,6 +7,7 @@ import type { Random } from '../kernel/random.js'
 import type { Clock } from '../kernel/time.js'
 import type { KeyHandle } from '../device/native.js'
 import { StoreAge } from './age.js'
+import { removeUnfinishedCopy } from './compact.js'
 import { prepareFolder } from './folder.js'
 import { KeySlotFile } from './key-slots.js'
 import type { Kv, KvWriter } from './kv.js'
@@ -82,6 +83,7 @@ export const openStore = async (options: StoreOptions): Promise<Store> => {
   try {
     const lock = await lockStore(options.folder, options.random)
     undo.push(() => lock.release())
+    removeUnfinishedCopy(options.folder)
     const kv = await (options.openKv ?? openLmdbKv)({ folder: join(options.folder, DATA_FOLDER), mapBytes: options.mapBytes, reserveBytes: options.reserveBytes })
     undo.push(() => kv.close())
     const target = options.schema?.target ?? SCHEMA

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
@@ -36,4 +36,13 @@ t.test('every security event is in docs/logging.md, and every one there is in th
   t.same(inCode.filter((event) => !inDoc.includes(event)), [], 'not in the page')
   // Of these the last word varies.
   t.same(inDoc.filter((event) => !inCode.includes(event) && !event.startsWith('incident.')), [], 'not in the code')
+})
+
+t.test('every RFC that the code names is in docs/rfc.md, and every file named there exists', async (t) => {
+  const page = doc('rfc.md'), native = readdirSync(join(root, 'native'), { recursive: true, withFileTypes: true })
+    .filter((e) => e.isFile() && /\.(cc|h)$/.test(e.name)).map((e) => readFileSync(join(e.parentPath, e.name), 'utf8'))
+  const inCode = [...new Set([...sources, ...native].flatMap((text) => [...text.matchAll(/\bRFC (\d{4})\b/g)].map((m) => m[1] ?? '')))].sort()
+  const inPage = [...page.matchAll(/^\| (\d{4}) /gm)].map((m) => m[1] ?? '')
+  t.same(inPage, inCode)
+  t.same([...page.matchAll(/`((?:src|test|native)\/[^`]+\.(?:ts|h|cc))`/g)].map((m) => m[1] ?? '').filter((file) => !existsSync(join(root, file))), [])
 })

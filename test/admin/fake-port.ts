@@ -12,7 +12,7 @@ export const fakePort = (options: { fail?: unknown } = {}) => {
     if (id === 'nobody') throw new KmeError('NOT_FOUND', `there is no ${id}`)
     acts.push(`${what} ${id}`)
   }
-  const sae = (id: string) => ({ id, kme: 'A', state: 'known', registeredAt: null, associations: 0, certificateNotAfter: null })
+  const sae = (id: string) => ({ id, kme: 'A', state: 'known', registeredAt: null, associations: 0 })
   const port: AdminPort = {
     status: () => ({ kme: 'A', version: '0', startedAt: '', uptimeS: 1, incarnation: 1, state: 'working', parts: [], pools: 0, links: 0, peers: 0, saes: 0, alertsActive: 0 }),
     health: () => health,

@@ -71,7 +71,7 @@ const status = {
 const pool = { id: 'p', remote: 'kme-b', state: 'ready', local: false, stockBits: 1_234_567, stockMaxBits: 9, supplyBitsPerS: 100.4, consumptionBitsPerS: 3, timeToEmptyS: null, route: 'direct', note: '', lanes: [] }
 const link = { id: '1', remote: 'kme-b', state: 'quarantined', qber: 0.12, keyBitsPerS: 0, mismatchesInARow: 3, quarantineCause: 'mismatch' }
 const peer = { id: 'kme-b', state: 'ready', url: 'wss://kme-b:9443', attempt: 0, incarnation: 1, outbox: 4, reserveBytes: 16_384, held: '' }
-const sae = (id: string): object => ({ id, kme: 'kme-a', state: 'active', registeredAt: null, associations: 1, certificateNotAfter: null })
+const sae = (id: string): object => ({ id, kme: 'kme-a', state: 'active', registeredAt: null, associations: 1 })
 const incident = {
   id: 'abcd'.repeat(8), at: '2026-03-01T12:00:00.000Z', kind: 'void', origin: 'kme-a', what: 'keys of SAE sae-1', reason: 'lost', state: 'waiting',
   pools: [{ pool: 'kme-b', keys: 2, alreadyFetched: 1, associations: 3, stretches: 4, state: 'waiting' }],

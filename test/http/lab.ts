@@ -14,6 +14,7 @@ import { quietLog, type Log, type SecurityEvent } from '../../src/kernel/log.js'
 import { systemClock } from '../../src/kernel/system-clock.js'
 import { systemRandom } from '../../src/kernel/system-random.js'
 import type { Clock } from '../../src/kernel/time.js'
+import type { ExtensionRegistry } from '../../src/pool/extensions.js'
 import type { DecKeysRequest, EncKeysRequest, KeyReply, KeyService, PoolStatus, Refusal } from '../../src/pool/service.js'
 
 export const KEY_ID = '550e8400-e29b-41d4-a716-446655440000'
@@ -123,6 +124,7 @@ export interface LabOptions {
   readonly connectionAgeMs?: number
   readonly clock?: Clock
   readonly identity?: (trust: TrustStore) => Identity
+  readonly registry?: ExtensionRegistry
 }
 
 /** Certificates of one test file. */
@@ -170,7 +172,7 @@ export class Lab {
     }
     const log: Log = { ...quietLog, security: (event) => { this.events.push(event) } }
     this.server = await startRest(this.options, {
-      service: this.service, identity: lab.identity?.(this.trust) ?? this.trust, clock: lab.clock ?? systemClock, log,
+      service: this.service, identity: lab.identity?.(this.trust) ?? this.trust, ...lab.registry === undefined ? {} : { registry: lab.registry }, clock: lab.clock ?? systemClock, log,
       sessions: { state: (sae) => this.sessions.get(sae) ?? 'unregistered' }, onFault: (error) => { this.faults.push(error) },
     })
   }

@@ -23,12 +23,18 @@ export const registerAudit = (program: Command, context: CliContext): void => {
   withConfigOption(audit.command('verify')).description('Walk the chain to its end, or to the first record that does not belong.')
     .action(async (options: { config?: string }, command: Command) => {
       const out = outputOf(context, command), config = await configOf(context, options, false)
-      const verdict = await withStore(context, config, { create: false }, async ({ kv, keys }, vault) => verifyAudit(kv, vault, keys.auditKey))
+      const { verdict, isZeroized } = await withStore(context, config, { create: false }, async ({ kv, keys, mustVoid }, vault) =>
+        ({ verdict: verifyAudit(kv, vault, keys.auditKey), isZeroized: mustVoid?.reason === 'zeroized' }))
       const head = Buffer.from(verdict.head).toString('hex')
       out.data({ ok: verdict.brokenAt === undefined, ...verdict, head, brokenAt: verdict.brokenAt ?? null })
       out.line(`${grouped(verdict.verified)} records verify, up to number ${verdict.lastSequence}; chain head ${head}`)
       if (verdict.unverifiable > 0) out.line(`${grouped(verdict.unverifiable)} older records are from before the store was zeroized: readable, not verifiable`)
       if (verdict.brokenAt === undefined) return
+      if (isZeroized && verdict.verified === 0) {
+        out.line('the store was zeroized, and the key of its chain with it: the records are readable, not verifiable. The next start begins a new chain')
+        context.exit.code = exitCodes.failed.code
+        return
+      }
       out.line(`broken at record ${verdict.brokenAt.sequence}: ${verdict.brokenAt.what}`)
       context.exit.code = exitCodes.storeCorrupt.code
     })

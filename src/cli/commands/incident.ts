@@ -29,20 +29,21 @@ export const registerVoid = (program: Command, context: CliContext): void => {
       if (id === undefined && sae === undefined && peer === undefined && from === undefined) throw new KmeError('BAD_REQUEST', 'say which keys: --id, --sae, --peer, or --from and --to')
       const view = await (await adminOf(context, options)).post('/v1/voids', body) as VoidView
       out.data(view)
-      out.line(voidText(view, dryRun === true))
+      out.line(voidText(view, dryRun === true, id?.length))
       if (view.unknown.length > 0 || view.pools.length === 0) context.exit.code = exitCodes.failed.code
     })
 }
 
-const voidText = ({ incident, pools, unknown }: VoidView, dryRun: boolean): string => [
-  pools.length === 0 ? 'nothing fits: no key was voided' : poolTable(pools),
+const voidText = ({ incident, pools, unknown }: VoidView, dryRun: boolean, ids: number | undefined): string => [
+  pools.length === 0 ? 'nothing fits: no key was voided' : poolTable(pools, dryRun),
+  ...ids === undefined || pools.length === 0 ? [] : [`${ids - unknown.length} of ${ids} key IDs are of these pools (KEYS counts those that slaves of this KME have not fetched)`],
   ...unknown.length === 0 ? [] : [`not known here: ${unknown.join(', ')}`],
   ...dryRun && pools.length > 0 ? ['nothing was changed (--dry-run)'] : [],
   ...incident === null ? [] : [incident.state === 'done' ? `void: incident ${incident.id}` : `void here: incident ${incident.id}; other KMEs have not confirmed yet (qkme incident show ${incident.id.slice(0, 8)})`],
 ].join('\n')
 
-const poolTable = (pools: readonly IncidentPoolView[]): string => table(['POOL', 'KEYS', 'FETCHED BEFORE', 'ASSOCIATIONS', 'STRETCHES', 'STATE'],
-  pools.map((p) => [p.pool, grouped(p.keys), grouped(p.alreadyFetched), grouped(p.associations), grouped(p.stretches), p.state]), 'lrrrrl')
+const poolTable = (pools: readonly IncidentPoolView[], dryRun = false): string => table(['POOL', 'KEYS', 'FETCHED BEFORE', 'ASSOCIATIONS', 'STRETCHES', 'STATE'],
+  pools.map((p) => [p.pool, grouped(p.keys), grouped(p.alreadyFetched), grouped(p.associations), grouped(p.stretches), dryRun ? '-' : p.state]), 'lrrrrl')
 
 /** `qkme incident …` */
 export const registerIncident = (program: Command, context: CliContext): void => {

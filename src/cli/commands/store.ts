@@ -5,6 +5,7 @@ import { loadNative } from '../../device/native.js'
 import { KmeError } from '../../kernel/errors.js'
 import { backupStore, restoreStore } from '../../store/backup.js'
 import { checkStore, type CheckReport } from '../../store/check.js'
+import { compactStore } from '../../store/compact.js'
 import { openMasterKey, type MasterKeySource } from '../../store/master-key.js'
 import { rotateMasterKey } from '../../store/rotate.js'
 import { RECORDS_TABLE } from '../../store/shared-records.js'
@@ -25,6 +26,7 @@ export const registerStore = (program: Command, context: CliContext): void => {
   registerCreateKey(store, context)
   registerCheck(store, context)
   registerRotate(store, context)
+  registerCompact(store, context)
 }
 
 const registerCreateKey = (store: Command, context: CliContext): void => {
@@ -84,6 +86,17 @@ const registerRotate = (store: Command, context: CliContext): void => {
       const setting = 'keyFile' in next ? { file: next.keyFile } : next
       out.data({ rewrapped: count, masterKey: setting })
       out.line(`${grouped(count)} keys are wrapped anew. Now set in the configuration:\n  store: { masterKey: ${JSON.stringify(setting)} }`)
+    })
+}
+
+const registerCompact = (store: Command, context: CliContext): void => {
+  withConfigOption(store.command('compact')).description('Give the free pages of the data file back to the disk.')
+    .addHelpText('after', '\nExample:\n  qkme store compact --config kme-a.yaml\n\nWrites a copy beside the store and puts it in place in one step; a cut at any moment is harmless.\n')
+    .action(async (options: ConfigOption, command: Command) => {
+      const out = outputOf(context, command), { store: { folder, mapSizeBytes, reserveBytes } } = await configOf(context, options, false)
+      const { beforeBytes, afterBytes } = await compactStore({ folder, random: context.random, mapBytes: mapSizeBytes, reserveBytes })
+      out.data({ folder, beforeBytes, afterBytes })
+      out.line(`${folder}: ${grouped(beforeBytes)} bytes before, ${grouped(afterBytes)} now`)
     })
 }
 

@@ -2,12 +2,16 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, existsSync, openSync, readSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
 import type { Clock } from '../../kernel/time.js'
 import { exitCodes, type ExitCode } from '../exit-codes.js'
 
 /** A log of the last starts that is longer than this is set aside as `.1`, replacing the one before. */
 const logBytesMax = 16 * 1_048_576
 const tailBytes = 16_384
+
+/** A program of this project as its file; from dist/src/cli/start. */
+export const script = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url))
 
 export interface ChildSpec {
   readonly name: string
@@ -98,15 +102,15 @@ export const exitWords = ({ code, signal }: ChildExit): string => {
   return `ended with code ${code}${known === undefined ? '' : ` (${known.name}: ${known.meaning})`}`
 }
 
-/** What to do about a KME that ended with this code, where more can be said than its own words say. */
-export const exitAdvice = (code: number | null, configFile: string): string => {
+/** What to do about a KME that ended with this code, where more can be said than its own words say. `again`: the command for this folder. */
+export const exitAdvice = (code: number | null, configFile: string, again: (options: string) => string): string => {
   switch (code) {
     case exitCodes.storeCorrupt.code:
-      return `Look what is damaged:    node dist/src/cli/qkme.js store check --config ${configFile}\nOr begin anew without the stored keys:  npm start -- --reset`
+      return `Look what is damaged:    node dist/src/cli/qkme.js store check --config ${configFile}\nOr begin anew without the stored keys:  ${again('--reset')}`
     case exitCodes.storeCopied.code: case exitCodes.masterKeyWrong.code: case exitCodes.masterKeyMissing.code: case exitCodes.storeNewer.code:
-      return 'Put the right files back, or begin anew without the stored keys:  npm start -- --reset'
+      return `Put the right files back, or begin anew without the stored keys:  ${again('--reset')}`
     case exitCodes.storeFull.code: return 'Free some space on this disk, or choose a folder on another one:  npm start -- --folder OTHER'
-    case exitCodes.port.code: return 'Take free ports:  npm start -- --free-ports'
+    case exitCodes.port.code: return `Take free ports:  ${again('--free-ports')}`
     case exitCodes.addon.code: return 'Build it:  npm install'
     case exitCodes.config.code: return `See every fault:  node dist/src/cli/qkme.js config check --config ${configFile}`
     default: return ''

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
-import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { accessSync, constants, existsSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { KmeError } from '../../kernel/errors.js'
-import type { PortPairs } from './options.js'
+import { makeFolders } from '../../kernel/folders.js'
+import { defaultFolder, type PortPairs } from './options.js'
 
 export const sites = ['a', 'b'] as const
 export type SiteName = (typeof sites)[number]
@@ -21,6 +22,12 @@ const socketPathBytesMax = 107
 const longestSocket = 'kme-a/store/lock.sock'
 
 export const sha256Hex = (text: string): string => createHash('sha256').update(text).digest('hex')
+
+/** The command that starts what is in this folder; whoever used another one than the default must not be sent there. */
+export const startCommand = (folder: string, workingFolder: string, options = ''): string => {
+  const words = [...folder === resolve(workingFolder, defaultFolder) ? [] : ['--folder', folder], ...options === '' ? [] : [options]]
+  return ['npm start', ...words.length === 0 ? [] : ['--', ...words]].join(' ')
+}
 
 /** @returns what is remembered, or undefined if the folder is not one of `npm start`. */
 export const readRemembered = (folder: string): Remembered | undefined => {
@@ -48,7 +55,7 @@ export const openFolder = (folder: string): { readonly isNew: boolean, readonly 
     throw new KmeError('CONFIG_INVALID', `the folder's path is too long for the sockets in it: ${folder}\nChoose a shorter one (at most ${socketPathBytesMax - longestSocket.length - 1} bytes): npm start -- --folder /tmp/qkme`)
   }
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    makeFolders(folder, 0o700)
     accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK)
   } catch (cause) {
     throw new KmeError('CONFIG_INVALID', `the folder ${folder} cannot be written (${(cause as NodeJS.ErrnoException).code ?? String(cause)})\nGive this user the right to write there, or choose another folder: npm start -- --folder ~/qkme`, { cause })

@@ -1,15 +1,11 @@
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { Clock } from '../../kernel/time.js'
-import { Child, type ChildExit } from './child.js'
+import { Child, script, type ChildExit } from './child.js'
 import { configFile, linkId } from './site-config.js'
 import { sites } from './folder.js'
 import type { Prepared } from './prepare.js'
 
 const deviceGraceMs = 10_000, kmeGraceMs = 30_000
-
-/** From dist/src/cli/start. */
-const script = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url))
 
 /** The processes of the trial network: two KMEs, and the device that feeds both ends of their link. */
 export class Network {

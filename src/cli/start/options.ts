@@ -5,6 +5,7 @@ import type { Streams } from '../output.js'
 export interface Ports { readonly rest: number, readonly peering: number, readonly admin: number }
 export interface PortPairs { readonly a: Ports, readonly b: Ports }
 
+export const defaultFolder = '.qkme'
 export const defaultPorts: PortPairs = { a: { rest: 8443, peering: 9443, admin: 9444 }, b: { rest: 8543, peering: 9543, admin: 9544 } }
 
 type Pair = readonly [number, number]
@@ -49,7 +50,7 @@ const pair = (text: string): Pair => {
 export const parseStartOptions = (args: readonly string[], streams: Streams): StartOptions => {
   const program = new Command('npm start --')
     .description('Two KMEs on this machine and the QKD link between them: makes what they need, starts them, exchanges a key, and runs until Ctrl-C.')
-    .option('--folder <path>', 'folder for everything that is kept', '.qkme')
+    .option('--folder <path>', 'folder for everything that is kept', defaultFolder)
     .option('--physics <link>', 'let a simulated link make the key, such as metro-25km (1 GHz, 25 km): pulses, detections, error correction, privacy amplification')
     .option('--rest-ports <a,b>', 'ports for SAEs at both KMEs (8443,8543)', pair)
     .option('--peering-ports <a,b>', 'ports between the KMEs (9443,9543)', pair)

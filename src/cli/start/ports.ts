@@ -42,11 +42,12 @@ export interface NamedPort { readonly use: string, readonly port: number, readon
 /**
  * Looks whether every port can be listened on, before anything starts.
  *
+ * @param withFreePorts The command that takes free ones.
  * @throws KmeError `PORT_TAKEN` naming every port that is taken, and how to choose others.
  */
-export const checkPorts = async (ports: readonly NamedPort[]): Promise<void> => {
+export const checkPorts = async (ports: readonly NamedPort[], withFreePorts: string): Promise<void> => {
   const twice = ports.find(({ port }, index) => ports.findIndex((other) => other.port === port) !== index)
-  if (twice !== undefined) throw new KmeError('CONFIG_INVALID', `port ${twice.port} is given twice (${ports.filter(({ port }) => port === twice.port).map(({ use }) => use).join('; ')})\nGive each its own, or take free ones: npm start -- --free-ports`)
+  if (twice !== undefined) throw new KmeError('CONFIG_INVALID', `port ${twice.port} is given twice (${ports.filter(({ port }) => port === twice.port).map(({ use }) => use).join('; ')})\nGive each its own, or take free ones: ${withFreePorts}`)
   const taken: string[] = []
   for (const { use, port, option } of ports) {
     try {
@@ -57,6 +58,6 @@ export const checkPorts = async (ports: readonly NamedPort[]): Promise<void> => 
     }
   }
   if (taken.length > 0) {
-    throw new KmeError('PORT_TAKEN', `${taken.join('\n')}\nTake free ports:       npm start -- --free-ports\nOr see who has them:   ss -ltnp`)
+    throw new KmeError('PORT_TAKEN', `${taken.join('\n')}\nTake free ports:       ${withFreePorts}\nOr see who has them:   ss -ltnp`)
   }
 }

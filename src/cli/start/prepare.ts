@@ -7,8 +7,9 @@ import { KmeError } from '../../kernel/errors.js'
 import type { Random } from '../../kernel/random.js'
 import type { Clock } from '../../kernel/time.js'
 import { expectedCodeOf } from '../exit-codes.js'
-import { openFolder, refuseRunning, resetFolder, sites, type SiteName } from './folder.js'
+import { openFolder, refuseRunning, resetFolder, sites, startCommand, type SiteName } from './folder.js'
 import type { StartOptions } from './options.js'
+import { checkPhysics } from './physics.js'
 import { makePki } from './pki.js'
 import { checkPorts, choosePorts, type NamedPort } from './ports.js'
 import type { Screen } from './screen.js'
@@ -41,6 +42,7 @@ const keyFileArenaBytes = 1_048_576
 export const prepare = async (options: StartOptions, world: World): Promise<Prepared> => {
   const { screen } = world, folder = resolve(world.workingFolder, options.folder)
   loadNative()
+  if (options.physics !== undefined) checkPhysics(options.physics)
   refuseRunning(folder)
   if (options.reset && existsSync(folder)) {
     resetFolder(folder)
@@ -50,7 +52,7 @@ export const prepare = async (options: StartOptions, world: World): Promise<Prep
   screen.done(`folder ${folder} (${isNew ? 'new' : 'going on with what is in it'})`)
   const pkiIsNew = await makePki(folder, world.clock, world.random)
   screen.done(pkiIsNew ? 'development certificates: 3 authorities, 2 KMEs, 4 SAEs, 1 operator' : 'development certificates: there')
-  for (const site of sites) makeMasterKey(folder, site)
+  for (const site of sites) makeMasterKey(folder, site, startCommand(folder, world.workingFolder, '--reset'))
   const portsAsked = options.freePorts || [options.restPorts, options.peeringPorts, options.adminPorts].some((pair) => pair !== undefined)
   const left = writeConfigs(folder, remembered, await choosePorts(options, remembered.ports), options.rateBps, portsAsked)
   if (left.length > 0) screen.warn(`${left.join(' and ')}: changed by hand, used as ${left.length > 1 ? 'they are' : 'it is'}`)
@@ -58,18 +60,18 @@ export const prepare = async (options: StartOptions, world: World): Promise<Prep
   const read = (site: SiteName): Config => loadConfig({ file: configFile(folder, site), variables, workingFolder: folder })
   const configs = { a: read('a'), b: read('b') }
   const ports = namedPorts(configs)
-  await checkPorts(ports)
+  await checkPorts(ports, startCommand(folder, world.workingFolder, '--free-ports'))
   screen.done(`configurations ${sites.map((site) => `kme-${site}.yaml`).join(', ')}; ports ${ports.map(({ port }) => port).join(', ')} are free`)
   const { QKME_CONFIG: _, ...env } = world.variables
   return { folder, configs, env: checkMemory(configs.a, screen) ? env : { ...env, QKME_MEMORY_ALLOW_UNLOCKED: 'true' } }
 }
 
 /** Never a second key for a store that exists: it could not be opened again. */
-const makeMasterKey = (folder: string, site: SiteName): void => {
+const makeMasterKey = (folder: string, site: SiteName, anew: string): void => {
   const file = join(folder, `kme-${site}-master.key`), store = join(folder, `kme-${site}`, 'store')
   if (existsSync(file)) return
   if (existsSync(store)) {
-    throw new KmeError('MASTER_KEY_MISSING', `${file} is missing, and the store ${store} cannot be opened without it\nPut the file back, or begin anew without the stored keys: npm start -- --reset`)
+    throw new KmeError('MASTER_KEY_MISSING', `${file} is missing, and the store ${store} cannot be opened without it\nPut the file back, or begin anew without the stored keys: ${anew}`)
   }
   loadNative().createVault({ arenaBytes: keyFileArenaBytes, allowUnlockedMemory: true }).createMasterKeyFile(file)
 }

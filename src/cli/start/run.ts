@@ -6,7 +6,7 @@ import { exitCodes } from '../exit-codes.js'
 import { pause } from '../keep-alive.js'
 import { grouped } from '../output.js'
 import { exitAdvice, exitWords, type ChildExit } from './child.js'
-import { sites } from './folder.js'
+import { sites, startCommand } from './folder.js'
 import { hintLines } from './hints.js'
 import { PoolWatch, type Look } from './levels.js'
 import { Network } from './network.js'
@@ -60,7 +60,7 @@ export const runStart = async (options: StartOptions, world: World, ask: Ask): P
   screen.begin(`stopping the device, then the KMEs${options.once ? '' : ' (Ctrl-C again to force)'}`)
   const exits = await network.stop((exit) => { screen[endedWell(exit) ? 'done' : 'failed'](`${exit.name} ${endedWell(exit) ? 'stopped' : exitWords(exit)}`) })
   if (code === exitCodes.ok.code && !exits.every(endedWell)) code = exitCodes.failed.code
-  screen.line(`Everything is kept in ${prepared.folder}; npm start goes on with it.`)
+  screen.line(`Everything is kept in ${prepared.folder}; go on with it:  ${startCommand(prepared.folder, world.workingFolder)}`)
   return code
 }
 
@@ -149,13 +149,13 @@ const tellTrial = ({ screen }: World, configs: Prepared['configs'], result: Tria
   screen.line(`    ${slave.padEnd(13)} SHA-256 of the key begins ${result.fingerprintB}`)
 }
 
-const tellPart = ({ screen }: World, { folder }: Prepared, network: Network, exit: ChildExit): number => {
+const tellPart = ({ screen, workingFolder }: World, { folder }: Prepared, network: Network, exit: ChildExit): number => {
   const child = network.children.find(({ name }) => name === exit.name)
   screen.failed(`${exit.name} ${exitWords(exit)}`)
   for (const line of child?.lastLines(logLines) ?? []) screen.line(`    ${line}`)
   if (child !== undefined) screen.line(`  The whole log: ${child.logFile}`)
   const site = sites.find((name) => exit.name === `kme-${name}`)
-  const advice = site === undefined ? '' : exitAdvice(exit.code, configFile(folder, site))
+  const advice = site === undefined ? '' : exitAdvice(exit.code, configFile(folder, site), (options) => startCommand(folder, workingFolder, options))
   if (advice !== '') screen.line(advice.replace(/^/gm, '  '))
   return exit.code === null || exit.code === 0 ? exitCodes.failed.code : exit.code
 }

@@ -1,0 +1,50 @@
+/** The ready-made files of deploy/monitoring ask for metrics that exist. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { parse } from 'yaml'
+
+const root = fileURLToPath(new URL('../../../', import.meta.url))
+const read = (path: string): string => readFileSync(join(root, path), 'utf8')
+/** Name to its labels, from the table of docs/metrics.md. */
+const documented = new Map<string, readonly string[]>([...read('docs/metrics.md').matchAll(/^\| `(qkme_[a-z0-9_<>]+)` \| (\w+) \| ([^|]*)\|/gm)].flatMap(([, name = '', type, labels = '']): (readonly [string, readonly string[]])[] => {
+  const known = labels.split(',').map((label) => label.trim()).filter((label) => label !== '')
+  const names = name.includes('<sender>') ? ['webhook', 'syslog'].map((sender) => name.replace('<sender>', sender)) : [name]
+  return names.flatMap((n) => type === 'histogram' ? ['_bucket', '_sum', '_count'].map((end) => [n + end, [...known, 'le']] as const) : [[n, known] as const])
+}))
+
+interface Rules { readonly groups: readonly { readonly rules: readonly { readonly alert: string, readonly expr: string, readonly annotations: { readonly summary: string } }[] }[] }
+const rules = (parse(read('deploy/monitoring/alerts.yaml')) as Rules).groups.flatMap((group) => group.rules)
+interface Dashboard { readonly panels: readonly { readonly title: string, readonly targets: readonly { readonly expr: string }[] }[], readonly templating: { readonly list: readonly { readonly query: { readonly query: string } }[] } }
+const dashboard = JSON.parse(read('deploy/monitoring/dashboard.json')) as Dashboard
+
+/** Labels that Prometheus itself puts on. */
+const added = ['job', 'instance']
+
+const faults = (expression: string): string[] => {
+  const asked = [...expression.matchAll(/\b(qkme_[a-z0-9_]+)\b(?:\{([^}]*)\})?/g)].map(([, name = '', matchers = '']) => ({ name, labels: [...matchers.matchAll(/(\w+)\s*[=!]/g)].map(([, label = '']) => label) }))
+  const grouped = [...expression.matchAll(/\bby \(([^)]*)\)/g)].flatMap(([, labels = '']) => labels.split(',').map((label) => label.trim()))
+  return asked.flatMap(({ name, labels }) => {
+    const known = documented.get(name)
+    return known === undefined ? [`${name} is not in docs/metrics.md`] : [...labels, ...grouped].filter((label) => ![...known, ...added].includes(label)).map((label) => `${name} has no label ${label}`)
+  })
+}
+
+t.test('alert rules and panels ask for metrics and labels that exist', async (t) => {
+  t.ok(documented.size > 50, `${documented.size} metrics are documented`)
+  for (const { alert, expr } of rules) t.same(faults(expr), [], alert)
+  for (const { title, targets } of dashboard.panels) for (const { expr } of targets) t.same(faults(expr), [], title)
+  for (const { query } of dashboard.templating.list) t.same(faults(query.query), [])
+  t.same([faults('rate(qkme_nothing_total[5m])').length, faults('qkme_pool_blocks{link="1"}').length, faults('sum by (pool) (qkme_saes)').length], [1, 1, 1], 'a wrong one is seen')
+})
+
+t.test('a summary names only labels that its expression leaves', async (t) => {
+  t.ok(rules.length >= 10)
+  for (const { alert, expr, annotations: { summary } } of rules) {
+    const named = [...summary.matchAll(/\$labels\.(\w+)/g)].map(([, label = '']) => label).filter((label) => !added.includes(label))
+    const by = /\bby \(([^)]*)\)/.exec(expr)?.[1]?.split(',').map((label) => label.trim())
+    const left = by ?? [...expr.matchAll(/\bqkme_[a-z0-9_]+/g)].flatMap(([name]) => documented.get(name) ?? [])
+    t.same(named.filter((label) => !left.includes(label)), [], alert)
+  }
+})
