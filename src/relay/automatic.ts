@@ -40,7 +40,7 @@ export interface AutomaticPorts {
   readonly say: (what: string, fields: Readonly<Record<string, string>>) => void
 }
 
-interface Use { sinceMs: number, seen: number, isOpen: boolean, farIsKept: boolean }
+interface Use { sinceMs: number, seen: number, openedMs: number, isOpen: boolean, farIsKept: boolean }
 interface Refused { untilMs: number, waitMs: number, reason: string }
 
 /** A refusal of a far KME is believed for so long, doubled for each in a row. */
@@ -130,7 +130,7 @@ export class AutomaticPools {
   /** A pool is open at both ends. */
   opened (entry: RelayedEntry, farIsKept: boolean): void {
     this.refusals.delete(nameOf(entry.remote, entry.cls))
-    Object.assign(this.use(entry), { isOpen: true, farIsKept })
+    Object.assign(this.use(entry), { openedMs: this.p.clock.monoMs(), isOpen: true, farIsKept })
   }
 
   /** The far end does not have it, or has left it: a pool of our own accord ends, one of the configuration waits. */
@@ -167,7 +167,7 @@ export class AutomaticPools {
 
   private use (entry: RelayedEntry): Use {
     let use = this.uses.get(entry.id)
-    if (use === undefined) this.uses.set(entry.id, use = { sinceMs: this.p.clock.monoMs(), seen: -1, isOpen: false, farIsKept: false })
+    if (use === undefined) this.uses.set(entry.id, use = { sinceMs: this.p.clock.monoMs(), seen: -1, openedMs: -Infinity, isOpen: false, farIsKept: false })
     return use
   }
 
@@ -182,6 +182,7 @@ export class AutomaticPools {
       if (nowMs - entry.pool.lastReadyMs >= entry.pool.core.deps.limits.peerAbsenceMaxMs + AWAY_MARGIN_MS) this.drop(entry, 'unused, and its KME away')
       return
     }
+    if (nowMs - use.openedMs < Math.min(this.l.idleMs, AWAY_MARGIN_MS)) return // What was given out alone is fetched now.
     // One of both ends decides; what is wanted ahead of demand, or written down at the other end, stays.
     if (this.p.self < entry.remote && !use.farIsKept && this.l.open !== 'all') this.drop(entry, 'nobody uses it')
   }

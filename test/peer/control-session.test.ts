@@ -123,6 +123,7 @@ t.test('a broken path: the opener takes another, proves it, and sends again what
   session.receive(frame({ seq: 1 }))
   t.same(told.filter((what) => what.startsWith('data')), ['data 1'], 'a piece that comes again is dropped')
   session.receive(frame({ seq: 2 }))
+  t.same(told.filter((what) => what.startsWith('data')).length, 2, 'and the next one is not')
   session.receive(frame({ seq: 2 }))
   t.same(told.slice(-2), ['gone', 'ended replayed'], 'but once, and only what came before the move')
   clock.advance(60_000)
