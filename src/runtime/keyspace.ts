@@ -68,6 +68,7 @@ export class Keyspace implements StorePort {
   private watcher: StoreWatcher | undefined
   private readonly timers = new Set<Cancel>()
   private isFull = false
+  private isClosing = false
 
   /** @throws with code `ADDON_MISSING`, `MEMORY_NOT_LOCKED`. */
   constructor (private readonly o: KeyspaceOptions) {
@@ -113,6 +114,7 @@ export class Keyspace implements StorePort {
       this.o.log.security({ category: 'peer', severity: 'high', event: 'sae.claimedTwice', subject: sae, outcome: 'refused', fields: { first, second } })
     })
     this.opened = this.build(store, audit, directory)
+    this.isClosing = false
     this.opened.relayed.dropUnwanted()
     if (store.mustVoid !== undefined) this.confirmVoid(store, store.mustVoid.detail)
     this.schedule()
@@ -193,10 +195,16 @@ export class Keyspace implements StorePort {
     again()
   }
 
+  /** A pool a turn: all of them in one would hold requests up for milliseconds. */
+  private tick (pools: readonly (Pool | LocalPool)[]): void {
+    const [pool, ...others] = pools
+    if (pool === undefined || this.opened === undefined || this.isClosing) return
+    if (this.opened.all.get(pool.core.pool) === pool) pool.tick() // It may have been given up since.
+    if (others.length > 0) this.o.soon(() => { try { this.tick(others) } catch (error) { this.fail(error) } })
+  }
+
   private schedule (): void {
-    this.every(TICK_MS, () => {
-      for (const pool of this.now.all.values()) pool.tick()
-    })
+    this.every(TICK_MS, () => { this.tick([...this.now.all.values()]) })
     this.every(SWEEP_MS, () => {
       this.now.audit.trim()
       if (this.o.recordsWaiting()) return // Sealed and not stored yet: their slot must stay.
@@ -221,6 +229,7 @@ export class Keyspace implements StorePort {
     this.accepting = false
     for (const cancel of this.timers) cancel()
     this.timers.clear()
+    this.isClosing = true
     opened.service.stop()
     await opened.local?.stop()
     this.opened = undefined
