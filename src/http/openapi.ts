@@ -96,8 +96,9 @@ const withTitle = (title: string, schema: TSchema): Json => ({ title, ...schema 
  * the registry of extensions.
  *
  * @param version  Of qkme.
+ * @param kme  Where SAEs reach it: host:port.
  */
-export const openApiDocument = (version: string, limits: KeyLimits, registry: ExtensionRegistry): Json => {
+export const openApiDocument = (version: string, limits: KeyLimits, registry: ExtensionRegistry, kme = 'localhost:8443'): Json => {
   const schemas = wireSchemas(limits, registry)
   return {
     openapi: '3.1.0',
@@ -106,7 +107,7 @@ export const openApiDocument = (version: string, limits: KeyLimits, registry: Ex
       description: 'ETSI GS QKD 014 V1.1.1. A client is known by its TLS certificate alone. '
         + (limits === documentedLimits ? 'Limits shown are the defaults; Get status tells those in force.' : 'Limits shown are those of this KME.'),
     },
-    servers: [{ url: 'https://{kme}/api/v1', variables: { kme: { default: 'localhost:8443' } } }],
+    servers: [{ url: 'https://{kme}/api/v1', variables: { kme: { default: kme } } }],
     security: [{ mutualTls: [] }],
     paths: {
       '/keys/{slave_SAE_ID}/status': statusPath(),

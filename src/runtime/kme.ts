@@ -246,7 +246,7 @@ export class Kme {
 
   private readonly startAdmin: StartServer = async () => {
     const { config } = this.o
-    const pages = { version: this.o.version, keyDocument: () => openApiDocument(this.o.version, keyLimitsOf(config), new ExtensionRegistry()) }
+    const pages = { version: this.o.version, keyDocument: () => openApiDocument(this.o.version, keyLimitsOf(config), new ExtensionRegistry(), `${config.rest.publicHosts[0] ?? 'localhost'}:${config.rest.port}`) }
     const routes = adminRoutes({ port: this.operations, kmeId: config.kme.id, metrics: () => this.metrics.text() })
     const handler = new AdminHandler({
       routes: [...routes, ...apiPageRoutes(pages, routes)], audit: this.operatorAudit, log: this.o.logs.log('admin'),

@@ -7,11 +7,14 @@ import { parse } from 'yaml'
 
 const root = fileURLToPath(new URL('../../../', import.meta.url))
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
+type Metric = readonly [name: string, labels: readonly string[]]
+const metric = (name: string, labels: readonly string[]): Metric => [name, labels]
+
 /** Name to its labels, from the table of docs/metrics.md. */
-const documented = new Map<string, readonly string[]>([...read('docs/metrics.md').matchAll(/^\| `(qkme_[a-z0-9_<>]+)` \| (\w+) \| ([^|]*)\|/gm)].flatMap(([, name = '', type, labels = '']): (readonly [string, readonly string[]])[] => {
+const documented = new Map([...read('docs/metrics.md').matchAll(/^\| `(qkme_[a-z0-9_<>]+)` \| (\w+) \| ([^|]*)\|/gm)].flatMap(([, name = '', type, labels = '']): Metric[] => {
   const known = labels.split(',').map((label) => label.trim()).filter((label) => label !== '')
   const names = name.includes('<sender>') ? ['webhook', 'syslog'].map((sender) => name.replace('<sender>', sender)) : [name]
-  return names.flatMap((n) => type === 'histogram' ? ['_bucket', '_sum', '_count'].map((end) => [n + end, [...known, 'le']] as const) : [[n, known] as const])
+  return type === 'histogram' ? names.flatMap((n) => ['_bucket', '_sum', '_count'].map((end) => metric(n + end, [...known, 'le']))) : names.map((n) => metric(n, known))
 }))
 
 interface Rules { readonly groups: readonly { readonly rules: readonly { readonly alert: string, readonly expr: string, readonly annotations: { readonly summary: string } }[] }[] }

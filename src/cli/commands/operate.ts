@@ -82,7 +82,7 @@ export const registerSae = (program: Command, context: CliContext): void => {
         after = page.saes.length === 0 ? null : page.next
       }
       out.data(saes)
-      out.line(table(['SAE', 'KME', 'STATE', 'SHARES KEY WITH'], saes.map((one) => [one.id, one.kme, one.state, one.associations === 0 ? '-' : `${one.associations} sets of SAEs`]), 'llll'))
+      out.line(table(['SAE', 'KME', 'STATE', 'SHARES KEY WITH'], saes.map((one) => [one.id, one.kme, one.state, one.associations === 0 ? '-' : one.associations === 1 ? '1 set of SAEs' : `${one.associations} sets of SAEs`]), 'llll'))
       out.line(`${saes.length} SAEs`)
     })
   withAdminOptions(sae.command('add')).description('Register an SAE, so that its certificate is accepted.')
