@@ -75,7 +75,7 @@ t.test('two KMEs start, exchange a key, serve the printed curl commands, stop at
   const wrong = start(t, folder, [])
   t.equal(await wrong.code, exitCodes.masterKeyWrong.code, 'a KME that ends ends everything, with its code')
   t.match(wrong.text(), /✗ kme-b ended with code 16 \(master-key-wrong/)
-  t.match(wrong.text(), '--reset')
+  t.match(wrong.text(), `npm start -- --folder ${folder} --reset`)
   t.match(wrong.text(), /✓ kme-a stopped|✗ kme-a was ended by SIGTERM/) // The second, if it had not come to listen for signals yet.
 })
 
@@ -87,7 +87,7 @@ t.test('a taken port is told with its use and the way out, and nothing is starte
   const run = start(t, folder, ['--free-ports', '--rest-ports', `${port},${port === 1024 ? 1025 : port - 1}`])
   t.equal(await run.code, exitCodes.port.code)
   t.match(run.text(), `port ${port} (kme-a for SAEs, --rest-ports) is taken`)
-  t.match(run.text(), 'npm start -- --free-ports')
+  t.match(run.text(), `npm start -- --folder ${folder} --free-ports`)
   t.notOk(existsSync(join(folder, 'kme-a.log')))
 })
 
