@@ -14,13 +14,6 @@
 
 namespace qkme {
 
-/// Ways to multiply; all give the same fingerprints.
-enum class NhImpl : int { kPortable = 0, kIfma512 = 1 };
-inline constexpr int kNhImpls = 2;
-bool NhSupported(NhImpl impl);
-/// The fastest one that is supported; found once.
-NhImpl NhBest();
-
 class Fingerprinter {
  public:
   static constexpr size_t kKeyBytes = 32;
@@ -32,7 +25,7 @@ class Fingerprinter {
   Fingerprinter& operator=(const Fingerprinter&) = delete;
 
   /// `length` is at most kFramePayloadMax.
-  uint64_t Payload(const uint8_t* payload, size_t length, NhImpl impl = NhBest()) const;
+  uint64_t Payload(const uint8_t* payload, size_t length) const;
   /// Of (link, device block id, offset).
   uint64_t Name(uint32_t link, const uint8_t* block_id, uint32_t offset) const;
 

@@ -25,12 +25,12 @@ class RingConsumer {
 
   const Slot* slot() const { return ring_.slot(position_); }
 
-  /// The next slot is read soon: a quarter of it, 0 to 3, is fetched into the nearest cache. The processor does not do that by itself over
-  /// the end of a page, and all of it at once would have to wait for its own first lines.
+  /// The next slot is read soon: a quarter of it, 0 to 3, is fetched into the caches. The processor does not do that by itself over the
+  /// end of a page, and all of it at once would have to wait for its own first lines.
   void Expect(uint32_t quarter) const {
     const uint8_t* next = reinterpret_cast<const uint8_t*>(ring_.slot(position_ + 1));
     const size_t part = std::min<size_t>(ring_.geometry.stride, kStrideDefault) / 4;
-    for (size_t at = quarter * part; at < (quarter + 1) * part; at += 64) __builtin_prefetch(next + at, 0, 3);
+    for (size_t at = quarter * part; at < (quarter + 1) * part; at += 64) __builtin_prefetch(next + at, 0, 2);
   }
 
   /// Zeroes the slot's header and payload, gives it back and goes on to the next position.
