@@ -1,6 +1,11 @@
+import { HybridExchanges } from '../../src/hybrid/exchanges.js'
+import { Holds } from '../../src/pool/holds.js'
+import { NamedOffers } from '../../src/pool/named-offers.js'
+import { RelayAccess } from '../../src/pool/relay-access.js'
+import { Voids } from '../../src/pool/voids.js'
 import { RelayedEnd } from '../../src/relay/relayed.js'
 import { RelaySink } from '../../src/relay/sink.js'
-import { RelaySource } from '../../src/relay/source.js'
+import { jobName, RelaySource } from '../../src/relay/source.js'
 import type { Mutant } from '../pool/mutants.js'
 import {
   both, claimsNothing, confirmsAnyBytes, cutsUnflushed, forgetsPeersWord, goesOnAtLease, opensStayOpen, patch, usesHorizonAtOnce, type Any, type Removal,
@@ -32,12 +37,44 @@ const asksNothingWhenEmpty: Removal = () => patch(RelayedEnd.prototype, 'wantedB
 const keepsJobsWithoutChannel: Removal = () => patch(RelaySource.prototype, 'stop', () => () => {})
 const waitsForever: Removal = () => patch(RelaySource.prototype, 'late', () => () => {})
 
+/** An answer that comes when its job is given up finds it again. */
+const revivesJobs: Removal = () => both(
+  patch(RelaySource.prototype, 'end', (f) => function (job) { (this.gone ??= new Map()).set(jobName(job.id), job); return f.call(this, job) }),
+  patch(RelaySource.prototype, 'onArrived', (f) => function (body) {
+    const name = jobName(body.job), job = this.gone?.get(name)
+    if (job !== undefined && !this.jobs.has(name)) this.jobs.set(name, job)
+    f.call(this, body)
+  }),
+)
+
+/** A share is taken whatever way it names. */
+const takesAnyPath: Removal = () => patch(RelaySink.prototype, 'mayTake', (f) => function (job, share, _path, bytes) { return f.call(this, job, share, this.arriving.get(jobName(job))?.paths[share] ?? [], bytes) })
+
+/** A neighbour may name bits that it named before. */
+const takesBitsAgain: Removal = () => patch(RelayAccess.prototype, 'claim', (f) => function (pads) {
+  const { claims } = this
+  const unchecked = Object.create(claims) as Any
+  unchecked.check = () => 'fresh'
+  this.claims = unchecked
+  try { return f.call(this, pads) } finally { this.claims = claims }
+})
+
+/** What the other KME says is void is served. */
+const hearsNoVoid: Removal = () => patch(Voids.prototype, 'onVoidKeys', (f) => function (tx, body) { return f.call(this, tx, { ...body, keys: [], associations: [], stretches: [], ids: [] }) })
+const holdsNothing: Removal = () => patch(Holds.prototype, 'text', () => () => '')
+/** Further KMEs keep what they were granted, though the request was refused. */
+const leavesGrants: Removal = () => patch(NamedOffers.prototype, 'withdraw', () => () => {})
+/** Hybrid pools without a stream: their bits are those of the relay. */
+const sealsWithoutStream: Removal = () => patch(HybridExchanges.prototype, 'seal', () => function (_remote, _exchange, _job, _frame, { sealer, header, blocks, offsets, length, out }) {
+  return this.o.vault.sealXor(sealer, header, blocks, offsets, length, out)
+})
+
 /** Rules of a network, and how to remove each: `seed` is a run of five KMEs that notices. */
 export const meshMutants: readonly Omit<Mutant, 'restores'>[] = [
   // Relayed frames are confirmed once more as a block: that stands behind.
   { rule: 'a share is confirmed end to end before it becomes key', seed: 14, behind: confirmsAnyBytes, remove: confirmsAnyShare },
   { rule: 'the bits of a job that failed never go out again', seed: 1, remove: sendsBitsAgain },
-  { rule: 'an empty lane asks for a block, though the other side holds the stock', seed: 7, remove: asksNothingWhenEmpty },
+  { rule: 'an empty lane asks for a block, though the other side holds the stock', seed: 8, remove: asksNothingWhenEmpty },
   { rule: 'claims are checked', seed: 1, remove: claimsNothing },
   { rule: 'the looker acknowledges a horizon before it is used', seed: 3, remove: usesHorizonAtOnce },
   { rule: 'a block that was open when its owner crashed is closed', seed: 4, remove: opensStayOpen },
@@ -46,4 +83,15 @@ export const meshMutants: readonly Omit<Mutant, 'restores'>[] = [
   // A job's own time limit stands behind.
   { rule: 'jobs end with their control channel', seed: 15, behind: waitsForever, remove: keepsJobsWithoutChannel },
   { rule: 'what a peer remembers of a store counts, and a store that is behind it is void', seed: 18, remove: forgetsPeersWord },
+]
+
+/** Rules that the model looks at and for which no seed is named yet (docs/simulation.md): for a search. */
+export const seedlessMutants: readonly Omit<Mutant, 'restores' | 'seed'>[] = [
+  { rule: 'an answer that comes late revives no job', remove: revivesJobs },
+  { rule: 'only shares over planned paths are taken', remove: takesAnyPath },
+  { rule: 'a node takes a neighbour\'s bits once', remove: takesBitsAgain },
+  { rule: 'what an operator makes void at one KME is void at the other', remove: hearsNoVoid },
+  { rule: 'a pool on hold gives and serves no key', remove: holdsNothing },
+  { rule: 'grants of a request that was refused are taken back', remove: leavesGrants },
+  { rule: 'a hybrid stream lies over the bits of a hybrid pool', remove: sealsWithoutStream },
 ]

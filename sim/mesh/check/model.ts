@@ -115,6 +115,7 @@ class MeshModel implements Model<MeshModelResult> {
     if (this.mix.lies.length === 0) return
     this.net.note(`${kme} lies: ${this.mix.lies.join(', ')}`)
     this.net.lie(kme, this.random.fork())
+    if (this.mix.lies.some((lie) => lie === 'pads' || lie === 'twice')) this.net.ledger.doubt([this.net.homeOf(kme)]) // It may name the bits of a key as pads: that one is owed to nobody.
     this.later([500, 6_000], () => { this.net.honest(kme) })
   }
 
@@ -210,6 +211,7 @@ class MeshModel implements Model<MeshModelResult> {
     for (let round = 0; round < 10; round++) { // Links bring key without an end: a pad that is lacking stops what it is needed for.
       this.revive(true)
       net.orders.releaseAll()
+      net.clearAlarms()
       net.frames(4)
       await net.wait(2_000)
       if (round === 0) this.fetches.all()

@@ -145,6 +145,16 @@ export class CheckedNetwork {
     this.at(kme).evil = liar(random, this.mix.lies, (to, body) => { this.at(kme).process?.pools.get(to)?.core.send('relayFailed', body) })
   }
 
+  /** Operators take back an alarm that a KME which lied about its bits has caused: it named those of a key as pads, or the other way round. */
+  clearAlarms (): void {
+    for (const kme of this.kmes) {
+      const { process } = this.at(kme)
+      process?.run(() => {
+        for (const pool of process.allPools) if (pool.core.meta.suspended !== '' && [kme, pool.core.deps.remote].some((end) => this.suspect.has(end))) pool.release()
+      })
+    }
+  }
+
   silence (kme: KmeId): void { this.at(kme).isSilent = true }
 
   honest (kme: KmeId): void {
@@ -225,6 +235,7 @@ export class CheckedNetwork {
   async checkDelivery (): Promise<void> {
     const open = new Map(this.pairs.flatMap(([a, b]) => [[a, b], [b, a]] as const).map(([a, b]) => [`${a} to ${b}`, { master: this.party(a, 0), slave: this.party(b, 0), why: 'nobody answered' }]))
     for (let attempt = 0; attempt < 20 && open.size > 0; attempt++) {
+      this.clearAlarms()
       this.frames(4)
       for (const [name, pair] of open) {
         this.ask(pair.master, [pair.slave], 1, 256, (first) => {
