@@ -1,7 +1,7 @@
 import { META_NUMBERS, RECORD_STRIDE } from '../device/native.js'
 import { invariant } from '../kernel/errors.js'
 import { prefixRange, type KvReader, type KvWriter } from '../store/kv.js'
-import { RECORD_KIND, RECORD_OVERHEAD_BYTES, recordName, recordPayload } from '../store/record.js'
+import { RECORD_KIND, RECORD_OVERHEAD_BYTES, recordName, recordNameAt, recordPayload } from '../store/record.js'
 import { RECORD_PITCH_BYTES, RECORDS_TABLE, recordsKey, removedKey, removedMask, SHARED_RECORD_BYTES_MIN, SHARED_RECORDS_MAX, sharedRecords, sharedShape } from '../store/shared-records.js'
 import { frameKey, framesOfLink, type FrameRef } from './rows.js'
 
@@ -24,10 +24,10 @@ export class FrameRows {
    * They are copied. @returns their frames, which know where they lie; the caller counts them in their key slot.
    */
   put (tx: KvWriter, records: Uint8Array, meta: ArrayLike<number>, count: number): FrameRef[] {
-    const frames: FrameRef[] = []
+    const frames: FrameRef[] = [], bytes = Buffer.from(records.buffer, records.byteOffset, records.length)
     for (let from = 0; from < count;) {
-      const length = meta[from * META_NUMBERS]!, run = this.runFrom(records, meta, from, count), at = from * RECORD_STRIDE
-      const { link, id, offset } = recordName(records.subarray(at, at + HEADER_BYTES))
+      const length = meta[from * META_NUMBERS]!, run = this.runFrom(bytes, meta, from, count), at = from * RECORD_STRIDE
+      const { link, id, offset } = recordNameAt(bytes, at)
       if (run === 1) {
         frames.push({ link, id, offset, length: length - RECORD_OVERHEAD_BYTES })
         tx.put(frameKey({ link, id, offset }), records.subarray(at, at + length))
@@ -35,8 +35,8 @@ export class FrameRows {
         const row = this.newRow(tx, link)
         tx.put(recordsKey(link, row), records.subarray(at, at + (run - 1) * RECORD_STRIDE + length))
         for (let index = 0; index < run; index++) {
-          const name = recordName(records.subarray(at + index * RECORD_STRIDE, at + index * RECORD_STRIDE + HEADER_BYTES))
-          frames.push({ ...name, length: length - RECORD_OVERHEAD_BYTES, at: { row, index } })
+          const name = recordNameAt(bytes, at + index * RECORD_STRIDE)
+          frames.push({ link: name.link, id: name.id, offset: name.offset, length: length - RECORD_OVERHEAD_BYTES, at: { row, index } })
         }
       }
       from += run
@@ -45,7 +45,7 @@ export class FrameRows {
   }
 
   /** How many records from `from` on go into one row: whole frames of one length and link. */
-  private runFrom (records: Uint8Array, meta: ArrayLike<number>, from: number, count: number): number {
+  private runFrom (records: Buffer, meta: ArrayLike<number>, from: number, count: number): number {
     const length = meta[from * META_NUMBERS]!, most = Math.min(count - from, SHARED_RECORDS_MAX)
     if (length < SHARED_RECORD_BYTES_MIN || this.isJobsFirst(records, from)) return 1
     let run = 1
@@ -54,9 +54,9 @@ export class FrameRows {
   }
 
   /** By the name of its first frame the relay knows whether a job is in stock: that frame has a row of its own. */
-  private isJobsFirst (records: Uint8Array, i: number): boolean {
+  private isJobsFirst (records: Buffer, i: number): boolean {
     const at = i * RECORD_STRIDE
-    return records[at + KIND_AT] === RECORD_KIND.relayed && recordName(records.subarray(at, at + HEADER_BYTES)).offset === 0
+    return records[at + KIND_AT] === RECORD_KIND.relayed && recordNameAt(records, at).offset === 0
   }
 
   private newRow (tx: KvWriter, link: number): number {

@@ -24,6 +24,10 @@ export const recordName = (record: Uint8Array): RecordName => {
   return { link: v.getUint32(4, true), id: hex(record, 8, 24), offset: v.getUint32(24, true) }
 }
 
+/** The same of a record that begins at `at`: many records in one piece of memory need no view each. */
+export const recordNameAt = (records: Buffer, at: number): RecordName =>
+  ({ link: records.readUInt32LE(at + 4), id: records.toString('hex', at + 8, at + 24), offset: records.readUInt32LE(at + 24) })
+
 /** The same header for another piece of the same block. */
 export const moveInHeader = (header: Uint8Array, offset: number, payloadBytes: number): void => {
   const v = view(header)
