@@ -36,6 +36,7 @@ t.test('a bit of the second part is changed: no part of the job becomes key', as
   }) as never
   await world.run(10, 60)
   t.ok(changed > 0, 'there were such jobs')
+  t.same(['A', 'C'].map((id) => world.at(id).running.relay.counters.jobsDone), [0, 0], 'not one job is confirmed')
   t.equal(world.at('A').running.relayed.get('C')!.stockBytes(), 0)
   t.ok(world.at('A').alarms.some((a) => a.includes('A - B - C')) || world.at('C').alarms.some((a) => a.includes('C - B - A')), 'the path is named')
   balanced(t, world)
