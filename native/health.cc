@@ -7,9 +7,6 @@
 namespace qkme {
 namespace {
 
-// Of a good device no bit stays the same over so many words, but one time in 2^25.
-constexpr size_t kLookWords = 32;
-
 // The longest run of three or more equal bytes, or 0. One random frame in seventeen has any.
 uint32_t LongestTriple(const uint8_t* p, size_t length) {
   uint32_t longest = 0;
@@ -72,10 +69,7 @@ bool HealthTests::DeadLine(const uint8_t* p, size_t length) {
   bool dead = false;
   for (size_t left = length / 8; left > 0;) {
     const size_t part = std::min<size_t>(left, kLineWords - words_);
-    // Bits only go: mostly none is left after a few words, and then the others need no look.
-    for (size_t done = 0; done < part && (ones_ | zeros_) != 0; done += kLookWords) {
-      KeepStuck(p + 8 * done, std::min(part - done, kLookWords), &ones_, &zeros_);
-    }
+    KeepStuck(p, part, &ones_, &zeros_);
     words_ += uint32_t(part);
     p += 8 * part;
     left -= part;

@@ -181,7 +181,6 @@ Ingest::Fate Ingest::Judge(const FrameHeader& header, RecordSink& sink, uint32_t
   seen_.Expect(name);
   ring_.Expect(1);
   const uint64_t fingerprint = fingerprinter_.Payload(copy_, header.payload_bytes);
-  seen_.ExpectPayload(fingerprint);
   ring_.Expect(2);
   const bool by_payload = header.payload_bytes >= kReplayBytesMin;
   const bool test = header.flags & kFrameTest, aborted = header.flags & kFrameAborted;

@@ -22,8 +22,6 @@ class SeenFrames {
 
   /// What Judge and Add of this name will read, and what makes room for it, is fetched into the caches meanwhile.
   void Expect(uint64_t name) const;
-  /// The same for what they will read by the fingerprint.
-  void ExpectPayload(uint64_t fingerprint) const;
   /// `by_payload` false: too short a payload for its bytes to be told from chance.
   Verdict Judge(uint64_t name, uint64_t fingerprint, bool by_payload) const;
   /// Adds a frame that Judge called new, with the same `by_payload`. Another one under the same name is ignored.
@@ -36,26 +34,19 @@ class SeenFrames {
   struct Free { void operator()(void* p) const; };
   template <class T> using Pages = std::unique_ptr<T[], Free>;
 
-  // An index is lines of words, half of which are empty. A word is entry + 1 with seven bits of its hash on top, so that nearly no look at
-  // another's entry is needed; 0 is empty. An entry's word is in the line that its hash says, or behind it if that and all between are full.
-  static constexpr uint32_t kLineWords = 16;
-  struct alignas(64) Line { uint32_t words[kLineWords]; };
+  // A word of an index is entry + 1 with seven bits of its hash on top, so that nearly no look at another's entry is needed; 0 is empty.
   static constexpr uint32_t kEntryBits = 25;
-  static constexpr uint32_t kTagMask = ~uint32_t{0} << kEntryBits;
-  static uint32_t TagOf(uint64_t value) { return uint32_t(value >> 57) << kEntryBits; }
-  static uint32_t Tagged(uint32_t entry, uint64_t value) { return (entry + 1) | TagOf(value); }
-  static uint32_t EntryOf(uint32_t word) { return (word & ~kTagMask) - 1; }
-  uint32_t HomeOf(uint64_t value) const { return uint32_t(value) / kLineWords & line_mask_; }
+  static uint32_t Tagged(uint32_t entry, uint64_t value) { return (entry + 1) | uint32_t(value >> 57) << kEntryBits; }
+  static uint32_t EntryOf(uint32_t word) { return (word & ((1u << kEntryBits) - 1)) - 1; }
 
   /// The entry, or null.
-  const Entry* Find(const Pages<Line>& index, Key key, uint64_t value) const;
-  void Insert(Pages<Line>& index, Key key, uint32_t entry);
-  void Erase(Pages<Line>& index, Key key, uint32_t entry);
-  void Refill(Pages<Line>& index, Key key, uint32_t line, uint32_t* hole);
+  const Entry* Find(const Pages<uint32_t>& index, Key key, uint64_t value) const;
+  void Insert(Pages<uint32_t>& index, Key key, uint32_t entry);
+  void Erase(Pages<uint32_t>& index, Key key, uint32_t entry);
 
-  const uint32_t capacity_, line_mask_;
+  const uint32_t capacity_, mask_;
   Pages<Entry> entries_;                  // a ring: entry i of frame number i mod capacity
-  Pages<Line> by_name_, by_payload_;
+  Pages<uint32_t> by_name_, by_payload_;  // open addressing, of Tagged words
   uint64_t next_ = 0;
 };
 
