@@ -77,6 +77,9 @@ export class Holds {
 
   onHold (body: Body<'hold'>): void {
     const { core } = this, { there } = this.row
+    // The other side has been told something once, be it by a store of ours that was lost since: it hears what holds now.
+    this.isKnown = true
+    this.tell()
     const links = [...new Set(body.links)].filter((link) => this.links.includes(link))
     if (there.pool === body.pool && links.length === there.links.length && links.every((l) => there.links.includes(l))) return
     const changed = [...new Set([...links, ...there.links])].filter((l) => links.includes(l) !== there.links.includes(l))

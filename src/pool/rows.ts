@@ -110,6 +110,7 @@ export const claimsKey = (pool: string, block: number, segment: number): KvKey =
 export const voidKey = (pool: string, lane: number, index: number, offset: number): KvKey => ['void', pool, lane, index, offset]
 /** A question about issued keys that the other KME has not answered. */
 export const voidAskKey = (pool: string, incident: string): KvKey => ['voidAsk', pool, incident]
+export const voidNewsKey = (pool: string, number: number): KvKey => ['voidNews', pool, number]
 export const issuedKey = (pool: string, n: number): KvKey => ['issued', pool, n]
 export const holdKey = (pool: string): KvKey => ['hold', pool]
 export const tombKey = (pool: string, n: number): KvKey => ['tomb', pool, n]

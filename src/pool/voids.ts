@@ -9,6 +9,7 @@ import type { PoolCore } from './core.js'
 import { IssueTimes } from './issue-times.js'
 import type { NamedGrants } from './named-grants.js'
 import type { Pool } from './pool.js'
+import { VoidNews } from './void-news.js'
 import { comparePlaces, VoidRules, type LanePlace, type LaneStretch } from './void-rules.js'
 import type { OfferedRow } from './grant-rows.js'
 import { decodeRow, encodeRow, tableOf, usableBytes, voidAskKey, type BlockRow } from './rows.js'
@@ -64,6 +65,7 @@ const bornWithin = (fromMs: number, toMs: number) => (row: OfferedRow): boolean 
 export class Voids {
   readonly times: IssueTimes
   private readonly rules: VoidRules
+  private readonly news: VoidNews
   /** Incident, and up to which index the other KME's lane is in question until it answers. */
   private readonly asks = new Map<string, number>()
   /** Numbers of our answers to the other KME's questions that it has not acknowledged. */
@@ -72,6 +74,7 @@ export class Voids {
 
   constructor (private readonly core: PoolCore, private readonly alone: boolean, private readonly parts: VoidParts) {
     this.rules = new VoidRules(core)
+    this.news = new VoidNews(core)
     this.times = new IssueTimes(core)
     for (const { key, value } of core.deps.kv.range(tableOf('voidAsk', core.pool))) this.asks.set(key[2] as string, decodeRow<{ upTo: number }>(value).upTo)
   }
@@ -202,10 +205,12 @@ export class Voids {
     const end = { index: core.meta.horizonTheirs + 1, offset: 0 }
     for (const { from, to } of body.stretches) this.rules.add(tx, 'theirs', { from, to: comparePlaces(to, end) < 0 ? to : end })
     if (body.answers) this.forgetAsk(tx, incident)
+    const spread = { mine: mine.map((hex) => uuidText(Buffer.from(hex, 'hex'))), cut, window: undefined }
+    const tell = this.news.add(tx, { type: 'keys.voided', pool: core.pool, incident, reason: body.reason, keys: done.keys + granted, associations, stretches: body.stretches.length, spread })
     return () => {
       this.settle(body.keys)
       if (body.epochs.length > 0) this.parts.epochs(body.epochs, body.reason)
-      core.deps.emit({ type: 'keys.voided', pool: core.pool, incident, reason: body.reason, keys: done.keys + granted, associations, stretches: body.stretches.length, spread: { mine: mine.map((hex) => uuidText(Buffer.from(hex, 'hex'))), cut, window: undefined } })
+      tell()
     }
   }
 
@@ -216,9 +221,8 @@ export class Voids {
     const act = { id: Buffer.from(body.incident).toString('hex'), reason: body.reason }
     const { stretches, keys } = this.voidIssued(tx, body.fromMs, body.toMs)
     this.answered.push(this.tell(tx, act, { ...nothing, stretches }, true))
-    return () => {
-      this.core.deps.emit({ type: 'keys.voided', pool: this.core.pool, incident: act.id, reason: act.reason, keys, associations: 0, stretches: stretches.length, spread: { mine: [], cut: [], window: { fromMs: body.fromMs, toMs: body.toMs } } })
-    }
+    const spread = { mine: [], cut: [], window: { fromMs: body.fromMs, toMs: body.toMs } }
+    return this.news.add(tx, { type: 'keys.voided', pool: this.core.pool, incident: act.id, reason: act.reason, keys, associations: 0, stretches: stretches.length, spread })
   }
 
   private forgetAsk (tx: KvWriter, incident: string): void {
@@ -273,6 +277,7 @@ export class Voids {
 
   /** What time drives. */
   tick (): void {
+    this.news.goOn()
     this.times.tick(this.parts.position())
     const now = this.core.deps.clock.monoMs()
     if (now - this.prunedMs < PRUNE_MS) return

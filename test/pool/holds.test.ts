@@ -46,6 +46,19 @@ t.test('a hold stops both sides and both directions, over restarts, and ends whe
   await staysRight(t, world)
 })
 
+t.test('a hold ends at the other side when the store that knew of it is gone', async (t) => {
+  const world = await liveWorld(t), [a, b] = world.nodes, before = a.disk.copy()
+  a.pool.holds.hold('an audit')
+  await world.wait(200)
+  t.equal(b.pool.holds.there, 'an audit')
+  a.kill()
+  world.doubt()
+  a.disk.restore(before)
+  await a.start()
+  await world.wait(40_000)
+  t.same([a.pool.holds.here, b.pool.holds.there], ['', ''])
+})
+
 t.test('a held link is told to the other side, and its release', async (t) => {
   const world = await liveWorld(t), [a, b] = world.nodes
   b.pool.holds.holdLink(1, true)
@@ -96,6 +109,8 @@ t.test('an ID epoch that is made of bits a device takes back is replaced on both
 
 t.test('a KME speaks for its own links only: neither its holds nor its proposals reach a link of ours with another', async (t) => {
   const world = await liveWorld(t), [a, b] = world.nodes
+  for (const on of [true, false]) a.pool.holds.holdLink(1, on)
+  await world.wait(200) // Both have said by now what they hold.
   a.pool.holds.onHold({ pool: '', links: [1, 2, 2, 7] })
   await world.wait(50)
   t.same([held(a), a.pool.holds.linksThere], [['link 1 held'], [1]])

@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import type { SimNode } from '../../sim/pool/node.js'
 import type { World } from '../../sim/pool/world.js'
 import { runVoid, voidPartOf, type VoidOrder, type VoidResult } from '../../src/pool/void-desk.js'
+import type { PoolEvent } from '../../src/pool/ports.js'
 import { alarms, fetched, inside, keysFor, liveWorld, staysRight } from './lab.js'
 
 const everything = { peer: undefined, fromMs: 0, toMs: Number.MAX_SAFE_INTEGER }
@@ -40,6 +41,31 @@ t.test('keys by ID: said at either KME, of remote and of local slaves, and only 
     t.equal(alarms(a, 'integrity.overlap') + alarms(b, 'integrity.overlap'), 0)
     await staysRight(t, world)
   }
+})
+
+t.test('what a void means for other pools is not lost when the power goes before they hear it', async (t) => {
+  const world = await liveWorld(t), b = world.nodes[1], news = (): string[] => b.events.flatMap((e) => e.type === 'keys.voided' ? [e.incident] : [])
+  const node = inside(b) as { onEvent: (e: PoolEvent) => void }, told = node.onEvent.bind(b)
+  let atThatMoment = b.disk.copy()
+  node.onEvent = (e) => {
+    if (e.type === 'keys.voided') atThatMoment = b.disk.copy()
+    told(e)
+  }
+  world.doubt()
+  const { id } = order(world.nodes[0], everything)
+  await world.wait(500)
+  t.same(news(), [id, id], 'what A gave out, and its question about what B did')
+  b.kill()
+  await b.start()
+  await world.wait(5_000)
+  t.same(news(), [id, id], 'what was heard is not said again')
+  b.kill()
+  b.disk.restore(atThatMoment)
+  await b.start()
+  await world.wait(5_000)
+  t.same(news(), [id, id, id])
+  const again = b.events.filter((e) => e.type === 'keys.voided')
+  t.same(again[2], again[1], 'all of it')
 })
 
 t.test('keys of an SAE, as master and as slave; its next request makes new ones', async (t) => {
