@@ -127,13 +127,10 @@ const removeShared = (tx: KvWriter, link: number, row: number, frames: readonly 
   if (shape === undefined) return
   const before = removedMask(tx, link, row)
   let gone = before
-  for (const frame of frames) {
-    const { at } = frame
+  for (const { at } of frames) { // Whatever name its header bears: a damaged one goes too.
     if (at === undefined || at.index >= shape.count || (gone >>> at.index & 1) === 1) continue
-    const header = scratch.slice(at.index * RECORD_PITCH_BYTES, at.index * RECORD_PITCH_BYTES + HEADER_BYTES)
-    if (!isNamed(header, frame)) continue // A number may be given again once its row is gone: never another frame's record.
     gone |= 1 << at.index
-    headers.push(header)
+    headers.push(scratch.slice(at.index * RECORD_PITCH_BYTES, at.index * RECORD_PITCH_BYTES + HEADER_BYTES))
   }
   if (gone === 2 ** shape.count - 1) {
     tx.remove(recordsKey(link, row))

@@ -59,7 +59,7 @@ export interface RelayHybrid {
   current (remote: KmeId): Uint8Array | undefined
   /** Whether both ends have that exchange. */
   has (remote: KmeId, exchange: Uint8Array): boolean
-  /** The key handle of the stream of one exchange, valid within the call; and a name of its own for each frame in `info`. */
+  /** Seals one frame of a job under the stream of that exchange: each frame has a name of its own in it. @returns bytes of the record. */
   seal (remote: KmeId, exchange: Uint8Array, job: Uint8Array, frame: number, sealing: SealWith): number
 }
 

@@ -1,11 +1,11 @@
 import type { KmeId } from '../kernel/ids.js'
 import type { Cancel, Clock } from '../kernel/time.js'
 
-interface Promise { readonly from: KmeId, readonly next: KmeId, bytes: number, isAnswered: boolean, readonly cancel: Cancel }
+interface Promised { readonly from: KmeId, readonly next: KmeId, bytes: number, isAnswered: boolean, readonly cancel: Cancel }
 
 /** Key of our lanes that is set aside for jobs under way, by the node that it leads to: those of others which were told that they may come, and ours. */
 export class Promises {
-  private readonly byJob = new Map<string, Promise>()
+  private readonly byJob = new Map<string, Promised>()
   private readonly sums = new Map<KmeId, number>()
   private readonly counts = new Map<KmeId, number>()
 
