@@ -219,10 +219,11 @@ export class Ledger {
       }
       return
     }
-    answer.keys.forEach((k, i) => { this.take(k, ids[i]!, caller, master, askedMs) })
+    const isOneWay = new Set(ids.map((id) => wayOf(this.given.get(id)?.extension))).size === 1 // Else the answer cannot tell one for all.
+    answer.keys.forEach((k, i) => { this.take(k, ids[i]!, caller, master, askedMs, isOneWay) })
   }
 
-  private take (k: GotKey, id: string, caller: Party, master: string, askedMs: number): void {
+  private take (k: GotKey, id: string, caller: Party, master: string, askedMs: number, isOneWay: boolean): void {
     const g = this.given.get(id)
     if (k.id !== id) this.fault(`asked for ${id}, got ${k.id}`)
     if (g === undefined) { this.fault(`a key for ${id}, which was never given`); return }
@@ -230,7 +231,7 @@ export class Ledger {
     if (g.master.sae !== master || !g.slaves.some((s) => s.sae === caller.sae)) this.fault(`key ${id} of ${g.master.sae} went to ${caller.sae} who named ${master}`)
     if (g.fetched.has(caller.sae) && !g.mayComeAgain) this.fault(`key ${id} was fetched twice by ${caller.sae}`)
     if ((g.voidedMs.get(caller.sae) ?? Infinity) < askedMs) this.fault(`key ${id}, which was made void, went to ${caller.sae}`)
-    if (new Set(g.slaves.map((s) => s.home)).size === 1 && !isSameWay(k.extension, g.extension)) this.fault(`of key ${id} ${g.master.sae} was told ${JSON.stringify(g.extension)}, ${caller.sae} ${JSON.stringify(k.extension)}`)
+    if (isOneWay && new Set(g.slaves.map((s) => s.home)).size === 1 && !isSameWay(k.extension, g.extension)) this.fault(`of key ${id} ${g.master.sae} was told ${JSON.stringify(g.extension)}, ${caller.sae} ${JSON.stringify(k.extension)}`)
     g.fetched.add(caller.sae)
     g.unanswered.delete(caller.sae)
     this.fetched++

@@ -214,13 +214,14 @@ export class Agreement {
     const frames = body.frames.map(frameOf)
     if (new Set(frames.map((f) => `${f.link}/${f.id}/${f.offset}`)).size !== frames.length) throw core.protocol('a proposal names a frame twice')
     const isDead = known === undefined && body.number <= core.meta.highestBlock && !this.missing.has(body.number) // No late message revives it.
-    if (isDead || isTooSmall(body.purpose, frames)) { this.refuse(body.number, frames); return }
+    if (isDead || isTooSmall(body.purpose, frames) || (known === undefined && frames.some((f) => this.pending.isGone(f)))) { this.refuse(body.number, frames); return }
     if (known !== undefined) { this.answerAgain(known, body, frames); return }
     const own = frames.map((f) => this.pending.find(f)), missing = frames.flatMap((f, i) => own[i]?.length === f.length ? [] : [i])
     if (missing.length > 0 || (body.purpose === 'app' && !this.epochKnown(body.epoch))) {
       this.noteMissing(body.number)
-      // Both ends deliver in the same order, and the ring is not drained for what waits here: the proposer went on without it.
-      if (missing.length > 0 && this.pending.full) this.latestProposedOrder = this.pending.lastOrder + 1
+      if (missing.length > 0) this.pending.lack()
+      // Both ends deliver in the same order: the proposer went on without what waits here.
+      if (missing.length > 0 && this.pending.isAtLimit) this.latestProposedOrder = this.pending.lastOrder + 1
       this.tellWanted(missing.map((i) => frames[i]!))
       core.send('confirm', { number: body.number, result: 'missing', tag: null, missing })
       return
@@ -311,7 +312,7 @@ export class Agreement {
   burnPending (tx: KvWriter, frames: readonly FrameRef[], cause: string): void {
     this.core.burn(cause, frames.reduce((sum, f) => sum + f.length, 0))
     this.erasure.frames(tx, frames)
-    this.pending.remove(frames)
+    this.pending.burned(frames)
   }
 
   reset (): void {

@@ -9,20 +9,31 @@ const nameOf = (f: { link: number, id: string, offset: number }): string => `${f
 /** By its place, which a damaged record has, too. */
 const placeOf = (f: FrameRef): string => f.at === undefined ? nameOf(f) : `${f.link}@${f.at.row}/${f.at.index}`
 
+/** A proposal whose frames are not here comes again each second. */
+const LACK_MS = 3_000
+/** Names kept of frames that were burned here and belonged to no block. */
+const GONE_MAX = 8_192
+
 /**
  * Frames of the pool's links that belong to no block yet, in order of arrival. Bounded by the pool's limit of stock and in
- * number: the ring is not drained while `full`, so the device keeps them (device.md 5.6).
+ * number: the ring is not drained while `full`, so the device keeps them (device.md 5.6). While the other side proposes
+ * frames that are not here, only their number bounds them: those that are asked for lie behind others in the ring.
  */
 export class PendingFrames {
   private readonly waiting = new Map<string, Waiting>()
   private readonly rows = new FrameRows()
   private order = 0
+  private lackedUntilMs = -Infinity
+  private readonly gone = new Set<string>()
   bytes = 0
 
   constructor (private readonly core: PoolCore, readonly links: readonly number[], private readonly framesMax = 8_192) {}
 
   get size (): number { return this.waiting.size }
-  get full (): boolean { return this.waiting.size >= this.framesMax || this.bytes >= this.core.deps.limits.maxStockBytes }
+  get full (): boolean { return this.waiting.size >= this.framesMax || (this.isAtLimit && !this.isLacking) }
+  /** The other side has proposed frames lately that are not here. */
+  get isLacking (): boolean { return this.core.deps.clock.monoMs() < this.lackedUntilMs }
+  get isAtLimit (): boolean { return this.bytes >= this.core.deps.limits.maxStockBytes }
   get oldestMs (): number | undefined { for (const w of this.waiting.values()) return w.sinceMs; return undefined }
 
   /** At start: every stored frame that no block holds. @returns those whose record cannot be what was stored. */
@@ -39,6 +50,9 @@ export class PendingFrames {
     }
     return damaged
   }
+
+  /** The other side proposes frames that are not here. */
+  lack (): void { this.lackedUntilMs = this.core.deps.clock.monoMs() + LACK_MS }
 
   add (frame: FrameRef): void {
     this.waiting.set(nameOf(frame), { frame, order: ++this.order, sinceMs: this.core.deps.clock.monoMs() })
@@ -65,6 +79,19 @@ export class PendingFrames {
       this.waiting.delete(name)
     }
   }
+
+  /** As `remove`, of frames that are burned. */
+  burned (frames: readonly FrameRef[]): void {
+    this.remove(frames)
+    for (const f of frames) this.gone.add(nameOf(f))
+    for (const oldest of this.gone) {
+      if (this.gone.size <= GONE_MAX) break
+      this.gone.delete(oldest)
+    }
+  }
+
+  /** Burned here in this run of the program: it never comes, and nobody need wait for it. */
+  isGone (name: { link: number, id: string, offset: number }): boolean { return this.gone.has(nameOf(name)) }
 
   /**
    * Frames that the proposer passed over: it proposed some that arrived here later, and `ageMs` went by since.

@@ -28,7 +28,7 @@ export class VoidPool {
       const frames = pool.pending.peek(pool.pending.size)
       core.burn('void', frames.reduce((sum, f) => sum + f.length, 0))
       pool.erasure.frames(tx, frames)
-      pool.pending.remove(frames)
+      pool.pending.burned(frames)
       pool.associations.clear(tx)
       pool.epochs.clear(tx)
       pool.voids.clear(tx)

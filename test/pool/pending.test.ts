@@ -31,3 +31,17 @@ t.test('frames that one side alone has, up to its limit, do not stop the link', 
   t.equal(await fetched(world, 'b1', 'a1', await keysFor(world, 'a1', 'b1')), 'keys', 'and key is agreed on')
   await staysRight(t, world)
 })
+
+t.test('a side that lacks what is proposed takes from its ring beyond its limit, until it comes', async (t) => {
+  const world = await liveWorld(t, { limits }, 0), [a, b] = world.nodes
+  world.frames(8)
+  await world.wait(5_000)
+  for (let i = 0; i < 2; i++) { world.frames(20, { missing: () => 0 }); await world.wait(1_000) }
+  t.ok(b.pool.pending.bytes >= MAX_BYTES, 'what nobody proposes fills the side that does not propose')
+  const burned = (): number => [a, b].reduce((sum, node) => sum + (node.pool.core.account.burned['unmatched'] ?? 0), 0), before = burned()
+  world.frames(60)
+  await world.wait(3_000)
+  t.equal(await fetched(world, 'b1', 'a1', await keysFor(world, 'a1', 'b1')), 'keys', 'key is agreed on at once')
+  t.equal(burned(), before, 'before anything is given up')
+  await staysRight(t, world)
+})
