@@ -64,7 +64,7 @@ TEST("cut keys leave the arena with their frame, and gathered ones leave no copy
   f.vault.LanePush(lane, f.block, 0, 720, true);
   CHECK(f.Holds(0, 32) && f.Holds(240, 16) && f.Holds(256, 24));
   std::vector<uint8_t> out(4096);
-  uint32_t taken[3];
+  uint32_t taken[Vault::kTakenNumbers];
   CHECK(f.vault.Cut(lane, 6, 40, 0, {"", ""}, out, taken) > 0);  // 0..240
   CHECK(f.vault.Cut(lane, 1, 40, 0, {"", ""}, out, taken) > 0);  // 240..280 lies in two frames
   CHECK(taken[0] == 5 && taken[1] == 30 && taken[2] == 0);
