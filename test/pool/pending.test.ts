@@ -1,6 +1,7 @@
 import t from 'tap'
 import { plainWorld, World } from '../../sim/pool/world.js'
-import { fetched, keysFor, liveWorld, staysRight } from './lab.js'
+import { PendingFrames } from '../../src/pool/pending.js'
+import { fetched, inside, keysFor, liveWorld, staysRight } from './lab.js'
 
 const FRAME_BYTES = 3_968, MAX_BYTES = 131_072, BATCH_FRAMES = 32
 const limits = { ...plainWorld.limits, maxStockBytes: MAX_BYTES, authReserveBytes: 16_384 }
@@ -44,4 +45,30 @@ t.test('a side that lacks what is proposed takes from its ring beyond its limit,
   t.equal(await fetched(world, 'b1', 'a1', await keysFor(world, 'a1', 'b1')), 'keys', 'key is agreed on at once')
   t.equal(burned(), before, 'before anything is given up')
   await staysRight(t, world)
+})
+
+t.test('frames that were burned at one side are refused there at once, and not waited for', async (t) => {
+  const world = await liveWorld(t, {}, 32), [a, b] = world.nodes
+  world.network.cut('A', 'B')
+  world.network.cut('B', 'A')
+  await world.wait(500)
+  world.frames(16)
+  const { core, pending } = b.pool
+  t.equal(pending.size, 16)
+  core.commit((tx) => { inside(b.pool).agreement.burnPending(tx, pending.peek(16), 'void') })
+  world.network.join('A', 'B')
+  world.network.join('B', 'A')
+  await world.wait(15_000)
+  t.ok((a.pool.core.account.burned['refused'] ?? 0) > 0, 'the proposer burns them')
+  t.equal(a.pool.core.account.burned['unmatched'] ?? 0, 0, 'before it would give up waiting')
+  world.frames(60)
+  await world.wait(3_000)
+  t.equal(await fetched(world, 'b1', 'a1', await keysFor(world, 'a1', 'b1')), 'keys')
+})
+
+t.test('of burned frames the last 8,192 are known', async (t) => {
+  const world = await liveWorld(t, {}, 8), pending = new PendingFrames(world.nodes[0].pool.core, [1])
+  const frames = Array.from({ length: 8_193 }, (_, i) => ({ link: 1, id: i.toString(16).padStart(32, '0'), offset: 0, length: FRAME_BYTES }))
+  pending.burned(frames)
+  t.same([frames[0]!, frames[1]!, frames[8_192]!].map((f) => pending.isGone(f)), [false, true, true])
 })
