@@ -4,6 +4,7 @@ import type { KvWriter } from '../store/kv.js'
 import { Composition, isTooSmall, type Composed, type NextBlock } from './composition.js'
 import { sameBytes, type PoolCore } from './core.js'
 import type { Erasure } from './erasure.js'
+import { Flights, LACKING_MAX, type Flight } from './flights.js'
 import { Gathered } from './gathered.js'
 import type { PendingFrames } from './pending.js'
 import { canonical, frameOf, nameOf } from './proposal.js'
@@ -11,19 +12,15 @@ import { encodeFrames } from './row-codec.js'
 import { framesKey, usableBytes, type BlockRow, type FrameRef } from './rows.js'
 import type { BlockViews } from './views.js'
 
-const IN_FLIGHT_MAX = 64
-const RETRY_MS = 1_000
-/** An answer that did not come by then was lost where a queue was full: asked again. */
-const UNANSWERED_MS = 5_000
-
-interface Flight { readonly answerTag: Uint8Array, readonly message: Body<'propose'>, readonly sinceMs: number, retryAtMs: number }
+/** The proposer may not have heard a confirmation: said again. */
+const CONFIRM_AGAIN_MS = 5_000
 
 /**
  * Propose and confirm (design 3.2, 3.3): both KMEs agree on which frames form block n and that their bytes are equal,
  * without revealing any that will be used. Numbers are flushed before they are sent and never used again.
  */
 export class Agreement {
-  private readonly flights = new Map<number, Flight>()
+  private readonly flights: Flights
   /** Other side: numbers that we answered with 'missing' and that may come again. */
   private readonly missing = new Set<number>()
   /** Proposed, but the arena had no room to make the tag: tried again. */
@@ -42,6 +39,7 @@ export class Agreement {
     private readonly erasure: Erasure, next: () => NextBlock | undefined,
     private readonly epochKnown: (epoch: number) => boolean, private readonly onUsable: (block: BlockRow) => void,
   ) {
+    this.flights = new Flights(() => core.deps.clock.monoMs())
     this.composition = new Composition(core, pending, next)
     this.accepted = new Gathered(core, 'proposed', (blocks) => { this.accept(blocks) })
     this.stored = new Gathered(core, 'accepted', (blocks) => { this.settle(blocks, () => {}) })
@@ -65,8 +63,11 @@ export class Agreement {
   }
 
   private get mayCompose (): boolean {
-    return this.core.ready && this.core.proposer && this.flights.size + this.composed.length < IN_FLIGHT_MAX
+    return this.core.ready && this.core.proposer && this.composed.length < this.flights.room
   }
+
+  /** Bytes of proposals whose frames the other side lacks so far. */
+  get lackingBytes (): number { return this.flights.lackingBytes }
 
   /** What became of them since is theirs: a new connection proposes again whatever is not confirmed. */
   launchComposed (): void {
@@ -88,8 +89,7 @@ export class Agreement {
       number: block.number, owner, purpose: block.purpose, lane: block.lane, epoch: block.epoch, tag,
       frames: frames.map(nameOf),
     }
-    const now = core.deps.clock.monoMs()
-    this.flights.set(block.number, { answerTag, message, sinceMs: now, retryAtMs: now + UNANSWERED_MS })
+    this.flights.add(message, answerTag)
     core.durable(() => { if (core.ready && this.flights.has(block.number)) core.send('propose', message) })
   }
 
@@ -179,8 +179,7 @@ export class Agreement {
 
   private onMissing (block: BlockRow, flight: Flight): void {
     const { core } = this
-    const now = core.deps.clock.monoMs()
-    if (now - flight.sinceMs < core.deps.limits.missingFrameMs) { flight.retryAtMs = now + RETRY_MS; return }
+    if (core.deps.clock.monoMs() - flight.sinceMs < core.deps.limits.missingFrameMs) { this.flights.lacks(block.number); return }
     this.flights.delete(block.number)
     core.commit((tx) => {
       for (let i = 0; i < flight.message.frames.length; i += 64) core.enqueue(tx, 'drop', { frames: flight.message.frames.slice(i, i + 64) })
@@ -190,18 +189,13 @@ export class Agreement {
 
   /** Retries what the other side lacked, and what found no room in the arena. */
   retry (): void {
-    const now = this.core.deps.clock.monoMs()
     const waiting = [...this.waiting]
     this.waiting.clear()
     for (const number of waiting) {
       const block = this.core.blocks.get(number)
       if (block?.state === 'proposed') this.launch(block, this.core.framesOf(number))
     }
-    for (const flight of this.flights.values()) {
-      if (now < flight.retryAtMs) continue
-      flight.retryAtMs = now + RETRY_MS
-      this.core.send('propose', flight.message)
-    }
+    for (const message of this.flights.due()) this.core.send('propose', message)
   }
 
   // --- the other side ---------------------------------------------------------------------------------
@@ -304,7 +298,7 @@ export class Agreement {
   giveUp (): void {
     const { core } = this
     if (core.proposer || !core.ready) return
-    if (core.deps.clock.monoMs() - this.confirmedAgainMs >= UNANSWERED_MS) this.confirmAgain()
+    if (core.deps.clock.monoMs() - this.confirmedAgainMs >= CONFIRM_AGAIN_MS) this.confirmAgain()
     const frames = this.pending.passedOver(this.latestProposedOrder, core.deps.limits.missingFrameMs + core.deps.limits.blockCloseMs)
     if (frames.length > 0) core.commit((tx) => { this.burnPending(tx, frames, 'unmatched') })
   }
@@ -335,7 +329,7 @@ export class Agreement {
   private noteMissing (number: number): void {
     this.missing.add(number)
     this.core.meta.highestBlock = Math.max(this.core.meta.highestBlock, number)
-    if (this.missing.size <= 4 * IN_FLIGHT_MAX) return
+    if (this.missing.size <= LACKING_MAX) return
     for (const oldest of this.missing) { this.missing.delete(oldest); break }
   }
 

@@ -126,8 +126,8 @@ export class Pool implements PeerHandler, KeyPool {
 
   /** Whether the ring should be drained: the pool is at its bound otherwise, and the device keeps its frames. */
   get hungry (): boolean {
-    const { maxStockBytes, authReserveBytes } = this.core.deps.limits
-    if (this.pending.full || this.pending.isLacking || this.stockBytes() < maxStockBytes) return !this.pending.full
+    const { maxStockBytes, authReserveBytes } = this.core.deps.limits, stock = this.stockBytes()
+    if (this.pending.full || this.pending.isLacking || stock < maxStockBytes || stock - this.agreement.lackingBytes < maxStockBytes) return !this.pending.full
     if (this.kind === 'relayed') return false
     // Fresh frames become pads first: a full pool without pads could not even open a block.
     return this.pads.left('mine') < authReserveBytes || this.pads.left('theirs') < authReserveBytes

@@ -33,6 +33,19 @@ t.test('frames that one side alone has, up to its limit, do not stop the link', 
   await staysRight(t, world)
 })
 
+t.test('frames that the proposer alone has, more than it may propose at once, do not stop the link', async (t) => {
+  const world = await liveWorld(t, {}, 32), [a] = world.nodes
+  for (let i = 0; i < 20; i++) { world.frames(64, { missing: () => 1 }); await world.wait(100) }
+  world.frames(64)
+  const agreed = (): number => [...a.pool.core.blocks.values()].reduce((sum, block) => block.state !== 'proposed' ? sum + block.bytes : sum, 0), before = agreed()
+  await world.wait(3_000)
+  t.ok(agreed() - before >= 48 * FRAME_BYTES, `what both have is agreed on beside them (${agreed() - before} bytes)`)
+  t.equal(a.pool.core.account.burned['unmatched'] ?? 0, 0, 'before anything is given up')
+  await world.wait(60_000)
+  t.equal(a.pool.core.account.burned['unmatched'] ?? 0, 1_280 * FRAME_BYTES, 'that which one alone has is')
+  await staysRight(t, world)
+})
+
 t.test('a side that lacks what is proposed takes from its ring beyond its limit, until it comes', async (t) => {
   const world = await liveWorld(t, { limits }, 0), [a, b] = world.nodes
   world.frames(8)

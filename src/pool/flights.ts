@@ -1,0 +1,76 @@
+import type { Body } from '../peer/messages.js'
+
+/** Proposals under way that were not answered, or not since they were sent again. */
+const UNANSWERED_MAX = 64
+/** Proposals whose frames the other side lacks. The other side remembers as many numbers. */
+export const LACKING_MAX = 512
+const RETRY_MS = 1_000
+/** An answer that did not come by then was lost where a queue was full: asked again. */
+const UNANSWERED_MS = 5_000
+
+/** A proposal, the tag that a right answer bears, and when it was made. */
+export interface Flight { readonly answerTag: Uint8Array, readonly message: Body<'propose'>, readonly sinceMs: number }
+
+interface Timed extends Flight { retryAtMs: number }
+
+/**
+ * The proposer's proposals under way, by block. Those whose frames the other side lacks wait apart: frames that one end alone has
+ * (a device was killed, a ring overran) must not stop what both ends have.
+ */
+export class Flights {
+  private readonly open = new Map<number, Timed>()
+  private readonly lacking = new Map<number, Timed>()
+
+  constructor (private readonly nowMs: () => number) {}
+
+  /** How many more may be proposed. */
+  get room (): number { return Math.max(0, Math.min(UNANSWERED_MAX - this.open.size, UNANSWERED_MAX + LACKING_MAX - this.open.size - this.lacking.size)) }
+
+  has (number: number): boolean { return this.open.has(number) || this.lacking.has(number) }
+  get (number: number): Flight | undefined { return this.open.get(number) ?? this.lacking.get(number) }
+
+  /** Frames of proposals that the other side lacks: stock of nobody, and bounded by themselves. */
+  get lackingBytes (): number {
+    let bytes = 0
+    for (const { message } of this.lacking.values()) for (const frame of message.frames) bytes += frame.length
+    return bytes
+  }
+
+  add (message: Body<'propose'>, answerTag: Uint8Array): void {
+    const now = this.nowMs()
+    this.lacking.delete(message.number)
+    this.open.set(message.number, { answerTag, message, sinceMs: now, retryAtMs: now + UNANSWERED_MS })
+  }
+
+  /** The other side lacks frames of it. It is proposed again after a second, or more if there are many: each question costs pads. */
+  lacks (number: number): void {
+    const flight = this.open.get(number) ?? this.lacking.get(number)
+    if (flight === undefined) return
+    this.open.delete(number)
+    this.lacking.set(number, flight)
+    flight.retryAtMs = this.nowMs() + RETRY_MS * Math.max(1, this.lacking.size / UNANSWERED_MAX)
+  }
+
+  delete (number: number): void {
+    this.open.delete(number)
+    this.lacking.delete(number)
+  }
+
+  clear (): void {
+    this.open.clear()
+    this.lacking.clear()
+  }
+
+  /** Those to be sent again now. Each is due again when no answer comes. */
+  due (): Body<'propose'>[] {
+    const now = this.nowMs(), out: Body<'propose'>[] = []
+    for (const flights of [this.open, this.lacking]) {
+      for (const flight of flights.values()) {
+        if (now < flight.retryAtMs) continue
+        flight.retryAtMs = now + UNANSWERED_MS
+        out.push(flight.message)
+      }
+    }
+    return out
+  }
+}
