@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { lstat, open, readdir, rename, unlink, type FileHandle } from 'node:fs/promises'
+import { open, readdir, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { makeFolders } from '../kernel/folders.js'
 import type { AdapterDeps, OpenAdapter } from './adapter.js'
@@ -8,6 +8,7 @@ import { FeedLoop, causeOf, codeOf } from './feed-loop.js'
 import { FeedSource, FRAME_FLAG, type Feed, type FeedOutlet } from './feed.js'
 import { FolderWatch } from './folder-watch.js'
 import { FRAME_BYTES_MAX } from './native.js'
+import { removeStored, sweepStored, type StoredFile } from './stored-files.js'
 
 export interface CorFilesSettings {
   readonly folder: string
@@ -17,8 +18,6 @@ export interface CorFilesSettings {
   readonly maxFileBytes: number
 }
 
-/** What is stored is renamed so before it is overwritten: a crash in the middle must not make zeros look like key. */
-const DONE = '.qkme-done'
 const CHUNK_FRAMES = 16
 const CHUNK_BYTES = CHUNK_FRAMES * FRAME_BYTES_MAX
 /** Files that were read and wait for the store. */
@@ -27,7 +26,7 @@ const WAITING_MAX = 64
 /** Name of a file's key block: the first 16 bytes of SHA-256 over the file's name. Equal names at both ends are equal blocks. */
 export const corBlock = (fileName: string): Uint8Array => createHash('sha256').update(fileName, 'utf8').digest().subarray(0, 16)
 
-interface Reading { readonly name: string, readonly file: FileHandle, readonly sizeBytes: number, readonly block: Uint8Array, atBytes: number, last: number }
+interface Reading extends StoredFile { readonly block: Uint8Array, atBytes: number, last: number }
 interface Seen { readonly sizeBytes: number, readonly changedMs: number, readonly sinceMs: number }
 
 /**
@@ -48,7 +47,7 @@ class CorFilesFeed implements Feed {
   private filesDone = 0
 
   constructor (private readonly settings: CorFilesSettings, private readonly deps: AdapterDeps) {
-    this.loop = new FeedLoop(() => this.work(), (error) => { this.out.fault(causeOf(error)) })
+    this.loop = new FeedLoop(() => this.work(), (error) => { this.out.fault(causeOf(error)) }, settings.folder)
   }
 
   start (out: FeedOutlet): void {
@@ -70,7 +69,8 @@ class CorFilesFeed implements Feed {
 
   private async work (): Promise<void> {
     try {
-      if (!this.swept) await this.sweep()
+      if (!this.swept) await sweepStored(this.settings.folder, this.settings.suffix)
+      this.swept = true
       while (!this.loop.stopped) {
         await this.finish()
         this.reading ??= await this.next()
@@ -83,14 +83,9 @@ class CorFilesFeed implements Feed {
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') throw error
       this.watch?.forget()
+      this.swept = false // It may have gone in the middle of a removal.
       this.out.state('away', 'the folder is not there; make it, or mount it')
     }
-  }
-
-  /** Files of a former start that were stored and not yet overwritten. */
-  private async sweep (): Promise<void> {
-    for (const name of await readdir(this.settings.folder)) if (name.endsWith(this.settings.suffix + DONE)) await this.erase(name)
-    this.swept = true
   }
 
   private async next (): Promise<Reading | undefined> {
@@ -128,7 +123,7 @@ class CorFilesFeed implements Feed {
       seen.set(name, note)
       // By its own time, if that can be true; else by how long we have looked at it.
       const isAtRest = clock.wallMs() - mtimeMs >= settleMs || now - note.sinceMs >= settleMs
-      if (size > 0 && isAtRest) return { name, file, sizeBytes: size, block: corBlock(name), atBytes: 0, last: 0 }
+      if (size > 0 && isAtRest) return { name, file, sizeBytes: size, changedMs: mtimeMs, block: corBlock(name), atBytes: 0, last: 0 }
       if (size > 0) clock.after(settleMs + 1, () => { this.loop.kick() })
     }
     await file.close()
@@ -163,32 +158,13 @@ class CorFilesFeed implements Feed {
   }
 
   private async finish (): Promise<void> {
-    while (this.waiting[0] !== undefined && this.waiting[0].last <= this.durableTo) {
-      const { name, file } = this.waiting.shift()!
-      const { ino, dev } = await file.stat()
-      await file.close()
-      const path = join(this.settings.folder, name), now = await lstat(path).catch(() => undefined)
-      // The device may have put another file in its place meanwhile, or taken it away: that is not ours to remove.
-      if (now?.ino === ino && now.dev === dev) {
-        await rename(path, path + DONE)
-        await this.erase(name + DONE)
-      }
+    while (!this.loop.stopped && this.waiting[0] !== undefined && this.waiting[0].last <= this.durableTo) {
+      const stored = this.waiting.shift()!
+      try {
+        if (!await removeStored(this.settings.folder, stored)) this.deps.log.info('a key file was replaced or changed after it was read', { link: this.deps.linkId, file: stored.name })
+      } finally { await stored.file.close() }
       this.filesDone++
     }
-  }
-
-  private async erase (name: string): Promise<void> {
-    const path = join(this.settings.folder, name)
-    const folder = await open(this.settings.folder, constants.O_RDONLY)
-    try { await folder.sync() } finally { await folder.close() }
-    const file = await open(path, constants.O_RDWR | constants.O_NOFOLLOW)
-    try {
-      const { size } = await file.stat()
-      const zeros = new Uint8Array(Math.min(size, CHUNK_BYTES))
-      for (let at = 0; at < size; at += zeros.length) await file.write(zeros, 0, Math.min(zeros.length, size - at), at)
-      await file.datasync()
-    } finally { await file.close() }
-    await unlink(path)
   }
 }
 

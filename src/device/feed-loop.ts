@@ -1,12 +1,22 @@
-/** Runs one piece of asynchronous work at a time, and once more for whatever was asked meanwhile. */
+/** Loops that were told to stop while they worked, by the place they work on, until they have. */
+const ending = new Map<string, Promise<void>>()
+
+/**
+ * Runs one piece of asynchronous work at a time, and once more for whatever was asked meanwhile. Of several loops that name the
+ * same place (a folder, a file) a new one begins when the one before has ended, although that was told to stop long ago: else an
+ * adapter that is opened again reads a file while its predecessor still overwrites it, and both write the same notes.
+ */
 export class FeedLoop {
   private busy = false
   private again = false
   private ended = false
   private idle: (() => void) | undefined
 
-  /** @param failed What `work` threw; nothing runs after it. */
-  constructor (private readonly work: () => Promise<void>, private readonly failed: (error: unknown) => void) {}
+  /**
+   * @param failed What `work` threw; nothing runs after it.
+   * @param place What nobody else may work on meanwhile.
+   */
+  constructor (private readonly work: () => Promise<void>, private readonly failed: (error: unknown) => void, private readonly place?: string) {}
 
   get stopped (): boolean { return this.ended }
 
@@ -14,28 +24,34 @@ export class FeedLoop {
     if (this.ended) return
     if (this.busy) { this.again = true; return }
     this.busy = true
-    this.turn().then(undefined, (error: unknown) => {
-      const wasEnded = this.ended
-      this.ended = true
-      if (!wasEnded) this.failed(error)
-    }).finally(() => {
-      this.busy = false
-      this.idle?.()
-    })
+    void this.turn()
   }
 
   private async turn (): Promise<void> {
-    do {
-      this.again = false
-      await this.work()
-    } while (this.again && !this.ended)
+    try {
+      if (this.place !== undefined) await ending.get(this.place)
+      do {
+        this.again = false
+        if (!this.ended) await this.work()
+      } while (this.again && !this.ended)
+    } catch (error) {
+      const wasEnded = this.ended
+      this.ended = true
+      if (!wasEnded) this.failed(error)
+    }
+    this.busy = false // In one step with the look at `again`: no kick falls between them.
+    this.idle?.()
   }
 
   /** Nothing new starts. `then` runs when what is under way has ended: for closing what it uses. */
   stop (then: () => void): void {
+    const { place } = this
     this.ended = true
-    if (this.busy) this.idle = then
-    else then()
+    if (!this.busy) { then(); return }
+    const end = new Promise<void>((resolve) => { this.idle = () => { then(); resolve() } })
+    if (place === undefined) return
+    ending.set(place, end)
+    void end.then(() => { if (ending.get(place) === end) ending.delete(place) })
   }
 }
 

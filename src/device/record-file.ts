@@ -13,6 +13,8 @@ const CHUNK_RECORDS = 128
 const CHUNK_BYTES = CHUNK_RECORDS * KEY_RECORD_BYTES
 /** Records that were read and wait for the store. */
 const WAITING_MAX = 4_096
+/** What may be noted as durable and still stand in the file: what waited at once. */
+const UNERASED_BYTES_MAX = WAITING_MAX * KEY_RECORD_BYTES
 
 interface Place { readonly device: number, readonly inode: number, readonly position: number }
 interface OpenFile { readonly file: FileHandle, readonly device: number, readonly inode: number }
@@ -38,7 +40,7 @@ class RecordFileFeed implements Feed {
 
   constructor (private readonly settings: RecordFileSettings, private readonly deps: AdapterDeps) {
     this.placePath = join(deps.stateFolder, `device-${deps.linkId}.place`)
-    this.loop = new FeedLoop(() => this.work(), (error) => { this.out.fault(causeOf(error)) })
+    this.loop = new FeedLoop(() => this.work(), (error) => { this.out.fault(causeOf(error)) }, settings.path)
   }
 
   start (out: FeedOutlet): void {
@@ -83,6 +85,8 @@ class RecordFileFeed implements Feed {
       const kept = await this.readPlace()
       // Another file, or one that was written anew: from its beginning. Names tell what is known.
       this.at = this.doneTo = kept?.device === dev && kept.inode === ino && kept.position <= size ? kept.position : 0
+      // A crash may have come between the note of the place and the overwriting of what it tells.
+      if (this.settings.erase) await this.overwrite(file, Math.max(0, this.at - UNERASED_BYTES_MAX), this.at)
       return { file, device: dev, inode: ino }
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return undefined
@@ -129,12 +133,16 @@ class RecordFileFeed implements Feed {
     if (end === this.doneTo) return
     await this.writePlace({ device, inode, position: end })
     if (this.settings.erase) {
-      const zeros = new Uint8Array(CHUNK_BYTES)
-      for (let at = this.doneTo; at < end; at += zeros.length) await file.write(zeros, 0, Math.min(zeros.length, end - at), at)
-      await file.datasync()
+      await this.overwrite(file, this.doneTo, end)
       this.erased += (end - this.doneTo) / KEY_RECORD_BYTES
     }
     this.doneTo = end
+  }
+
+  private async overwrite (file: FileHandle, from: number, to: number): Promise<void> {
+    const zeros = new Uint8Array(CHUNK_BYTES)
+    for (let at = from; at < to; at += zeros.length) await file.write(zeros, 0, Math.min(zeros.length, to - at), at)
+    if (to > from) await file.datasync()
   }
 
   private async readPlace (): Promise<Place | undefined> {

@@ -1,6 +1,7 @@
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync, promises, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { corBlock, openCorFiles } from '../../src/device/cor-files.js'
 import { openRecordFile } from '../../src/device/record-file.js'
 import { bench, folder, until } from '../native/ring-support.js'
@@ -62,6 +63,14 @@ adapterSuite({
   end: (_t, folder) => ({ open: (deps) => openRecordFile({ path: join(folder, 'keys'), erase: true, scanMs: 100 }, deps), device: new RecordDevice(join(folder, 'keys')) }),
 })
 
+/** Each `rename` of an adapter in this folder goes through `around` until the test ends: those of the test before may still end their last step. */
+const aroundRename = (t: Test, folder: string, around: (from: string, go: () => Promise<void>) => Promise<void>): void => {
+  const { rename } = promises
+  promises.rename = (from, to) => String(from).startsWith(folder) ? around(String(from), () => rename(from, to)) : rename(from, to)
+  syncBuiltinESMExports()
+  t.teardown(() => { promises.rename = rename; syncBuiltinESMExports() })
+}
+
 t.test('cor files: every frame of a file has its place as its name; what is durable is overwritten and removed', async (t) => {
   const at = folder(t), drop = join(at, 'drop'), device = new CorDevice(drop)
   const store = new Store({ open: (deps) => openCorFiles(corSettings(drop), deps), device }, at, bench())
@@ -80,15 +89,46 @@ t.test('cor files: every frame of a file has its place as its name; what is dura
   t.same(readdirSync(drop).sort(), ['empty.cor', 'notes.txt'])
 })
 
-t.test('cor files: what was stored and not yet overwritten at a crash is overwritten at the next start, not read', async (t) => {
+t.test('cor files: at the next start what was stored is overwritten, not read, and what was only taken away is read', async (t) => {
   const at = folder(t), drop = join(at, 'drop'), device = new CorDevice(drop)
+  writeFileSync(join(drop, 'unit-8.cor.qkme-taken'), device.whole(8))
   writeFileSync(join(drop, 'unit-9.cor.qkme-done'), new Uint8Array(4_000))
   const store = new Store({ open: (deps) => openCorFiles(corSettings(drop), deps), device }, at, bench())
   t.teardown(() => { store.close() })
   store.open()
   device.give(1)
-  await until(() => store.frames.size === 2 && readdirSync(drop).length === 0, 'both are gone')
-  t.equal(store.frames.size, 2)
+  await until(() => store.frames.size >= 4 && readdirSync(drop).length === 0, 'all are gone')
+  t.same([...store.frames.keys()].map((name) => name.split('/')[0]).filter((id, i, all) => all.indexOf(id) === i).sort(), [device.name(1).id, device.name(8).id].sort())
+})
+
+t.test('cor files: a file that the device puts in place of one that goes is not lost, at whatever moment', async (t) => {
+  const at = folder(t), drop = join(at, 'drop'), device = new CorDevice(drop)
+  const store = new Store({ open: (deps) => openCorFiles(corSettings(drop), deps), device }, at, bench())
+  t.teardown(() => { store.close() })
+  let given = false
+  aroundRename(t, at, async (from, go) => {
+    if (from.endsWith('unit-1.cor') && !given) { given = true; device.giveOther(1) } // The last moment before the stored one goes.
+    await go()
+  })
+  store.open()
+  device.give(1)
+  await until(() => store.kinds().includes('quarantined'), 'the other bytes are seen')
+  t.ok(given)
+})
+
+t.test('cor files: a file that was changed after it was read stays, and is read again', async (t) => {
+  const at = folder(t), drop = join(at, 'drop'), device = new CorDevice(drop)
+  const store = new Store({ open: (deps) => openCorFiles(corSettings(drop), deps), device }, at, bench())
+  t.teardown(() => { store.close() })
+  store.hold = true
+  store.open()
+  device.give(1)
+  await until(() => store.frames.size === 2, 'both frames')
+  appendFileSync(join(drop, 'unit-1.cor'), unitBytes(7, 4_000))
+  store.hold = false
+  for (const batch of store.held.splice(0)) batch.acknowledge()
+  await until(() => store.kinds().includes('quarantined'), 'it is longer under the same name')
+  t.same(readdirSync(drop), ['unit-1.cor'])
 })
 
 t.test('cor files: a file that is too large, or a link, is refused and left alone', async (t) => {
@@ -122,4 +162,41 @@ t.test('record file: what is durable is overwritten in place; a new file under t
   device.give(6)
   await until(() => store.frames.size === 6, 'after a restart')
   t.same([store.twice, store.source!.counters()['repeats']], [0, 0], 'nothing was read again')
+})
+
+t.test('record file: an adapter that is opened again waits for the one before it, which still overwrites', async (t) => {
+  const at = folder(t), path = join(at, 'keys'), device = new RecordDevice(path)
+  const store = new Store({ open: (deps) => openRecordFile({ path, erase: true, scanMs: 100 }, deps), device }, at, bench())
+  t.teardown(() => { store.close() })
+  const events: string[] = []
+  let letGo = (): void => {}
+  aroundRename(t, at, async (_from, go) => {
+    events.push('begins')
+    if (events.length === 1) await new Promise<void>((resolve) => { letGo = resolve }) // The first note of the place, on a slow disk.
+    await go()
+    events.push('ends')
+  })
+  store.open()
+  device.give(1)
+  await until(() => events.length === 1, 'the first one notes its place')
+  store.close()
+  store.open()
+  device.give(2)
+  await new Promise((resolve) => { setTimeout(resolve, 300) }) // Time for the second one to do what it must not.
+  t.same([events, store.frames.size], [['begins'], 1])
+  letGo()
+  await until(() => store.frames.size === 2 && readFileSync(path).every((b) => b === 0), 'the second one goes on')
+  t.same([store.twice, store.source!.counters()['repeats'], store.told().includes('fault')], [0, 0, false])
+})
+
+t.test('record file: what is noted as stored and stands there still, after a crash between the two, is overwritten', async (t) => {
+  const at = folder(t), path = join(at, 'keys'), device = new RecordDevice(path)
+  for (const n of [1, 2, 3]) device.give(n)
+  const { dev, ino } = statSync(path)
+  writeFileSync(join(at, 'device-5.place'), JSON.stringify({ device: dev, inode: ino, position: 96 }))
+  const store = new Store({ open: (deps) => openRecordFile({ path, erase: true, scanMs: 100 }, deps), device }, at, bench())
+  t.teardown(() => { store.close() })
+  store.open()
+  await until(() => readFileSync(path).every((b) => b === 0), 'all are overwritten')
+  t.same([...store.frames.keys()], [`${device.name(3).id}/0`])
 })

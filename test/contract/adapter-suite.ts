@@ -2,7 +2,8 @@
  * The rules that every device adapter keeps, whatever its device is made of. A rig tells how to make one end of a link: the
  * adapter's source, and a device that the test drives. What a transport cannot show is named in `lacks`, with its reason.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -114,7 +115,7 @@ const fingerprintOf = async (parts: Bench, folder: string, bytes: Uint8Array): P
 export const adapterSuite = (rig: AdapterRig): void => {
   const world = async (t: Test): Promise<{ store: Store, device: TestDevice, folder: string, parts: Bench }> => {
     const folder = mkdtempSync(join(tmpdir(), 'qa-')), parts = bench()
-    t.teardown(() => { rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }) })
+    t.teardown(() => rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })) // Not at once: an adapter that was closed ends its last step.
     const end = await rig.end(t, folder), store = new Store(end, folder, parts)
     t.teardown(async () => { store.close(); await end.device.close() })
     return { store, device: end.device, folder, parts }

@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
@@ -14,7 +15,7 @@ export const addon = loadNative()
 /** A short-named folder (sockets have short names), removed after the test. */
 export const folder = (t: Test): string => {
   const path = mkdtempSync(join(tmpdir(), 'qr-'))
-  t.teardown(() => { rmSync(path, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }) })
+  t.teardown(() => rm(path, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })) // Not at once: an adapter that was closed ends its last step.
   return path
 }
 
