@@ -1,3 +1,4 @@
+import { uuidText } from '../../src/device/formats/uuid.js'
 import type { MessageName } from '../../src/peer/messages.js'
 import { KmeError } from '../../src/kernel/errors.js'
 import type { KmeId } from '../../src/kernel/ids.js'
@@ -147,6 +148,12 @@ export class MeshKme {
       if (error instanceof KmeError) return undefined // Too many questions wait, or its disk has failed.
       throw error
     }
+  }
+
+  /** Key IDs of named grants that this KME has given or taken. */
+  get grantedIds (): ReadonlySet<string> {
+    const named = this.running.allPools.flatMap(({ named }) => named ?? [])
+    return new Set([...named.flatMap(({ offers }) => offers.idsOf(() => true)).map((id) => uuidText(Buffer.from(id, 'hex'))), ...named.flatMap(({ keys }) => keys.those(() => true)).map((k) => k.id)])
   }
 
   /** Whether everybody else who could serve what an order made void has it on disk. */

@@ -16,6 +16,8 @@ export interface OfferedRow {
   /** Pool of which the keys were cut. */
   readonly source: string
   readonly master: string, readonly slaves: readonly string[]
+  /** All slaves of these keys, wherever they are, and the association under which the keys were cut. Rows of an earlier release have neither. */
+  readonly audience?: readonly string[], readonly association?: GrantAssociation
   /** 16 bytes for each key. */
   readonly ids: Uint8Array
   /** In one of the grants of a request, while it is not decided: where the keys lie in the lane of `source`. */
@@ -23,6 +25,9 @@ export interface OfferedRow {
   /** Age clock of this store; and this KME's wall clock, for a void by time. */
   readonly bornMs: number, readonly bornWallMs: number
 }
+
+/** An association of this KME's masters, in the pool `source`. */
+export interface GrantAssociation { readonly generation: number, readonly number: number }
 
 export interface GrantedRow {
   readonly master: string, readonly slaves: readonly string[]
@@ -32,6 +37,13 @@ export interface GrantedRow {
   /** Age clock of this store. */
   readonly bornMs: number
 }
+
+/** Whether an SAE is master or slave of these keys. */
+export const isParty = (row: Pick<OfferedRow, 'master' | 'slaves' | 'audience'>, sae: string): boolean => row.master === sae || (row.audience ?? row.slaves).includes(sae)
+
+/** Whether these keys were cut under that association of the pool; of a row that does not say so, whether they may have been. */
+export const isCutUnder = ({ source, association, master }: OfferedRow, pool: string, of: GrantAssociation & { readonly master: string }): boolean =>
+  source === pool && (association === undefined ? master === of.master : association.generation === of.generation && association.number === of.number)
 
 /** `given`: the last number that we used. `taken`: every number of the peer's up to this is dead, unless its grant is here. */
 export type GrantCount = 'given' | 'taken'

@@ -106,7 +106,9 @@ export class GrantedKeys {
     return done
   }
 
-  unfetched (which: (k: GrantedKey) => boolean): number { return [...this.byId.values()].filter((k) => !this.isFetched(k) && which(k)).length }
+  /** Fetched by all or not. */
+  those (which: (k: GrantedKey) => boolean): GrantedKey[] { return [...this.byId.values()].filter(which) }
+  unfetched (which: (k: GrantedKey) => boolean): number { return this.those((k) => !this.isFetched(k) && which(k)).length }
 
   private recordKey ({ grant, index }: GrantedKey): ReturnType<typeof grantedRecordKey> { return grantedRecordKey(this.core.pool, grant.number, index) }
 

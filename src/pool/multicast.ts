@@ -135,7 +135,10 @@ export class Multicast {
     if (padded.some(({ pads }) => pads.length > PADS_MAX)) { this.fail(cast, refusals.noKeys); return } // A lane in crumbs.
     for (const { f } of padded) cast.open.add(f)
     for (const [i, { f, data, pads }] of padded.entries()) {
-      const number = f.named.offers.offer({ source: pool.core.pool, master: request.caller, slaves: f.slaves, traits, sizeBytes, ids, cut: i === 0 ? this.placesOf(cast) : [], pads, data }, (fault) => { this.answered(cast, f, fault) })
+      const number = f.named.offers.offer({
+        source: pool.core.pool, master: request.caller, slaves: f.slaves, audience: [request.slave, ...request.additionalSlaves], association: cast.association,
+        traits, sizeBytes, ids, cut: i === 0 ? this.placesOf(cast) : [], pads, data,
+      }, (fault) => { this.answered(cast, f, fault) })
       cast.grants.set(f, number)
     }
   }

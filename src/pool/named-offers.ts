@@ -1,7 +1,7 @@
 import type { Body } from '../peer/messages.js'
 import type { KvWriter } from '../store/kv.js'
 import type { PoolCore } from './core.js'
-import { offeredKey, readCount, writeCount, type CutKey, type OfferedRow } from './grant-rows.js'
+import { offeredKey, readCount, writeCount, type CutKey, type GrantAssociation, type OfferedRow } from './grant-rows.js'
 import type { PadPlace } from './relay-access.js'
 import { decodeRow, putRow, tableOf } from './rows.js'
 import type { KeyTraits } from './traits.js'
@@ -15,6 +15,8 @@ export interface Offer {
   /** Pool of which the keys were cut. */
   readonly source: string
   readonly master: string, readonly slaves: readonly string[], readonly traits: KeyTraits
+  /** All slaves of the request, and the association in `source`. */
+  readonly audience: readonly string[], readonly association: GrantAssociation
   readonly sizeBytes: number
   /** 16 bytes for each key; copied. */
   readonly ids: Uint8Array
@@ -25,6 +27,8 @@ export interface Offer {
   /** The keys under their pads, each in whole units of 8 bytes. */
   readonly data: Uint8Array
 }
+
+const idsIn = ({ ids }: OfferedRow): string[] => Buffer.from(ids.buffer, ids.byteOffset, ids.length).toString('hex').match(/.{32}/g) ?? []
 
 /** Grants that the other KME has not acknowledged. */
 export const OFFERS_MAX = 64
@@ -70,9 +74,9 @@ export class NamedOffers {
    */
   offer (offer: Offer, then: (fault: OfferFault | '') => void): number {
     const { core } = this
-    const { source, master, slaves, traits, sizeBytes, cut, pads, data } = offer, ids = offer.ids.slice()
+    const { source, master, slaves, audience, association: { generation, number: of }, traits, sizeBytes, cut, pads, data } = offer, ids = offer.ids.slice()
     const number = ++this.last
-    const row: OfferedRow = { state: 'offered', source, master, slaves, ids, cut, bornMs: core.deps.ageMs(), bornWallMs: core.deps.clock.wallMs() }
+    const row: OfferedRow = { state: 'offered', source, master, slaves, audience, association: { generation, number: of }, ids, cut, bornMs: core.deps.ageMs(), bornWallMs: core.deps.clock.wallMs() }
     core.commit((tx) => {
       writeCount(tx, core.pool, 'given', number)
       this.put(tx, number, row)
@@ -143,14 +147,13 @@ export class NamedOffers {
   }
 
   /** Those of the key IDs (16 bytes, hex) that were granted over this pool. */
-  granted (ids: ReadonlySet<string>): string[] {
-    const out: string[] = []
-    for (const { ids: some } of this.rows.values()) {
-      const hex = Buffer.from(some.buffer, some.byteOffset, some.length).toString('hex')
-      for (let at = 0; at < hex.length; at += 32) if (ids.has(hex.slice(at, at + 32))) out.push(hex.slice(at, at + 32))
-    }
-    return out
-  }
+  granted (ids: ReadonlySet<string>): string[] { return [...this.rows.values()].flatMap((row) => idsIn(row).filter((id) => ids.has(id))) }
+
+  /** The other KME has made these keys void (16 bytes, hex): requests whose keys are not the master's yet fail. Inside a commit. */
+  voidUndecided (tx: KvWriter, ids: ReadonlySet<string>): void { this.voidIn(tx, (row) => row.state === 'offered' && idsIn(row).some((id) => ids.has(id))) }
+
+  /** Key IDs (16 bytes, hex) of what `which` says. */
+  idsOf (which: (row: OfferedRow) => boolean): string[] { return [...this.rows.values()].filter(which).flatMap(idsIn) }
 
   keysOf (which: (row: OfferedRow) => boolean): number { return this.numbersOf(which).reduce((sum, n) => sum + this.rows.get(n)!.ids.length / 16, 0) }
 

@@ -58,6 +58,8 @@ export interface VoidSpread {
   readonly cut: readonly string[]
   /** Everything cut of this pool within a time. */
   readonly window: { readonly fromMs: number, readonly toMs: number } | undefined
+  /** Associations of our masters in this pool that are dead. */
+  readonly associations: readonly { readonly generation: number, readonly number: number, readonly master: string }[]
 }
 
 export interface PoolLimits {

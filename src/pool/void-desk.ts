@@ -1,8 +1,11 @@
+import { uuidText } from '../device/formats/uuid.js'
 import { KEY_ID_FIELDS, type NativeVault } from '../device/native.js'
 import type { KmeId, SaeId } from '../kernel/ids.js'
+import { mergePools } from '../store/incidents.js'
+import { isCutUnder, isParty, type OfferedRow } from './grant-rows.js'
 import type { KeyPool } from './key-pool.js'
 import type { VoidSpread } from './ports.js'
-import type { KeyPlace, VoidAct, VoidCount } from './voids.js'
+import { bornWithin, type KeyPlace, type VoidAct, type VoidCount } from './voids.js'
 
 /** Key IDs opened in one call of the addon. */
 const IDS_PER_CALL = 128
@@ -26,9 +29,13 @@ export interface VoidPart {
   /** `known`: those of the IDs that are of this part. Changes nothing in a dry run, like the others. */
   keys (act: VoidAct, ids: readonly string[], dryRun: boolean): { readonly known: readonly string[], readonly count: VoidCount }
   sae (act: VoidAct, sae: SaeId, dryRun: boolean): VoidCount
+  /** IDs of keys that were granted over this part, and of which the SAE is master or a slave anywhere. */
+  offered (sae: SaeId): readonly string[]
+  /** Those of the IDs that were cut of this part under associations without the SAE: void for their slaves, too. */
+  cut (act: VoidAct, ids: readonly string[], sae: SaeId, dryRun: boolean): VoidCount | undefined
   issued (act: VoidAct, fromMs: number, toMs: number, dryRun: boolean): VoidCount
   /** Named grants over this part of keys that were cut of others. */
-  grantsOf (sources: ReadonlySet<string>, fromMs: number, toMs: number, dryRun: boolean): VoidCount
+  grants (isMeant: (row: OfferedRow) => boolean, dryRun: boolean): VoidCount
   /** Only what of the IDs was granted over this part. */
   granted (act: VoidAct, ids: readonly string[]): VoidCount | undefined
   /** Whether everybody else who could serve has it on disk. `told` is that of the count. */
@@ -40,14 +47,22 @@ export interface VoidResult { readonly counts: readonly VoidCount[], readonly un
 /** Carries an order out over all parts. @throws KmeError `BUSY`: then some parts may have done it; the order can be given again. */
 export const runVoid = (parts: Iterable<VoidPart>, act: VoidAct, order: VoidOrder, dryRun: boolean): VoidResult => {
   const all = [...parts], counts: VoidCount[] = []
-  if ('sae' in order) for (const part of all) counts.push(part.sae(act, order.sae, dryRun))
-  else if (!('ids' in order)) {
+  const add = (c: VoidCount): void => { if (c.associations + c.stretches + c.keys + c.fetched > 0 || c.asked) counts.push(c) }
+  if ('sae' in order) {
+    const { sae } = order, ids = [...new Set(all.flatMap((part) => part.offered(sae)))]
+    // Before the grants are taken back: an order that a power cut left half done and that is given again still finds them.
+    for (const part of ids.length === 0 ? [] : all) {
+      const cut = part.cut(act, ids, sae, dryRun)
+      if (cut !== undefined) counts.push(cut)
+    }
+    for (const part of all) add(part.sae(act, sae, dryRun))
+  } else if (!('ids' in order)) {
     const { peer, fromMs, toMs } = order, meant = all.filter((part) => peer === undefined || part.remote === peer)
-    for (const part of meant) counts.push(part.issued(act, fromMs, toMs, dryRun))
-    const sources = new Set(meant.map((part) => part.name))
-    for (const part of all) if (!meant.includes(part)) counts.push(part.grantsOf(sources, fromMs, toMs, dryRun))
+    for (const part of meant) add(part.issued(act, fromMs, toMs, dryRun))
+    const sources = new Set(meant.map((part) => part.name)), isBorn = bornWithin(fromMs, toMs)
+    for (const part of all) if (!meant.includes(part)) add(part.grants((row) => sources.has(row.source) && isBorn(row), dryRun))
   }
-  if (!('ids' in order)) return { counts: counts.filter((c) => c.associations + c.stretches + c.keys > 0 || c.asked), unknown: [] }
+  if (!('ids' in order)) return { counts: mergePools(counts), unknown: [] }
   const ids = [...new Set(order.ids)], seen = new Set<string>()
   for (const part of all) {
     const { known, count } = part.keys(act, ids, dryRun)
@@ -58,7 +73,9 @@ export const runVoid = (parts: Iterable<VoidPart>, act: VoidAct, order: VoidOrde
 }
 
 /** What a void that another KME told over one part means for keys that this KME granted over others. @returns what was done. */
-export const spreadVoid = (parts: Iterable<VoidPart>, from: string, act: VoidAct, { mine, cut, window }: VoidSpread): VoidCount[] => {
+export const spreadVoid = (parts: Iterable<VoidPart>, from: string, act: VoidAct, { mine, cut, window, associations }: VoidSpread): VoidCount[] => {
+  const isBorn = window === undefined ? () => false : bornWithin(window.fromMs, window.toMs)
+  const isMeant = (row: OfferedRow): boolean => row.source === from && (isBorn(row) || associations.some((of) => isCutUnder(row, from, of)))
   const counts: VoidCount[] = []
   for (const part of parts) {
     if (part.name === from) continue
@@ -66,8 +83,8 @@ export const spreadVoid = (parts: Iterable<VoidPart>, from: string, act: VoidAct
     if (whole !== undefined && whole.known.length > 0) counts.push(whole.count)
     const granted = cut.length === 0 ? undefined : part.granted(act, cut)
     if (granted !== undefined) counts.push(granted)
-    const born = window === undefined ? undefined : part.grantsOf(new Set([from]), window.fromMs, window.toMs, false)
-    if (born !== undefined && born.keys > 0) counts.push(born)
+    const grants = window === undefined && associations.length === 0 ? undefined : part.grants(isMeant, false)
+    if (grants !== undefined && grants.keys > 0) counts.push(grants)
   }
   return counts
 }
@@ -82,7 +99,15 @@ export const voidPartOf = (pool: KeyPool, vault: NativeVault): VoidPart => ({
   },
   sae: (act, sae, dryRun) => pool.voids.sae(act, sae, dryRun),
   issued: (act, fromMs, toMs, dryRun) => pool.voids.issued(act, fromMs, toMs, dryRun),
-  grantsOf: (sources, fromMs, toMs, dryRun) => pool.voids.grantsOf(sources, fromMs, toMs, dryRun),
+  offered: (sae) => pool.named?.offers.idsOf((row) => isParty(row, sae)).map((hex) => uuidText(Buffer.from(hex, 'hex'))) ?? [],
+  cut: (act, ids, sae, dryRun) => {
+    const places = [...openIds(pool, vault, ids).values()].filter(({ epoch, association }) => {
+      const row = pool.associations.ofKey('out', epoch, association)
+      return row !== undefined && row.master !== sae && !row.slaves.includes(sae) && !row.local.includes(sae)
+    })
+    return places.length === 0 ? undefined : pool.voids.keys(act, places, [], dryRun)
+  },
+  grants: (isMeant, dryRun) => pool.voids.grants(isMeant, dryRun),
   granted: (act, ids) => {
     const granted = pool.voids.granted(ids)
     return granted.length === 0 ? undefined : pool.voids.keys(act, [], granted, false)

@@ -16,7 +16,8 @@ export class VoidNews {
   constructor (private readonly core: PoolCore) {
     for (const { key, value } of core.deps.kv.range(tableOf('voidNews', core.pool))) {
       this.last = key[2] as number
-      this.left.set(this.last, decodeRow<Voided>(value))
+      const news = decodeRow<Voided>(value)
+      this.left.set(this.last, { ...news, spread: { ...news.spread, associations: news.spread.associations ?? [] } }) // An earlier release wrote none.
     }
   }
 

@@ -9,9 +9,10 @@ import type { PoolCore } from './core.js'
 import { IssueTimes } from './issue-times.js'
 import type { NamedGrants } from './named-grants.js'
 import type { Pool } from './pool.js'
+import type { VoidSpread } from './ports.js'
 import { VoidNews } from './void-news.js'
 import { comparePlaces, VoidRules, type LanePlace, type LaneStretch } from './void-rules.js'
-import type { OfferedRow } from './grant-rows.js'
+import { isParty, type OfferedRow } from './grant-rows.js'
 import { decodeRow, encodeRow, tableOf, usableBytes, voidAskKey, type BlockRow } from './rows.js'
 
 /** Questions to the other KME that wait for their answer. */
@@ -55,7 +56,8 @@ export interface VoidParts {
 
 const nothing: Told = { keys: [], associations: [], stretches: [], epochs: [], ids: [] }
 
-const bornWithin = (fromMs: number, toMs: number) => (row: OfferedRow): boolean => row.bornWallMs >= fromMs && row.bornWallMs <= toMs
+/** Granted within a time. */
+export const bornWithin = (fromMs: number, toMs: number) => (row: OfferedRow): boolean => row.bornWallMs >= fromMs && row.bornWallMs <= toMs
 
 /**
  * Keys that were given to a master and not fetched by a slave, made void by an operator. There is no row per key, so a void is a
@@ -120,19 +122,19 @@ export class Voids {
 
   sae (act: VoidAct, sae: SaeId, dryRun: boolean): VoidCount {
     const { named } = this, found = this.parts.associations.ofSae(sae)
-    const isOf = (row: { readonly master: string, readonly slaves: readonly string[] }): boolean => row.master === sae || row.slaves.includes(sae)
-    const keys = (named?.offers.keysOf(isOf) ?? 0) + (named?.keys.unfetched((k) => isOf(k.grant)) ?? 0)
-    if (dryRun || found.length + keys === 0) return this.count({ associations: found.length, keys })
+    const isOffered = (row: OfferedRow): boolean => isParty(row, sae), mine = named?.keys.those((k) => isParty(k.grant, sae)) ?? []
+    const fetched = mine.filter((k) => named?.keys.isFetched(k)).length, keys = (named?.offers.keysOf(isOffered) ?? 0) + mine.length - fetched
+    if (dryRun || found.length + keys + fetched === 0) return this.count({ associations: found.length, keys, fetched })
     const told = this.core.commit((tx) => {
       for (const { direction, row } of found) this.parts.associations.void(tx, direction, row.generation, row.number)
       const remote = found.filter(({ row }) => row.slaves.length > 0 && !this.alone)
-      named?.offers.voidIn(tx, isOf)
-      const granted = named?.keys.void(tx, (k) => isOf(k.grant)) ?? []
-      const ids = granted.filter((k) => k.grant.master === sae).flatMap((k) => uuidBytes(k.id) ?? []) // Its KME granted them to others, too.
+      named?.offers.voidIn(tx, isOffered)
+      named?.keys.void(tx, (k) => isParty(k.grant, sae))
+      const ids = mine.flatMap((k) => uuidBytes(k.id) ?? []) // Others have them, too: whoever was quicker here is no reason to serve those.
       this.tell(tx, act, { ...nothing, ids, associations: remote.map(({ direction, row }) => ({ own: direction === 'out', epoch: row.generation, number: row.number })) })
       return this.alone ? 0 : this.core.meta.lastSent
     })
-    return this.count({ associations: found.length, keys, told })
+    return this.count({ associations: found.length, keys, fetched, told })
   }
 
   /**
@@ -159,9 +161,8 @@ export class Voids {
   }
 
   /** Takes back what was granted over this pool of keys that were cut of others. */
-  grantsOf (sources: ReadonlySet<string>, fromMs: number, toMs: number, dryRun: boolean): VoidCount {
-    const { named } = this, isBorn = bornWithin(fromMs, toMs)
-    const isMeant = (row: OfferedRow): boolean => sources.has(row.source) && isBorn(row)
+  grants (isMeant: (row: OfferedRow) => boolean, dryRun: boolean): VoidCount {
+    const { named } = this
     const keys = named?.offers.keysOf(isMeant) ?? 0
     if (dryRun || keys === 0 || named === undefined) return this.count({ keys })
     this.core.commit((tx) => { named.offers.voidIn(tx, isMeant) })
@@ -197,15 +198,21 @@ export class Voids {
     const { core } = this, incident = Buffer.from(body.incident).toString('hex')
     const { named } = this, ids = body.ids.map(uuidText), isMeant = new Set(ids)
     const done = this.voidKeys(tx, body.keys), granted = named?.keys.void(tx, (k) => isMeant.has(k.id)).length ?? 0
-    const mine = named?.offers.granted(new Set(ids.map((id) => id.replaceAll('-', '')))) ?? []
+    const hex = new Set(ids.map((id) => id.replaceAll('-', ''))), mine = named?.offers.granted(hex) ?? []
+    if (mine.length > 0) named?.offers.voidUndecided(tx, hex)
     const cut = body.keys.filter((k) => core.blocks.get(k.block)?.owner !== 'theirs').flatMap((k) => this.parts.nameOf(k) ?? [])
+    const dead: VoidSpread['associations'][number][] = []
     let associations = 0
-    for (const { own, epoch, number } of body.associations) if (this.parts.associations.void(tx, own ? 'in' : 'out', epoch, number)) associations++
+    for (const { own, epoch, number } of body.associations) {
+      if (this.parts.associations.void(tx, own ? 'in' : 'out', epoch, number)) associations++
+      const row = own ? undefined : this.parts.associations.find('out', epoch, number)
+      if (row !== undefined) dead.push({ generation: epoch, number, master: row.master })
+    }
     // Only what this KME has stored as opened can have been given out.
     const end = { index: core.meta.horizonTheirs + 1, offset: 0 }
     for (const { from, to } of body.stretches) this.rules.add(tx, 'theirs', { from, to: comparePlaces(to, end) < 0 ? to : end })
     if (body.answers) this.forgetAsk(tx, incident)
-    const spread = { mine: mine.map((hex) => uuidText(Buffer.from(hex, 'hex'))), cut, window: undefined }
+    const spread = { mine: mine.map((hex) => uuidText(Buffer.from(hex, 'hex'))), cut, window: undefined, associations: dead }
     const tell = this.news.add(tx, { type: 'keys.voided', pool: core.pool, incident, reason: body.reason, keys: done.keys + granted, associations, stretches: body.stretches.length, spread })
     return () => {
       this.settle(body.keys)
@@ -221,7 +228,7 @@ export class Voids {
     const act = { id: Buffer.from(body.incident).toString('hex'), reason: body.reason }
     const { stretches, keys } = this.voidIssued(tx, body.fromMs, body.toMs)
     this.answered.push(this.tell(tx, act, { ...nothing, stretches }, true))
-    const spread = { mine: [], cut: [], window: { fromMs: body.fromMs, toMs: body.toMs } }
+    const spread = { mine: [], cut: [], window: { fromMs: body.fromMs, toMs: body.toMs }, associations: [] }
     return this.news.add(tx, { type: 'keys.voided', pool: this.core.pool, incident: act.id, reason: act.reason, keys, associations: 0, stretches: stretches.length, spread })
   }
 

@@ -37,14 +37,14 @@ const TABLE = 'incident'
 export const putIncident = (tx: KvWriter, row: IncidentRow, self: KmeId): IncidentRow => {
   const known = listIncidents(tx)
   const same = known.find(({ id }) => id === row.id)
-  const whole = same === undefined ? row : { ...same, pools: merged([...same.pools, ...row.pools]) }
+  const whole = same === undefined ? row : { ...same, pools: mergePools([...same.pools, ...row.pools]) }
   if (same === undefined) for (const old of surplus(known, whole.origin, self)) tx.remove([TABLE, old.atMs, old.id])
   tx.put([TABLE, whole.atMs, whole.id], new TextEncoder().encode(JSON.stringify(whole)))
   return whole
 }
 
-/** One entry for each pool: what it waits for is not forgotten, whatever comes later under the same ID. */
-const merged = (all: readonly IncidentPool[]): IncidentPool[] => {
+/** One entry for each pool, of as many as an incident may have: what it waits for is not forgotten, whatever comes later under the same ID. */
+export const mergePools = (all: readonly IncidentPool[]): IncidentPool[] => {
   const byPool = new Map<string, IncidentPool>()
   for (const p of all) {
     const before = byPool.get(p.pool)

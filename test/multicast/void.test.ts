@@ -37,9 +37,9 @@ const order = async (world: MeshWorld, kme: string, what: VoidOrder): Promise<vo
   }
 }
 
-const cast = async (world: MeshWorld, number: number): Promise<string[]> => {
+const cast = async (world: MeshWorld, number: number, [slave, ...additionalSlaves]: readonly [string, ...string[]] = ['b', 'c', 'd']): Promise<string[]> => {
   let answer: Answer | undefined
-  world.at('A').enc({ caller: 'a', slave: 'b', additionalSlaves: ['c', 'd'], number }, (got) => { answer = got })
+  world.at('A').enc({ caller: 'a', slave, additionalSlaves, number }, (got) => { answer = got })
   for (let i = 0; i < 200 && answer === undefined; i++) await world.wait(20)
   return keysOf(answer).map((k) => k.id)
 }
@@ -93,5 +93,51 @@ t.test('keys of a master, and all keys of a time: taken back where they were gra
     spread(world)
   }
   t.equal(await outcome(world, 'd', fourth), 'KEYS_NOT_FOUND', 'said at a further KME')
+  balanced(t, world)
+})
+
+t.test('all keys of an SAE, master or slave, wherever it is said: for every slave at every KME, and no others', async (t) => {
+  const world = await star(t, 63)
+  for (const [kme, sae] of [['A', 'a'], ['B', 'a'], ['C', 'a'], ['A', 'b'], ['B', 'b'], ['A', 'c'], ['C', 'c']] as const) {
+    const said = `${sae} said at ${kme}`
+    const others = await cast(world, 1, ['b2', 'c2', 'd2']), ids = await cast(world, 2)
+    t.same([others.length, ids.length], [1, 2], said)
+    if (kme === 'C') t.equal(await outcome(world, 'c', [ids[0]!]), 'keys', 'one that c has is void for the others, too')
+    await order(world, kme, { sae })
+    for (const slave of ['b', 'c', 'd']) for (const id of ids) t.equal(await outcome(world, slave, [id]), 'KEYS_NOT_FOUND', `${said}: void for ${slave}`)
+    for (const slave of ['b2', 'c2', 'd2']) t.equal(await outcome(world, slave, others), sae === 'a' ? 'KEYS_NOT_FOUND' : 'keys', `${said}: others for ${slave}`)
+  }
+  t.equal(world.at('A').alarms.length + world.at('B').alarms.length + world.at('C').alarms.length + world.at('D').alarms.length, 0)
+  balanced(t, world)
+})
+
+t.test('all keys of an SAE: over restarts of the master\'s KME and of one that holds a grant', async (t) => {
+  const world = await star(t, 64), ids = await cast(world, 2)
+  world.at('D').kill()
+  world.at('A').kill()
+  await world.wait(500)
+  await order(world, 'B', { sae: 'b' })
+  await world.at('A').start()
+  for (let i = 0; i < 20; i++) {
+    await world.wait(250)
+    spread(world)
+  }
+  world.at('A').powerCut()
+  await world.at('A').start()
+  await world.at('D').start()
+  for (let i = 0; i < 60; i++) await world.wait(500)
+  for (const slave of ['b', 'c', 'd']) t.equal(await outcome(world, slave, ids), 'KEYS_NOT_FOUND', `void for ${slave}`)
+  balanced(t, world)
+})
+
+t.test('a request that waits for one KME while another makes its keys void: its master gets none', async (t) => {
+  const world = await star(t, 65)
+  world.network.setFaults('A', 'D', { delayMs: 900 })
+  let answer: Answer | undefined
+  world.at('A').enc({ caller: 'a', slave: 'b', additionalSlaves: ['c', 'd'], number: 2 }, (got) => { answer = got })
+  await world.wait(500)
+  t.equal(answer, undefined, 'D has not answered')
+  await order(world, 'C', { sae: 'c' })
+  t.equal(refusalOf(answer), 'NO_KEYS')
   balanced(t, world)
 })

@@ -55,9 +55,9 @@ export class Orders {
     const act = { id: (++this.count).toString(16).padStart(32, '0'), reason: 'a run of the model' }
     host.note(`void at ${kme}: ${JSON.stringify(order)}`)
     const isMeant = this.isMeant(home, order), { keys, known } = host.ledger.revoke(isMeant)
-    const result = node.void(act, order)
+    const granted = 'sae' in order ? node.grantedIds : new Set<string>(), result = node.void(act, order)
     if (result === undefined) return
-    const open: Open = { kme, act, result, keys, known, meaning: this.meaningOf(home, order, new Set(result.unknown)), isFlushed: false, isKnown: false }
+    const open: Open = { kme, act, result, keys, known, meaning: this.meaningOf(home, order, new Set(result.unknown), granted), isFlushed: false, isKnown: false }
     this.acts.push(open)
     process!.kv.flushed().then(() => { open.isFlushed = true }).catch(() => {}) // A disk that fails ends the process: then nobody knows.
   }
@@ -71,14 +71,17 @@ export class Orders {
   }
 
   /** Never more than the order says: which slaves it takes the key from. */
-  private meaningOf (home: number, order: VoidOrder, unknown: ReadonlySet<string>): (key: GivenKey) => Meaning | undefined {
+  private meaningOf (home: number, order: VoidOrder, unknown: ReadonlySet<string>, granted: ReadonlySet<string>): (key: GivenKey) => Meaning | undefined {
     const here = (slave: Party): boolean => slave.home === home
     if ('ids' in order) return ({ id, master }) => unknown.has(id) ? undefined : { told: master.home === home ? all : here, spread: all }
     if ('sae' in order) {
-      return ({ master }) => {
-        const its = (slave: Party): boolean => slave.sae === order.sae && (slave.home === home || master.home === home)
-        const which = master.sae !== order.sae ? its : master.home === home ? all : here
-        return { told: which, spread: which }
+      return ({ id, master, slaves }) => {
+        const party = [master, ...slaves].find((one) => one.sae === order.sae), first = slaves.find((s) => s.home !== master.home)?.home
+        if (party === undefined) return undefined
+        // Associations and grants say who takes part. A grant that is over already is void for its own slaves.
+        if (master.home === home) return party.home === home || party.home === first || granted.has(id) ? { told: all, spread: all } : { told: (slave) => slave === party, spread: (slave) => slave === party }
+        if (party !== master && party.home !== home) return undefined
+        return home === first || granted.has(id) ? { told: here, spread: all } : undefined
       }
     }
     const peer = order.peer === undefined ? undefined : this.host.kmes.indexOf(order.peer)
