@@ -42,14 +42,19 @@ size_t TriplePortable(const uint8_t* p, size_t length) {
   return TripleFrom(p, i, length);
 }
 
-// A lane counts to 32 at most.
+// A lane is a byte: it is emptied before it can have counted further than 255.
 uint32_t CountPortable(const uint8_t* p, size_t length, uint8_t value) {
-  size_t i = 0;
-  Bytes16 counts = {}, wanted;
+  constexpr size_t kStretch = 255 * 16;
+  Bytes16 wanted;
   std::memset(&wanted, value, sizeof wanted);
-  for (; i + 16 <= length; i += 16) counts -= reinterpret_cast<Bytes16>(Load16(p + i) == wanted);
   uint32_t count = 0;
-  for (int lane = 0; lane < 16; ++lane) count += counts[lane];
+  size_t i = 0;
+  while (i + 16 <= length) {
+    const size_t end = length - i > kStretch ? i + kStretch : length;
+    Bytes16 counts = {};
+    for (; i + 16 <= end; i += 16) counts -= reinterpret_cast<Bytes16>(Load16(p + i) == wanted);
+    for (int lane = 0; lane < 16; ++lane) count += counts[lane];
+  }
   for (; i < length; ++i) count += p[i] == value;
   return count;
 }

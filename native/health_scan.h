@@ -16,7 +16,7 @@ ScanImpl ScanBest();
 /// First i with p[i] == p[i + 1] == p[i + 2] and i + 2 < length, or `length`.
 size_t FirstTriple(const uint8_t* p, size_t length, ScanImpl impl = ScanBest());
 
-/// How many of the bytes are `value`. `length` is at most 512.
+/// How many of the bytes are `value`.
 uint32_t CountEqual(const uint8_t* p, size_t length, uint8_t value, ScanImpl impl = ScanBest());
 
 /// Of `words` words of 64 bits, from `p` on: `ones` keeps the bits that were 1 in all of them and before, `zeros` those that were 0.

@@ -94,17 +94,25 @@ TEST("all instructions look alike: triples, counts and lines, for each length an
     for (uint8_t& byte : bytes) byte = uint8_t(chance() % (length % 3 == 0 ? 4 : 60));
     size_t triple = length;
     for (size_t i = length; i-- > 0;) if (i + 2 < length && bytes[i] == bytes[i + 1] && bytes[i] == bytes[i + 2]) triple = i;
-    const size_t counted = std::min<size_t>(length, 512);
-    const uint32_t count = uint32_t(std::count(bytes.begin(), bytes.begin() + counted, 3));
+    const uint32_t count = uint32_t(std::count(bytes.begin(), bytes.end(), 3));
     uint64_t ones = ~uint64_t{0} ^ 64, zeros = ~uint64_t{0} ^ 128;
     KeepStuck(bytes.data(), length / 8, &ones, &zeros, ScanImpl::kPortable);
     for (int impl = 0; impl < kScanImpls; ++impl) {
       if (!ScanSupported(ScanImpl(impl))) continue;
       CHECK(FirstTriple(bytes.data(), length, ScanImpl(impl)) == triple);
-      CHECK(CountEqual(bytes.data(), counted, 3, ScanImpl(impl)) == count);
+      CHECK(CountEqual(bytes.data(), length, 3, ScanImpl(impl)) == count);
       uint64_t o = ~uint64_t{0} ^ 64, z = ~uint64_t{0} ^ 128;
       KeepStuck(bytes.data(), length / 8, &o, &z, ScanImpl(impl));
       CHECK(o == ones && z == zeros);
+    }
+  }
+}
+
+TEST("equal bytes are counted right however many they are") {
+  for (const size_t length : {4'079, 4'080, 4'081, 4'096, 8'192, 65'536, 70'001}) {
+    const std::vector<uint8_t> bytes(length, 9);
+    for (int impl = 0; impl < kScanImpls; ++impl) {
+      if (ScanSupported(ScanImpl(impl))) CHECK(CountEqual(bytes.data(), length, 9, ScanImpl(impl)) == length);
     }
   }
 }

@@ -119,7 +119,7 @@ export class MeshProcess {
     this.routes = new MeshRoutes({ self: o.id, clock, random: o.random, incarnation: this.start, pools, reserveBytes: relayLimits.reserveBytes, alarm })
     this.hybrid = new HybridExchanges({ self: o.id, vault, clock, random: o.random, limits: defaultHybridLimits, security: (event, _subject, detail) => { alarm(`${event}: ${detail}`) } })
     this.relay = new RelayDesk({
-      self: o.id, vault, keys, clock, random: o.random, limits: relayLimits, start: this.start, hybrid: this.hybrid, routes: this.routes.relay,
+      self: o.id, vault, keys, clock, random: o.random, log: quietLog, limits: relayLimits, start: this.start, hybrid: this.hybrid, routes: this.routes.relay,
       neighbour: (kme) => { const pool = pools.get(kme); return pool === undefined ? undefined : neighbourLane(pool) },
       security: (event, _subject, detail) => { alarm(`${event}: ${detail}`) },
     })

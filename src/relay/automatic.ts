@@ -136,7 +136,7 @@ export class AutomaticPools {
   /** The far end does not have it, or has left it: a pool of our own accord ends, one of the configuration waits. */
   refused (entry: RelayedEntry, reason: string): void {
     const name = nameOf(entry.remote, entry.cls), waitMs = Math.min(REFUSED_MAX_MS, (this.refusals.get(name)?.waitMs ?? REFUSED_MIN_MS / 2) * 2)
-    if (this.refusals.size >= REFUSED_KEPT) this.refusals.delete(this.refusals.keys().next().value as string)
+    if (this.refusals.size >= REFUSED_KEPT && !this.refusals.has(name)) this.refusals.delete(this.refusals.keys().next().value as string)
     this.refusals.set(name, { untilMs: this.p.clock.monoMs() + waitMs, waitMs, reason })
     this.p.say('the far end has no such relayed pool', { kme: entry.remote, class: classText(entry.cls), reason })
     if (!entry.isKept) this.drop(entry, reason)

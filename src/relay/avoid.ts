@@ -1,7 +1,7 @@
 import type { KmeId } from '../kernel/ids.js'
 import type { Clock } from '../kernel/time.js'
 import type { RelayLimits } from './limits.js'
-import type { RelayHop } from './ports.js'
+import type { PathHop } from './ports.js'
 
 interface Mark { untilMs: number, failures: number }
 const MARKS_MAX = 1_024
@@ -11,20 +11,20 @@ const MARKS_MAX = 1_024
  * under way before: a window of jobs that meet one closed link are one failure, and not as many as would close it for a minute.
  */
 export class Avoid {
-  private readonly hops = new Map<string, Mark & RelayHop>()
+  private readonly hops = new Map<string, Mark & PathHop>()
   private readonly nodes = new Map<KmeId, Mark>()
   constructor (private readonly clock: Clock, private readonly limits: RelayLimits) {}
 
   /** Nothing goes over this link for a while. */
   hop (from: KmeId, to: KmeId): void {
     const key = `${from}\n${to}`
-    this.bound(this.hops)
+    this.bound(this.hops, key)
     this.hops.set(key, { ...this.next(this.hops.get(key)), from, to })
   }
 
   /** Other ways than through this node for a while, if there are any. */
   node (kme: KmeId): void {
-    this.bound(this.nodes)
+    this.bound(this.nodes, kme)
     this.nodes.set(kme, this.next(this.nodes.get(kme)))
   }
 
@@ -35,7 +35,7 @@ export class Avoid {
     for (const node of path) this.nodes.delete(node)
   }
 
-  get excludedHops (): RelayHop[] { return [...this.hops.values()].filter((m) => this.clock.monoMs() < m.untilMs) }
+  get excludedHops (): PathHop[] { return [...this.hops.values()].filter((m) => this.clock.monoMs() < m.untilMs) }
   get avoided (): KmeId[] { return [...this.nodes].filter(([, m]) => this.clock.monoMs() < m.untilMs).map(([kme]) => kme) }
 
   private next (before: Mark | undefined): Mark {
@@ -45,7 +45,8 @@ export class Avoid {
     return { failures, untilMs: nowMs + Math.min(avoidMaxMs, avoidMs * 2 ** (failures - 1)) }
   }
 
-  private bound (marks: Map<string, Mark>): void {
-    if (marks.size >= MARKS_MAX) for (const oldest of marks.keys()) { marks.delete(oldest); break }
+  /** Room for one more name; a known one needs none. */
+  private bound (marks: Map<string, Mark>, name: string): void {
+    if (marks.size >= MARKS_MAX && !marks.has(name)) for (const oldest of marks.keys()) { marks.delete(oldest); break }
   }
 }

@@ -14,6 +14,8 @@ export interface RelayCounters {
   /** For others. */
   passedJobs: number
   passedBytes: number
+  /** Messages to neighbours that waited too long for pads or room, and were dropped. */
+  agedMessages: number
   /** As the destination. */
   arrivedJobs: number
   arrivedBytes: number
@@ -24,6 +26,6 @@ export interface RelayCounters {
 }
 
 export const createRelayCounters = (): RelayCounters => ({
-  jobs: 0, jobsDone: 0, jobsRefused: 0, jobsFailed: 0, lostBytes: 0, passedJobs: 0, passedBytes: 0, arrivedJobs: 0, arrivedBytes: 0, lyingPaths: 0,
+  jobs: 0, jobsDone: 0, jobsRefused: 0, jobsFailed: 0, lostBytes: 0, passedJobs: 0, passedBytes: 0, agedMessages: 0, arrivedJobs: 0, arrivedBytes: 0, lyingPaths: 0,
   refused: Object.fromEntries(relayFailures.map((f) => [f, 0])) as Record<RelayFailure, number>,
 })

@@ -27,10 +27,12 @@ export class RelayDesk {
   private readonly ends = new Map<string, Ends>()
 
   private readonly post: Post
+  /** Neighbours of which the log has told, in this connection, that messages to them waited too long. */
+  private readonly slow = new Set<KmeId>()
   private readonly p: RelayPorts
 
   constructor (ports: RelayPorts) {
-    const post = this.post = new Post(ports.clock)
+    const post = this.post = new Post(ports.clock, (kme, messages) => { this.onAged(kme, messages) })
     const p = this.p = {
       ...ports,
       neighbour: (kme) => {
@@ -92,7 +94,7 @@ export class RelayDesk {
         else if (name === 'relay') this.onRelay(neighbour, body as Body<'relay'>)
         else this.onFailed(neighbour, body as Body<'relayFailed'>)
       },
-      onReady: () => {}, onClosed: () => { this.post.drop(neighbour) }, onWritable: () => { this.post.flush(neighbour) },
+      onReady: () => {}, onClosed: () => { this.post.drop(neighbour); this.slow.delete(neighbour) }, onWritable: () => { this.post.flush(neighbour) },
     }
   }
 
@@ -111,6 +113,13 @@ export class RelayDesk {
       },
       onReady: () => {}, onClosed: (reason) => { this.ends.get(poolId)?.source.stop(reason); this.ends.get(poolId)?.sink.stop() },
     }
+  }
+
+  private onAged (kme: KmeId, messages: number): void {
+    this.counters.agedMessages += messages
+    if (this.slow.has(kme)) return
+    this.slow.add(kme)
+    this.p.log.warn('messages of the relay waited too long for pads or for room, and were dropped; told once per connection', { kme, messages })
   }
 
   // --- messages of neighbours ---------------------------------------------------------------------------------------

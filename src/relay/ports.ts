@@ -1,6 +1,7 @@
 /** What the relay needs of the rest: pools, ways, the store's keys. The runtime plugs in the real parts, sim/ simulated ones. */
 import type { NativeVault } from '../device/native.js'
 import type { KmeId } from '../kernel/ids.js'
+import type { Log } from '../kernel/log.js'
 import type { Random } from '../kernel/random.js'
 import type { Clock } from '../kernel/time.js'
 import type { Body, MessageName } from '../peer/messages.js'
@@ -40,8 +41,8 @@ export interface RelayedPool {
 }
 
 /** A link of a path, in the direction of the pads. */
-export interface RelayHop { readonly from: KmeId, readonly to: KmeId }
-export interface RelayQuery { readonly disjoint: number, readonly excludeHops: readonly RelayHop[], readonly avoid: readonly KmeId[] }
+export interface PathHop { readonly from: KmeId, readonly to: KmeId }
+export interface RelayQuery { readonly disjoint: number, readonly excludeHops: readonly PathHop[], readonly avoid: readonly KmeId[] }
 
 /** The router, from here. */
 export interface RelayRoutes {
@@ -75,6 +76,7 @@ export interface RelayPorts {
   readonly keys: RecordKeys
   readonly clock: Clock
   readonly random: Random
+  readonly log: Log
   readonly limits: RelayLimits
   readonly routes: RelayRoutes
   readonly hybrid: RelayHybrid | undefined

@@ -19,7 +19,8 @@ const bytesOf = (body: object): number => (body as { data?: Uint8Array }).data?.
  */
 export class Post {
   private readonly queues = new Map<KmeId, Waiting[]>()
-  constructor (private readonly clock: Clock) {}
+  /** @param aged So many messages to that neighbour waited too long and are lost. */
+  constructor (private readonly clock: Clock, private readonly aged: (kme: KmeId, messages: number) => void) {}
 
   /** The same lane with a way that waits. */
   lane (kme: KmeId, lane: NeighbourLane): NeighbourLane {
@@ -40,13 +41,15 @@ export class Post {
   flush (only?: KmeId): void {
     const oldestMs = this.clock.monoMs() - AGE_MAX_MS
     for (const [kme, queue] of only === undefined ? this.queues : [[only, this.queues.get(only) ?? []] as const]) {
-      let done = 0
+      let done = 0, aged = 0
       for (const waiting of queue) {
-        if (waiting.sinceMs >= oldestMs && !waiting.send()) break
+        if (waiting.sinceMs < oldestMs) aged++
+        else if (!waiting.send()) break
         done++
       }
       queue.splice(0, done)
       if (queue.length === 0) this.queues.delete(kme)
+      if (aged > 0) this.aged(kme, aged)
     }
   }
 

@@ -16,6 +16,7 @@ export const registerNetworkMetrics = (sink: MetricSink, network: () => NetworkP
   sink.register('qkme_relay_jobs_total', 'Relayed blocks, by what this KME had to do with them.', 'counter', jobs)
   sink.register('qkme_relay_passed_bytes_total', 'Bytes of blocks of others that were passed on.', 'counter', one((n) => n.relay.counters.passedBytes))
   sink.register('qkme_relay_lost_bytes_total', 'Bytes taken for blocks that were never confirmed.', 'counter', one((n) => n.relay.counters.lostBytes))
+  sink.register('qkme_relay_aged_messages_total', 'Messages of the relay to neighbours that waited too long for pads or room, and were dropped.', 'counter', one((n) => n.relay.counters.agedMessages))
   sink.register('qkme_relay_lying_paths_total', 'Shares that were changed on their way.', 'counter', one((n) => n.relay.counters.lyingPaths))
   sink.register('qkme_relay_refusals_total', 'Blocks of others that were refused here, by cause.', 'counter', () =>
     Object.entries(network()?.relay.counters.refused ?? {}).map(([cause, value]) => ({ labels: { cause }, value })))

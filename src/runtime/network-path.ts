@@ -78,7 +78,7 @@ export class NetworkPath {
     this.hybrid = new HybridExchanges({ self: config.kme.id, vault: keyspace.vault, clock, random, limits: defaultHybridLimits, security: this.security })
     const { reserveBytes, jobs, jobMs } = config.network.relay
     this.relay = new RelayDesk({
-      self: config.kme.id, vault: keyspace.vault, keys: store.keys, clock, random, start: store.start.number, hybrid: this.hybrid, security: this.security,
+      self: config.kme.id, vault: keyspace.vault, keys: store.keys, clock, random, log, start: store.start.number, hybrid: this.hybrid, security: this.security,
       limits: { ...defaultRelayLimits, reserveBytes, jobsMax: jobs, jobMs },
       routes: { paths: (to, query) => this.paths(to, query), mayForward: (nodes) => router.mayForward(nodes), isBroken: (nodes) => isBroken(router, nodes) },
       neighbour: (kme) => { const pool = pools.get(kme); return pool === undefined ? undefined : neighbourLane(pool) },

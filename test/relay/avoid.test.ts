@@ -23,6 +23,16 @@ t.test('jobs that were under way together and met one closed link are one failur
   t.same(it.avoid.avoided, [])
 })
 
+t.test('there is room for 1,024 links; one that fails again needs none', async (t) => {
+  const { avoid, clock } = make()
+  for (let i = 0; i < 1_024; i++) avoid.hop('B', `c${i}`)
+  clock.advance(900)
+  avoid.hop('B', 'c5')
+  t.equal(avoid.excludedHops.length, 1_024)
+  avoid.hop('B', 'new')
+  t.match(avoid.excludedHops, { length: 1_024, 0: { to: 'c1' } })
+})
+
 t.test('who fails again when asked again is left out for twice as long, up to a bound; who went well is forgiven, and so is who was left alone', async (t) => {
   const it = make(), times: number[] = []
   for (let i = 0; i < 8; i++) {

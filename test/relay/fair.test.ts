@@ -1,5 +1,6 @@
 import t from 'tap'
 import { SimClock } from '../../sim/clock.js'
+import { quietLog, type Log } from '../../src/kernel/log.js'
 import type { MessageName } from '../../src/peer/messages.js'
 import { leaseReach } from '../../src/pool/lease-reach.js'
 import { RelayAccess } from '../../src/pool/relay-access.js'
@@ -19,8 +20,8 @@ const JOB = 60_000
 interface Lane { freeBytes: number, keptBytes: number, isReady: boolean, takes: boolean, readonly sent: { name: MessageName, body: Record<string, unknown> }[] }
 
 /** This KME is M; its lanes with the named neighbours hold so much. */
-const ports = (clock: SimClock, lanes: Readonly<Record<string, Lane>>): RelayPorts => ({
-  self: 'M', clock, limits: { ...defaultRelayLimits, reserveBytes: 10_000 }, routes: { paths: () => '', mayForward: () => '' }, hybrid: undefined, start: 1,
+const ports = (clock: SimClock, lanes: Readonly<Record<string, Lane>>, log: Log = quietLog): RelayPorts => ({
+  self: 'M', clock, log, limits: { ...defaultRelayLimits, reserveBytes: 10_000 }, routes: { paths: () => '', mayForward: () => '' }, hybrid: undefined, start: 1,
   neighbour: (kme: string) => {
     const lane = lanes[kme]
     if (lane === undefined) return undefined
@@ -132,7 +133,7 @@ t.test('a job that is given up frees what was set aside all along its way, for t
 })
 
 t.test('a message that finds no pad waits; a dead line loses it', async t => {
-  const clock = new SimClock(), z = lane(0), post = new Post(clock), way = post.lane('Z', ports(clock, { Z: z }).neighbour('Z')!)
+  const clock = new SimClock(), z = lane(0), aged: [string, number][] = [], post = new Post(clock, (...told) => { aged.push(told) }), way = post.lane('Z', ports(clock, { Z: z }).neighbour('Z')!)
   const say = (share: number): boolean => way.send('relayCancel', { job: new Uint8Array(16), path: ['M', 'Z'], hop: 1, share })
   z.takes = false
   t.same([say(1), say(2)], [true, true])
@@ -147,6 +148,26 @@ t.test('a message that finds no pad waits; a dead line loses it', async t => {
   z.takes = true
   post.flush('Z')
   t.equal(z.sent.length, 3, 'what is old is dropped')
+  t.same(aged, [['Z', 512]], 'and told')
+})
+
+t.test('relay messages that waited too long are counted, and the log tells once per connection', async t => {
+  const lines: unknown[] = [], clock = new SimClock(), x = lane(0), z = lane(1_000_000)
+  const desk = new RelayDesk(ports(clock, { X: x, Z: z }, { ...quietLog, warn: (_message, fields) => { lines.push(fields) } }))
+  const ask = (n: number): void => { desk.part('X').onMessage('relayAsk', { job: new Uint8Array(16).fill(n), path: ['X', 'M', 'Z', 'Q'], hop: 1, share: 0, shares: 1, bytes: JOB }) }
+  const lose = (first: number): void => {
+    z.takes = false
+    for (const n of [first, first + 1]) ask(n)
+    clock.advance(2_001)
+    desk.tick()
+  }
+  lose(1)
+  lose(3)
+  t.same([desk.counters.agedMessages, lines], [4, [{ kme: 'Z', messages: 2 }]])
+  desk.part('Z').onClosed('')
+  lose(5)
+  t.same([desk.counters.agedMessages, lines.length], [6, 2])
+  desk.stop('')
 })
 
 t.test('jobs under way: doubling, halved by a shortage, once for all that met it', async t => {
