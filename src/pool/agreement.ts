@@ -4,16 +4,22 @@ import type { KvWriter } from '../store/kv.js'
 import { Composition, isTooSmall, type Composed, type NextBlock } from './composition.js'
 import { sameBytes, type PoolCore } from './core.js'
 import type { Erasure } from './erasure.js'
-import { Flights, LACKING_MAX, type Flight } from './flights.js'
+import { Flights, type Flight } from './flights.js'
 import { Gathered } from './gathered.js'
+import { Lacked } from './lacked.js'
 import type { PendingFrames } from './pending.js'
-import { canonical, frameOf, nameOf } from './proposal.js'
+import { canonical, frameOf, nameOf, repeatsName } from './proposal.js'
 import { encodeFrames } from './row-codec.js'
 import { framesKey, usableBytes, type BlockRow, type FrameRef } from './rows.js'
 import type { BlockViews } from './views.js'
 
 /** The proposer may not have heard a confirmation: said again. */
 const CONFIRM_AGAIN_MS = 5_000
+/** As many as the proposer may have under way. */
+const PROPOSALS_MAX = 64
+
+/** A proposal that came, and its frames. */
+interface Proposal { readonly body: Body<'propose'>, readonly frames: readonly FrameRef[] }
 
 /**
  * Propose and confirm (design 3.2, 3.3): both KMEs agree on which frames form block n and that their bytes are equal,
@@ -21,12 +27,13 @@ const CONFIRM_AGAIN_MS = 5_000
  */
 export class Agreement {
   private readonly flights: Flights
-  /** Other side: numbers that we answered with 'missing' and that may come again. */
-  private readonly missing = new Set<number>()
+  private readonly lacked: Lacked
   /** Proposed, but the arena had no room to make the tag: tried again. */
   private readonly waiting = new Set<number>()
   /** Written, but not proposed yet. */
   private readonly composed: Composed[] = []
+  /** Other side: proposals of this turn, to be stored together. */
+  private readonly proposals: Proposal[] = []
   private readonly composition: Composition
   private readonly accepted: Gathered
   private readonly stored: Gathered
@@ -40,7 +47,8 @@ export class Agreement {
     private readonly epochKnown: (epoch: number) => boolean, private readonly onUsable: (block: BlockRow) => void,
   ) {
     this.flights = new Flights(() => core.deps.clock.monoMs())
-    this.composition = new Composition(core, pending, next)
+    this.composition = new Composition(core, pending, next, () => { this.propose() })
+    this.lacked = new Lacked(core)
     this.accepted = new Gathered(core, 'proposed', (blocks) => { this.accept(blocks) })
     this.stored = new Gathered(core, 'accepted', (blocks) => { this.settle(blocks, () => {}) })
   }
@@ -49,22 +57,16 @@ export class Agreement {
 
   /** Composes what is ready, in one transaction, and proposes it. */
   propose (): void {
-    if (this.mayCompose && this.composition.plan() !== undefined) this.core.commit((tx) => { this.compose(tx) })
+    if (this.mayCompose && this.composition.isDue) this.core.commit((tx) => { this.compose(tx) })
     this.launchComposed()
   }
 
   /** The blocks that close now are written; `launchComposed` proposes them. */
   compose (tx: KvWriter): void {
-    while (this.mayCompose) {
-      const made = this.composition.compose(tx)
-      if (made === undefined) return
-      this.composed.push(made)
-    }
+    if (this.mayCompose) this.composed.push(...this.composition.round(tx, this.flights.room - this.composed.length))
   }
 
-  private get mayCompose (): boolean {
-    return this.core.ready && this.core.proposer && this.composed.length < this.flights.room
-  }
+  private get mayCompose (): boolean { return this.core.ready && this.core.proposer && this.composed.length < this.flights.room }
 
   /** Bytes of proposals whose frames the other side lacks so far. */
   get lackingBytes (): number { return this.flights.lackingBytes }
@@ -72,25 +74,30 @@ export class Agreement {
   /** What became of them since is theirs: a new connection proposes again whatever is not confirmed. */
   launchComposed (): void {
     const { core } = this
-    for (const { block, frames } of this.composed.splice(0)) {
-      if (core.ready && core.blocks.get(block.number) === block && block.state === 'proposed') this.launch(block, frames)
-    }
+    this.launch(this.composed.splice(0).filter(({ block }) => core.ready && core.blocks.get(block.number) === block && block.state === 'proposed'))
   }
 
-  private launch (block: BlockRow, frames: FrameRef[]): void {
+  private launch (composed: readonly Composed[]): void {
+    const { core } = this, messages = composed.flatMap(({ block, frames }) => this.proposal(block, frames) ?? [])
+    if (messages.length > 0) core.durable(() => { core.together(() => { for (const message of messages) if (core.ready && this.flights.has(message.number)) core.send('propose', message) }) })
+  }
+
+  /** @returns undefined if the block cannot be proposed now, or never. */
+  private proposal (block: BlockRow, frames: FrameRef[]): Body<'propose'> | undefined {
     const { core } = this
     const owner = block.owner === 'mine' ? core.deps.self : core.deps.remote
     const m = canonical(this.core, block, frames, owner)
     const tags = this.withBytes(block, frames, (handle) => [core.deps.vault.confirmTag(handle, 1, m), core.deps.vault.confirmTag(handle, 2, m)] as const)
-    if (tags === 'full') { this.waiting.add(block.number); return }
-    if (tags === 'damaged') { this.giveUpDamaged(block, frames); return }
+    if (tags === 'full') this.waiting.add(block.number)
+    if (tags === 'damaged') this.giveUpDamaged(block, frames)
+    if (typeof tags === 'string') return undefined
     const [tag, answerTag] = tags
     const message: Body<'propose'> = {
       number: block.number, owner, purpose: block.purpose, lane: block.lane, epoch: block.epoch, tag,
       frames: frames.map(nameOf),
     }
     this.flights.add(message, answerTag)
-    core.durable(() => { if (core.ready && this.flights.has(block.number)) core.send('propose', message) })
+    return message
   }
 
   /** A record of ours does not open. Whatever the other side has of this proposal goes, too. */
@@ -107,7 +114,7 @@ export class Agreement {
   forget (number: number): void {
     this.flights.delete(number)
     this.waiting.delete(number)
-    this.missing.delete(number)
+    this.lacked.forget(number)
   }
 
   /** After a resynchronisation: everything that was proposed and not confirmed goes out again, in order. */
@@ -119,7 +126,7 @@ export class Agreement {
       return
     }
     const open = [...this.core.blocks.values()].filter((b) => b.state === 'proposed').sort((a, b) => a.number - b.number)
-    for (const block of open) this.launch(block, this.core.framesOf(block.number))
+    this.launch(open.map((block) => this.composedBefore(block)))
   }
 
   /** The other side: confirms again what the proposer has perhaps not heard, every few seconds. */
@@ -170,10 +177,8 @@ export class Agreement {
       }
     })
     core.durable(() => {
-      for (const block of blocks) {
-        tell(block)
-        this.onUsable(block)
-      }
+      core.together(() => { for (const block of blocks) tell(block) })
+      for (const block of blocks) this.onUsable(block)
     })
   }
 
@@ -189,81 +194,90 @@ export class Agreement {
 
   /** Retries what the other side lacked, and what found no room in the arena. */
   retry (): void {
-    const waiting = [...this.waiting]
+    const waiting = [...this.waiting].flatMap((number) => this.core.blocks.get(number) ?? [])
     this.waiting.clear()
-    for (const number of waiting) {
-      const block = this.core.blocks.get(number)
-      if (block?.state === 'proposed') this.launch(block, this.core.framesOf(number))
-    }
+    this.launch(waiting.filter((block) => block.state === 'proposed').map((block) => this.composedBefore(block)))
     for (const message of this.flights.due()) this.core.send('propose', message)
   }
 
   // --- the other side ---------------------------------------------------------------------------------
 
+  /** Checked at once; judged and stored together with the others of this turn, before any other message (`answerProposals`). */
   onPropose (body: Body<'propose'>): void {
     const { core } = this
     if (core.proposer) throw core.protocol('a proposal from the side that does not propose')
     if (body.owner !== core.deps.self && body.owner !== core.deps.remote) throw core.protocol('a proposal for a stranger')
-    const known = core.blocks.get(body.number)
     const frames = body.frames.map(frameOf)
-    if (new Set(frames.map((f) => `${f.link}/${f.id}/${f.offset}`)).size !== frames.length) throw core.protocol('a proposal names a frame twice')
-    const isDead = known === undefined && body.number <= core.meta.highestBlock && !this.missing.has(body.number) // No late message revives it.
-    if (isDead || isTooSmall(body.purpose, frames) || (known === undefined && frames.some((f) => this.pending.isGone(f)))) { this.refuse(body.number, frames); return }
-    if (known !== undefined) { this.answerAgain(known, body, frames); return }
-    const own = frames.map((f) => this.pending.find(f)), missing = frames.flatMap((f, i) => own[i]?.length === f.length ? [] : [i])
-    if (missing.length > 0 || (body.purpose === 'app' && !this.epochKnown(body.epoch))) {
-      this.noteMissing(body.number)
-      if (missing.length > 0) this.pending.lack()
-      // Both ends deliver in the same order: the proposer went on without what waits here.
-      if (missing.length > 0 && this.pending.isAtLimit) this.latestProposedOrder = this.pending.lastOrder + 1
-      this.tellWanted(missing.map((i) => frames[i]!))
-      core.send('confirm', { number: body.number, result: 'missing', tag: null, missing })
-      return
+    if (repeatsName(frames)) throw core.protocol('a proposal names a frame twice')
+    const known = core.blocks.get(body.number)
+    if (known !== undefined && known.state !== 'accepted') throw core.protocol(`block ${body.number} is proposed again`)
+    this.proposals.push({ body, frames })
+    if (this.proposals.length === 1) core.deps.soon(() => { this.answerProposals() })
+    else if (this.proposals.length >= PROPOSALS_MAX) this.answerProposals()
+  }
+
+  /** What the proposer said next must find them stored. */
+  answerProposals (): void {
+    const { core } = this, proposals = this.proposals.splice(0)
+    if (proposals.length === 0 || !core.ready) return // They come again over the next connection.
+    const answers = core.commit((tx) => proposals.map((proposal) => this.judge(tx, proposal))).flatMap((answer) => answer() ?? [])
+    if (answers.length > 0) core.durable(() => { core.together(() => { for (const answer of answers) core.send('confirm', answer) }) })
+  }
+
+  /** @returns gives the answer, after the transaction; no answer: the proposal comes again, or the block is rejected. */
+  private judge (tx: KvWriter, { body, frames }: Proposal): () => Body<'confirm'> | undefined {
+    const { core } = this, known = core.blocks.get(body.number)
+    if (known !== undefined) return () => this.verified(known, core.framesOf(known.number), body)
+    const own = frames.map((f) => this.pending.entry(f)), here = own.flatMap((w) => w?.frame ?? [])
+    const isDead = body.number <= core.meta.highestBlock && !this.lacked.has(body.number) // No late message revives it.
+    if (isDead || isTooSmall(body.purpose, frames) || frames.some((f, i) => own[i] === undefined && this.pending.isGone(f))) {
+      // The proposer burns the frames of a proposal that is refused; those that wait here would be accounted otherwise until they are given up.
+      if (here.length > 0) this.burnPending(tx, here, 'refused')
+      this.lacked.forget(body.number)
+      return () => ({ number: body.number, result: 'refused', tag: null, missing: [] })
     }
-    this.store(body, own as FrameRef[])
+    const missing = frames.flatMap((f, i) => own[i]?.frame.length === f.length ? [] : [i])
+    if (missing.length > 0 || (body.purpose === 'app' && !this.epochKnown(body.epoch))) return this.lacks(body, frames, missing)
+    this.latestProposedOrder = own.reduce((latest, w) => Math.max(latest, w?.order ?? 0), this.latestProposedOrder)
+    const block = this.store(tx, body, here)
+    return () => this.verified(block, here, body)
   }
 
-  /** The proposer burns the frames of a proposal that is refused; those that wait here would be accounted otherwise until they are given up. */
-  private refuse (number: number, frames: readonly FrameRef[]): void {
-    const { core } = this
-    const waiting = frames.flatMap((f) => this.pending.find(f) ?? [])
-    if (waiting.length > 0) core.commit((tx) => { this.burnPending(tx, waiting, 'refused') })
-    core.send('confirm', { number, result: 'refused', tag: null, missing: [] })
+  private lacks (body: Body<'propose'>, frames: readonly FrameRef[], missing: number[]): () => Body<'confirm'> {
+    this.noteMissing(body.number)
+    if (missing.length > 0) this.pending.lack()
+    // Both ends deliver in the same order: the proposer went on without what waits here.
+    if (missing.length > 0 && this.pending.isAtLimit) this.latestProposedOrder = this.pending.lastOrder + 1
+    return () => {
+      this.tellWanted(missing.map((i) => frames[i]!))
+      return { number: body.number, result: 'missing', tag: null, missing }
+    }
   }
 
-  private store (body: Body<'propose'>, frames: FrameRef[]): void {
+  private store (tx: KvWriter, body: Body<'propose'>, frames: readonly FrameRef[]): BlockRow {
     const { core } = this
     const block: BlockRow = {
       number: body.number, owner: body.owner === core.deps.self ? 'mine' : 'theirs', purpose: body.purpose, lane: body.lane, epoch: body.epoch,
       state: 'accepted', bytes: frames.reduce((sum, f) => sum + f.length, 0), index: 0, spent: 0,
       bornMs: core.deps.ageMs(), bornWallMs: core.deps.clock.wallMs(), closedMs: 0,
     }
-    for (const f of frames) this.latestProposedOrder = Math.max(this.latestProposedOrder, this.pending.orderOf(f))
     this.pending.remove(frames)
-    core.commit((tx) => {
-      core.meta.highestBlock = Math.max(core.meta.highestBlock, block.number)
-      core.putBlock(tx, block)
-      tx.put(framesKey(core.pool, block.number), encodeFrames(frames))
-    })
-    this.missing.delete(body.number)
-    const m = canonical(this.core, block, frames, body.owner)
-    const tag = this.answerTag(block, frames, m, body.tag)
-    if (tag === 'full') return // The proposal comes again.
-    if (tag === 'damaged') { this.reject(block, 'damaged', 'refused'); return }
-    if (tag === undefined) { this.mismatch(block); return }
-    this.mismatches = 0
-    core.durable(() => { core.send('confirm', { number: block.number, result: 'stored', tag, missing: [] }) })
+    core.meta.highestBlock = Math.max(core.meta.highestBlock, block.number)
+    core.putBlock(tx, block)
+    tx.put(framesKey(core.pool, block.number), encodeFrames(frames))
+    this.lacked.stored(tx, body.number)
+    return block
   }
 
-  private answerAgain (block: BlockRow, body: Body<'propose'>, frames: FrameRef[]): void {
-    const { core } = this
-    if (block.state !== 'accepted') throw core.protocol(`block ${body.number} is proposed again`)
-    const m = canonical(this.core, block, frames, body.owner)
-    const tag = this.answerTag(block, core.framesOf(block.number), m, body.tag)
-    if (tag === 'full') return
-    if (tag === 'damaged') { this.reject(block, 'damaged', 'refused'); return }
-    if (tag === undefined) { this.mismatch(block); return } // Found before, too, but the power went before that was on disk.
-    core.send('confirm', { number: block.number, result: 'stored', tag, missing: [] })
+  /** The answer to the proposal of a block that is stored here, now or before. */
+  private verified (block: BlockRow, frames: FrameRef[], body: Body<'propose'>): Body<'confirm'> | undefined {
+    if (this.core.blocks.get(block.number) !== block || block.state !== 'accepted') return undefined // Another message of this turn ended it, or settled it.
+    const tag = this.answerTag(block, frames, canonical(this.core, block, body.frames.map(frameOf), body.owner), body.tag)
+    if (tag === 'full') return undefined // The proposal comes again.
+    if (tag === 'damaged') { this.reject(block, 'damaged', 'refused'); return undefined }
+    if (tag === undefined) { this.mismatch(block); return undefined } // If found before, too, the power went before that was on disk.
+    this.mismatches = 0
+    return { number: block.number, result: 'stored', tag, missing: [] }
   }
 
   /** @returns undefined if the bytes differ. */
@@ -286,7 +300,7 @@ export class Agreement {
   onStored (number: number): void {
     const block = this.core.blocks.get(number)
     if (block === undefined || block.state !== 'accepted' || !this.stored.add(block)) return
-    this.confirmed(this.core.framesOf(number)[0]?.link ?? 0)
+    this.confirmed(this.linkOf(number))
   }
 
   onDrop (tx: KvWriter, body: Body<'drop'>): void {
@@ -309,11 +323,16 @@ export class Agreement {
     this.pending.burned(frames)
   }
 
+  /** A stop in good order: the proposer proposes again what is under way. */
+  stop (): void { this.lacked.keep() }
+
+  /** The stock is void: no number of it comes again. */
+  voided (): void { this.lacked.clear() }
+
   reset (): void {
     this.flights.clear()
     this.waiting.clear()
-    this.missing.clear()
-    this.composed.length = 0
+    this.composed.length = this.proposals.length = 0
     this.accepted.clear()
     this.stored.clear()
     this.pending.restartClocks()
@@ -327,18 +346,23 @@ export class Agreement {
   // --- shared ---------------------------------------------------------------------------------------
 
   private noteMissing (number: number): void {
-    this.missing.add(number)
+    this.lacked.add(number)
     this.core.meta.highestBlock = Math.max(this.core.meta.highestBlock, number)
-    if (this.missing.size <= LACKING_MAX) return
-    for (const oldest of this.missing) { this.missing.delete(oldest); break }
   }
+
+  /** Whose frames the block is made of: of a pool with one link it is not read. */
+  private linkOf (number: number): number {
+    const { links } = this.pending
+    return links.length === 1 ? links[0]! : this.core.framesOf(number)[0]?.link ?? 0
+  }
+
+  private composedBefore (block: BlockRow): Composed { return { block, frames: this.core.framesOf(block.number) } }
 
   private confirmed (link: number): void { this.core.deps.emit({ type: 'link.confirmed', link }) }
 
   private countMismatch (number: number): void {
     this.mismatches++
-    const link = this.core.framesOf(number)[0]?.link ?? 0
-    this.core.deps.emit({ type: 'link.mismatch', link, inARow: this.mismatches })
+    this.core.deps.emit({ type: 'link.mismatch', link: this.linkOf(number), inARow: this.mismatches })
   }
 
   private withBytes<T> (block: BlockRow, frames: FrameRef[], use: (handle: BlockHandle) => T): T | 'full' | 'damaged' {

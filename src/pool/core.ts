@@ -129,6 +129,12 @@ export class PoolCore {
     return this.channel?.send(name, body) === 'sent'
   }
 
+  /** What is sent within `run` may leave in one piece. */
+  together (run: () => void): void {
+    if (this.channel?.together === undefined) run()
+    else this.channel.together(run)
+  }
+
   /** Queues a message in the transaction of its effect. It is sent when durable and resent until it is acknowledged. @returns its number. */
   enqueue<N extends Sequenced> (tx: KvWriter, name: N, body: Omit<Body<N>, 'seq' | 'first'>): number {
     const seq = ++this.meta.lastSent

@@ -1,7 +1,7 @@
 import { META_NUMBERS, RECORD_STRIDE } from '../device/native.js'
 import { invariant } from '../kernel/errors.js'
 import { prefixRange, type KvReader, type KvWriter } from '../store/kv.js'
-import { RECORD_KIND, RECORD_OVERHEAD_BYTES, recordName, recordNameAt, recordPayload } from '../store/record.js'
+import { RECORD_KIND, RECORD_OVERHEAD_BYTES, recordLinkAt, recordName, recordNameAt, recordPayload, type RecordName } from '../store/record.js'
 import { RECORD_PITCH_BYTES, RECORDS_TABLE, recordsKey, removedKey, removedMask, SHARED_RECORD_BYTES_MIN, SHARED_RECORDS_MAX, sharedRecords, sharedShape } from '../store/shared-records.js'
 import { frameKey, framesOfLink, type FrameRef } from './rows.js'
 
@@ -27,15 +27,15 @@ export class FrameRows {
     const frames: FrameRef[] = [], bytes = Buffer.from(records.buffer, records.byteOffset, records.length)
     for (let from = 0; from < count;) {
       const length = meta[from * META_NUMBERS]!, run = this.runFrom(bytes, meta, from, count), at = from * RECORD_STRIDE
-      const { link, id, offset } = recordNameAt(bytes, at)
       if (run === 1) {
-        frames.push({ link, id, offset, length: length - RECORD_OVERHEAD_BYTES })
-        tx.put(frameKey({ link, id, offset }), records.subarray(at, at + length))
+        const name = recordNameAt(bytes, at)
+        frames.push({ ...name, length: length - RECORD_OVERHEAD_BYTES })
+        tx.put(frameKey(name), records.subarray(at, at + length))
       } else {
-        const row = this.newRow(tx, link)
+        const link = recordLinkAt(bytes, at), row = this.newRow(tx, link)
         tx.put(recordsKey(link, row), records.subarray(at, at + (run - 1) * RECORD_STRIDE + length))
-        for (let index = 0; index < run; index++) {
-          const name = recordNameAt(bytes, at + index * RECORD_STRIDE)
+        for (let index = 0, name: RecordName | undefined; index < run; index++) {
+          name = recordNameAt(bytes, at + index * RECORD_STRIDE, name, at + (index - 1) * RECORD_STRIDE)
           frames.push({ link: name.link, id: name.id, offset: name.offset, length: length - RECORD_OVERHEAD_BYTES, at: { row, index } })
         }
       }

@@ -59,6 +59,15 @@ export class Leases {
     return next === undefined ? undefined : { index: next.block.index, offset: next.from }
   }
 
+  /** Where each block with leased bytes that are not cut goes on: what a lane gives back that is never cut from again. */
+  uncut (): Map<BlockRow, number> {
+    const places = new Map<BlockRow, number>(), [number, offset] = this.core.deps.vault.laneCursor(this.lane)
+    const current = this.held.findIndex((s) => s.block.number === number)
+    if (current >= 0) places.set(this.held[current]!.block, offset) // Those before it are cut.
+    for (const s of [...this.held.slice(current >= 0 ? current : this.held.length), ...this.coming]) if (!places.has(s.block)) places.set(s.block, s.from)
+    return places
+  }
+
   /** Stretches that the caller commits as spent now. `push` follows when that is flushed. */
   add (stretches: readonly Stretch[]): void { this.coming.push(...stretches) }
 

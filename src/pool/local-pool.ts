@@ -165,10 +165,9 @@ export class LocalPool implements KeyPool {
     core.deps.emit({ type: 'pool.stock', freeBytes: this.lane.freeBytes(true), maxBytes: Math.max(this.stockBytes, STOCK_BLOCKS_MAX * FRAMES * FRAME_BYTES_MAX) })
   }
 
-  /** Stops cutting and books what was cut: a crash later closes nothing more than a lease. */
+  /** Stops cutting, and gives back what was leased for it: a crash costs a lease, a stop in good order nothing. */
   async stop (): Promise<void> {
-    this.lane.stop()
-    this.core.commit(() => { this.lane.bookCuts() })
+    this.lane.giveBack()
     await this.core.deps.kv.flushed()
   }
 

@@ -7,8 +7,8 @@ import { CutBooks } from './cut-books.js'
 import type { Erasure } from './erasure.js'
 import { LastFifth } from './last-fifth.js'
 import { LeaseNeed } from './lease-need.js'
-import { LEASED_FRAMES_MAX, leaseReach } from './lease-reach.js'
-import { Leases, type Stretch } from './leases.js'
+import { LeasePlan } from './lease-plan.js'
+import { Leases } from './leases.js'
 import { OPEN_MESSAGE_MAX, Openings } from './openings.js'
 import { Rate } from './rate.js'
 import type { PadUse } from './relay-access.js'
@@ -33,7 +33,7 @@ export class OwnerLane {
   private readonly opened = new BlockList((block) => block.index)
   private readonly finished: BlockRow[] = []
   private leasing = false
-  private readonly frameCounts = new WeakMap<BlockRow, number>()
+  private readonly plan: LeasePlan
   readonly used: Rate
   private readonly need: LeaseNeed
   private readonly books: CutBooks
@@ -55,6 +55,7 @@ export class OwnerLane {
     this.need = new LeaseNeed(core.deps.limits, this.used)
     this.books = new CutBooks(core)
     this.opening = new Openings(core)
+    this.plan = new LeasePlan(core, this.opened)
     this.ends = new BlockEnds(core, erasure, this.books, alone, keepForLocal)
     this.lastFifth = new LastFifth(() => this.freeBytes(core.ready || alone))
   }
@@ -147,7 +148,7 @@ export class OwnerLane {
     if (leases.isComing) this.push()
     need.look(leases.leftBytes)
     if (leases.isComing || this.opened.size === 0) return
-    const missing = need.missing(leases.leftBytes), fresh = missing > 0 ? this.plan(missing) : []
+    const missing = need.missing(leases.leftBytes), fresh = missing > 0 ? this.plan.take(missing, leases.blocks()) : []
     if (fresh.length === 0) return
     this.leasing = true
     leases.add(fresh)
@@ -167,33 +168,6 @@ export class OwnerLane {
       for (const wake of this.waiters.splice(0)) wake()
       this.extend()
     })
-  }
-
-  private framesIn (block: BlockRow): number {
-    let count = this.frameCounts.get(block)
-    if (count === undefined) this.frameCounts.set(block, count = this.core.framesOf(block.number).length)
-    return count
-  }
-
-  private plan (bytes: number): Stretch[] {
-    const out: Stretch[] = []
-    const blocks = new Set(this.leases.blocks())
-    let frames = 0
-    for (const block of blocks) frames += this.framesIn(block)
-    for (let block = this.opened.first; bytes > 0 && block !== undefined; block = this.opened.first) {
-      if (!blocks.has(block)) {
-        frames += this.framesIn(block)
-        blocks.add(block)
-      }
-      if (frames > LEASED_FRAMES_MAX) break
-      const end = usableBytes(block)
-      const to = Math.min(end, block.spent + (Math.min(bytes, this.core.deps.limits.leaseMaxBytes) + 7 & ~7))
-      out.push({ block, from: block.spent, to, last: to === end })
-      bytes -= to - block.spent
-      if (to < end) break
-      this.opened.shift()
-    }
-    return out
   }
 
   /** A block with a record that does not open is closed: nothing of these stretches was cut. */
@@ -240,7 +214,7 @@ export class OwnerLane {
   /** Leased bytes, over all blocks. */
   get leasedBytes (): number { return this.leases.leftBytes }
   /** How many of `bytes` can be leased at once. */
-  reachBytes (bytes: number): number { return this.leases.leftBytes + leaseReach([new Set([...this.leases.blocks(), ...this.opened]), this.opening.values(), this.unopened], (b) => this.framesIn(b), bytes - this.leases.leftBytes) }
+  reachBytes (bytes: number): number { return this.leases.leftBytes + this.plan.reach([new Set([...this.leases.blocks(), ...this.opened]), this.opening.values(), this.unopened], bytes - this.leases.leftBytes) }
 
   /** Pads: takes `length` bytes, a multiple of 8: `use` moves the lane's cursor over them. */
   take (length: number, use: (lane: LaneHandle) => void, as: PadUse): void {
@@ -353,6 +327,21 @@ export class OwnerLane {
     for (const b of after) if (b.spent > 0) this.opened.add(b)
     this.opening.add(after.filter((b) => b.spent === 0))
     this.opening.resend()
+  }
+
+  /** A clean stop of a pool with itself: what was leased and not cut is free again at the next start. Nothing is cut any more. */
+  giveBack (): void {
+    this.spending = false
+    this.trim()
+    this.settle()
+    this.core.commit((tx) => {
+      this.bookCuts()
+      for (const [block, offset] of this.leases.uncut()) {
+        this.takeBack(block, offset)
+        this.core.putBlock(tx, block)
+      }
+    })
+    this.leases.clear()
   }
 
   private takeBack (block: BlockRow, offset: number): void {

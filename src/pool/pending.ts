@@ -3,7 +3,8 @@ import type { PoolCore } from './core.js'
 import { FrameRows, storedFrames } from './frame-rows.js'
 import type { FrameRef } from './rows.js'
 
-interface Waiting { readonly frame: FrameRef, readonly order: number, readonly sinceMs: number }
+/** A frame that waits: `order` counts arrivals. */
+export interface Waiting { readonly frame: FrameRef, readonly order: number, readonly sinceMs: number }
 
 const nameOf = (f: { link: number, id: string, offset: number }): string => `${f.link}/${f.id}/${f.offset}`
 /** By its place, which a damaged record has, too. */
@@ -54,8 +55,8 @@ export class PendingFrames {
   /** The other side proposes frames that are not here. */
   lack (): void { this.lackedUntilMs = this.core.deps.clock.monoMs() + LACK_MS }
 
-  add (frame: FrameRef): void {
-    this.waiting.set(nameOf(frame), { frame, order: ++this.order, sinceMs: this.core.deps.clock.monoMs() })
+  add (frame: FrameRef, sinceMs = this.core.deps.clock.monoMs()): void {
+    this.waiting.set(nameOf(frame), { frame, order: ++this.order, sinceMs })
     this.bytes += frame.length
   }
 
@@ -69,7 +70,8 @@ export class PendingFrames {
     return out
   }
 
-  find (name: { link: number, id: string, offset: number }): FrameRef | undefined { return this.waiting.get(nameOf(name))?.frame }
+  find (name: { link: number, id: string, offset: number }): FrameRef | undefined { return this.entry(name)?.frame }
+  entry (name: { link: number, id: string, offset: number }): Waiting | undefined { return this.waiting.get(nameOf(name)) }
 
   remove (frames: readonly { link: number, id: string, offset: number }[]): void {
     for (const f of frames) {
@@ -91,7 +93,7 @@ export class PendingFrames {
   }
 
   /** Burned here in this run of the program: it never comes, and nobody need wait for it. */
-  isGone (name: { link: number, id: string, offset: number }): boolean { return this.gone.has(nameOf(name)) }
+  isGone (name: { link: number, id: string, offset: number }): boolean { return this.gone.size > 0 && this.gone.has(nameOf(name)) }
 
   /**
    * Frames that the proposer passed over: it proposed some that arrived here later, and `ageMs` went by since.
@@ -110,7 +112,7 @@ export class PendingFrames {
 
   /** Of the newest. */
   get lastOrder (): number { return this.order }
-  orderOf (name: { link: number, id: string, offset: number }): number { return this.waiting.get(nameOf(name))?.order ?? 0 }
+  orderOf (name: { link: number, id: string, offset: number }): number { return this.entry(name)?.order ?? 0 }
 
   /** Time away from the peer does not count against a frame. */
   restartClocks (): void {
@@ -120,9 +122,10 @@ export class PendingFrames {
 
   /** Stores sealed records as they came from the addon (`FrameRows.put`), in the caller's transaction, who counts them in their key slot. */
   take (tx: KvWriter, records: Uint8Array, meta: ArrayLike<number>, count: number): void {
+    const sinceMs = this.core.deps.clock.monoMs()
     for (const frame of this.rows.put(tx, records, meta, count)) {
       this.core.account.ingested += frame.length
-      this.add(frame)
+      this.add(frame, sinceMs)
     }
   }
 }

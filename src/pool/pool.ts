@@ -52,7 +52,7 @@ export class Pool implements PeerHandler, KeyPool {
   readonly erasure: Erasure
   readonly voids: Voids
   readonly holds: Holds
-  private readonly agreement: Agreement
+  readonly agreement: Agreement
   private readonly grants: Grants
   private readonly greeting: Greeting
   private readonly startup: Startup
@@ -200,6 +200,7 @@ export class Pool implements PeerHandler, KeyPool {
   }
 
   onMessage (name: MessageName, body: unknown): void {
+    if (name !== 'propose' && name !== 'stored') this.agreement.answerProposals()
     const seq = (body as { seq?: number }).seq
     if (seq !== undefined && name !== 'acknowledge') { this.onSequenced(name, body, seq); return }
     const handler = this.handlers[name] as ((body: never) => void) | undefined
@@ -347,7 +348,7 @@ export class Pool implements PeerHandler, KeyPool {
   }
 
   /** Clean stop: no more cuts; tells the peer where we stopped. Resolves when it knows, or after `timeoutMs`. */
-  stop (timeoutMs: number): Promise<void> { return this.startup.stop(timeoutMs) }
+  stop (timeoutMs: number): Promise<void> { this.agreement.stop(); return this.startup.stop(timeoutMs) }
 
   /** Erases all stock with this peer on both sides (copy, new store, retire, operator). */
   void (reason: string): void {

@@ -102,6 +102,8 @@ export const framesKey = (pool: string, number: number): KvKey => ['frames', poo
 export const blockKey = (pool: string, number: number): KvKey => ['block', pool, number]
 export const metaKey = (pool: string): KvKey => ['pool', pool]
 export const accountKey = (pool: string): KvKey => ['account', pool]
+/** Proposals whose frames were not here when this KME stopped (lacked.ts). */
+export const lackedKey = (pool: string): KvKey => ['lacked', pool]
 export const outboxKey = (pool: string, seq: number): KvKey => ['outbox', pool, seq]
 export const epochKey = (pool: string, epoch: number): KvKey => ['epoch', pool, epoch]
 /** Claims of a segment of a block. Its number counts down from -1: what schema 1 wrote stands at the claim's place, from 0 up (claim-rows.ts). */

@@ -24,9 +24,21 @@ export const recordName = (record: Uint8Array): RecordName => {
   return { link: v.getUint32(4, true), id: hex(record, 8, 24), offset: v.getUint32(24, true) }
 }
 
-/** The same of a record that begins at `at`: many records in one piece of memory need no view each. */
-export const recordNameAt = (records: Buffer, at: number): RecordName =>
-  ({ link: records.readUInt32LE(at + 4), id: records.toString('hex', at + 8, at + 24), offset: records.readUInt32LE(at + 24) })
+export const recordLinkAt = (records: Buffer, at: number): number => records.readUInt32LE(at + 4)
+
+/**
+ * The same of a record that begins at `at`: many records in one piece of memory need no view each. `before`: the name of another
+ * one, at `beforeAt`, which is of the same device block nearly always: then its ID serves again.
+ */
+export const recordNameAt = (records: Buffer, at: number, before?: RecordName, beforeAt = at): RecordName => {
+  const id = before !== undefined && isSameBlock(records, at, beforeAt) ? before.id : records.toString('hex', at + 8, at + 24)
+  return { link: recordLinkAt(records, at), id, offset: records.readUInt32LE(at + 24) }
+}
+
+const isSameBlock = (records: Buffer, a: number, b: number): boolean => {
+  for (let i = 8; i < 24; i += 4) if (records.readInt32LE(a + i) !== records.readInt32LE(b + i)) return false
+  return true
+}
 
 /** The same header for another piece of the same block. */
 export const moveInHeader = (header: Uint8Array, offset: number, payloadBytes: number): void => {
