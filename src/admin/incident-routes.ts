@@ -72,7 +72,7 @@ export const incidentRoutes = (port: AdminPort): Route[] => [
     run: async (ask) => { await port.holdPeer(id(ask), reasonOf(ask.body)); return done },
   },
   {
-    method: 'POST', path: '/v1/peers/:id/release', role: 'operate', does: 'end a hold of this KME',
-    run: async (ask) => { onlyMembers(ask.body, []); await port.releasePeer(id(ask)); return done },
+    method: 'POST', path: '/v1/peers/:id/release', role: 'operate', does: 'end a hold of this KME; still: whether the other KME holds it',
+    run: async (ask) => { onlyMembers(ask.body, []); return { status: 200, json: await port.releasePeer(id(ask)) } },
   },
 ]

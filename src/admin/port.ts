@@ -37,6 +37,8 @@ export interface LinkView {
   /** Why no key is taken from it: what was found out, `operator` (held here) or `held-there` (held at the other KME). */
   readonly keyBitsPerS: number, readonly mismatchesInARow: number, readonly quarantineCause: string | null
 }
+/** What was held here is released; `still`: who holds it besides, and what ends that, or ''. */
+export interface ReleaseView { readonly done: true, readonly still: string }
 export interface PeerView {
   readonly id: KmeId, readonly state: string, readonly url: string | null, readonly attempt: number
   readonly incarnation: number | null, readonly outbox: number, readonly reserveBytes: number
@@ -142,14 +144,15 @@ export interface AdminPort {
   /** Asks for stock now instead of at the threshold. */
   replenish (pool: string): Promise<void>
   /** Ends a suspension of a pool, after whatever caused it is understood. */
-  resumePool (pool: string): Promise<void>
+  resumePool (pool: string): Promise<ReleaseView>
   /** Ends a quarantine: the link is on probation afterwards. */
-  releaseLink (link: string): Promise<void>
+  releaseLink (link: string): Promise<ReleaseView>
   /** Takes no key from a link any more, at both its ends, until it is released. */
   holdLink (link: string, reason: string): Promise<void>
   /** Serves no key with a KME, here and there, until it is released here. */
   holdPeer (peer: KmeId, reason: string): Promise<void>
-  releasePeer (peer: KmeId): Promise<void>
+  /** Ends a hold of this KME; one of the other KME ends there. */
+  releasePeer (peer: KmeId): Promise<ReleaseView>
   /** Voids keys at every KME that could still serve them. */
   voidKeys (request: VoidRequest): Promise<VoidView>
   /** The newest first. */

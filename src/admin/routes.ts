@@ -3,7 +3,7 @@ import { entityId } from '../kernel/ids.js'
 import { isLogLevel, type LogLevel } from '../kernel/log.js'
 import { onlyMembers, textMember, type Body } from './body.js'
 import { incidentRoutes } from './incident-routes.js'
-import type { AdminPort, Role } from './port.js'
+import type { AdminPort, ReleaseView, Role } from './port.js'
 
 /** A request whose caller, method, path and form were checked. */
 export interface Ask { readonly params: Readonly<Record<string, string>>, readonly query: URLSearchParams, readonly body: Body, /** The Host header, checked. */ readonly host: string }
@@ -58,10 +58,10 @@ const idOf = ({ params }: Ask): string => {
 }
 
 /** An act on one thing, named in the path, with an empty body. */
-const act = (perform: (id: string) => Promise<void>) => async (ask: Ask): Promise<Answer> => {
+const act = (perform: (id: string) => Promise<void | ReleaseView>) => async (ask: Ask): Promise<Answer> => {
   onlyMembers(ask.body, [])
-  await perform(idOf(ask))
-  return done
+  const view = await perform(idOf(ask))
+  return view === undefined ? done : ok(view)
 }
 
 const levelsOf = (body: Body): Record<string, LogLevel> => Object.fromEntries(Object.entries(body).map(([component, level]) => {
@@ -119,8 +119,8 @@ const saeRoutes = ({ port }: RouteParts): Route[] => [
 
 const acts = ({ port, kmeId }: RouteParts): Route[] => [
   { method: 'POST', path: '/v1/pools/:id/replenish', role: 'operate', does: 'ask for stock now', run: act((id) => port.replenish(id)) },
-  { method: 'POST', path: '/v1/pools/:id/resume', role: 'operate', does: 'end a suspension', run: act((id) => port.resumePool(id)) },
-  { method: 'POST', path: '/v1/links/:id/release', role: 'operate', does: 'end a quarantine or hold, on probation', run: act((id) => port.releaseLink(id)) },
+  { method: 'POST', path: '/v1/pools/:id/resume', role: 'operate', does: 'end a suspension; still: what holds the pool besides', run: act((id) => port.resumePool(id)) },
+  { method: 'POST', path: '/v1/links/:id/release', role: 'operate', does: 'end a quarantine or hold, on probation; still: whether the other KME holds it', run: act((id) => port.releaseLink(id)) },
   { method: 'POST', path: '/v1/parts/:id/restart', role: 'operate', does: 'start a part that was given up', run: act((id) => port.restartPart(id)) },
   {
     method: 'PUT', path: '/v1/log-levels', role: 'operate', does: 'set levels: {component: level}; * is the default',

@@ -4,7 +4,7 @@ import type { PeerContext } from '../../machines/peer.js'
 import { timeToEmptyMs } from '../../machines/forecast.js'
 import type { AlertList } from '../admin/alerts.js'
 import type {
-  AccountView, AdminPort, DeviceView, FrameHeaderView, HealthView, IncidentView, LinkView, NewSae, PeerView, PoolView, SaePage, SaeView, StatusView, TopologyView, VoidRequest, VoidView,
+  AccountView, AdminPort, DeviceView, FrameHeaderView, HealthView, IncidentView, LinkView, NewSae, PeerView, PoolView, ReleaseView, SaePage, SaeView, StatusView, TopologyView, VoidRequest, VoidView,
 } from '../admin/port.js'
 import type { Config } from '../config/schema.js'
 import { deviceKinds } from '../config/schema-links.js'
@@ -54,6 +54,8 @@ const routeOf = ({ traits }: Pool | LocalPool): string =>
   traits.route === 'relayed' ? `relayed over ${traits.paths === 1 ? 'one path' : `${traits.paths} paths`}${traits.hybrid ? ', hybrid' : ''}` : traits.route
 
 const iso = (ms: number): string => new Date(ms).toISOString()
+
+const released = (still: string): ReleaseView => ({ done: true, still })
 
 /** What operators may see and do, over the running parts. */
 export class Operations implements AdminPort {
@@ -222,9 +224,10 @@ export class Operations implements AdminPort {
     if (problem !== '') throw new KmeError('BUSY', problem)
   }
 
-  async resumePool (id: string): Promise<void> {
-    const part = partIds.pool(this.poolById(id).core.pool)
+  async resumePool (id: string): Promise<ReleaseView> {
+    const { core } = this.poolById(id), part = partIds.pool(core.pool)
     if (!this.d.supervisor().board.send(part, { type: 'pool.resume' })) throw new KmeError('BUSY', `pool ${id} is not running`)
+    return released(core.held === '' ? '' : `on hold (${core.held}): it ends by qkme peer release at each KME that holds it`)
   }
 
   frameHeaders (id: string): FrameHeaderView[] {
@@ -235,9 +238,10 @@ export class Operations implements AdminPort {
     return readFrameHeaders(source)
   }
 
-  async releaseLink (id: string): Promise<void> {
-    const link = this.tellLink(id, 'link.release')
+  async releaseLink (id: string): Promise<ReleaseView> {
+    const link = this.tellLink(id, 'link.release'), { peer } = this.d.config.links.find((l) => l.id === link)!
     await this.d.incidents.note('release', `link ${link}`, '')
+    return released(this.d.link(link).heldThere ? `held by ${peer} until it is released there` : '')
   }
 
   async holdLink (id: string, reason: string): Promise<void> {
@@ -250,9 +254,12 @@ export class Operations implements AdminPort {
     await this.d.incidents.note('hold', `peer ${peer}`, reason)
   }
 
-  async releasePeer (peer: KmeId): Promise<void> {
-    for (const pool of this.poolsWithPeer(peer)) pool.holds.hold('')
+  async releasePeer (peer: KmeId): Promise<ReleaseView> {
+    const pools = this.poolsWithPeer(peer)
+    for (const pool of pools) pool.holds.hold('')
     await this.d.incidents.note('release', `peer ${peer}`, '')
+    const there = pools.find((pool) => pool.holds.there !== '')?.holds.there
+    return released(there === undefined ? '' : `held by ${peer} (${there}) until it is released there`)
   }
 
   /** Direct and relayed ones. */

@@ -101,6 +101,7 @@ t.test('commands to a running KME: requests, tables, JSON, refusals', async t =>
     else if (url === '/v1/incidents') answer(response, 200, [incident])
     else if (url === '/v1/incidents/abcd') answer(response, 200, incident)
     else if (url.includes('ghost')) answer(response, 404, { code: 'NOT_FOUND', message: 'no SAE ghost' })
+    else if (url === '/v1/links/2/release') answer(response, 200, { done: true, still: 'held by kme-b until it is released there' })
     else if (url.includes('forbidden')) answer(response, 403)
     else answer(response, 204)
   }
@@ -136,6 +137,7 @@ t.test('commands to a running KME: requests, tables, JSON, refusals', async t =>
   t.match(await ask('sae', 'resume', 'sae-1'), { code: 0 })
   t.match(await ask('sae', 'remove', 'sae-1'), { code: 0 })
   t.match(await ask('link', 'release', 'link/1'), { code: 0, out: /released: link\/1/ })
+  t.match(await ask('link', 'release', '2'), { code: 0, out: /^released here: 2; still held by kme-b until it is released there$/m })
   t.match(await ask('link', 'hold', '1', '--reason', 'fibre works'), { code: 0, out: /held: 1/ })
   t.match(await ask('link', 'hold', '1'), { code: 2 })
   t.match(await ask('peer', 'hold', 'kme-b', '--reason', 'audit'), { code: 0, out: /held: kme-b/ })
@@ -145,7 +147,7 @@ t.test('commands to a running KME: requests, tables, JSON, refusals', async t =>
   t.match(await ask('peer', 'retire', 'kme-b', '--confirm', 'kme-c'), { code: 2 })
   t.same(seen, [
     'POST /v1/saes {"id":"sae-4","name":"Firewall"}', 'POST /v1/saes/a%2Fb/suspend {}', 'POST /v1/saes/sae-1/resume {}', 'DELETE /v1/saes/sae-1',
-    'POST /v1/links/link%2F1/release {}', 'POST /v1/links/1/hold {"reason":"fibre works"}', 'POST /v1/peers/kme-b/hold {"reason":"audit"}', 'POST /v1/peers/kme-b/release {}',
+    'POST /v1/links/link%2F1/release {}', 'POST /v1/links/2/release {}', 'POST /v1/links/1/hold {"reason":"fibre works"}', 'POST /v1/peers/kme-b/hold {"reason":"audit"}', 'POST /v1/peers/kme-b/release {}',
     'POST /v1/pools/kme-b/resume {}', 'POST /v1/peers/kme-b/retire {}',
   ])
   seen.length = 0

@@ -1,5 +1,6 @@
 /** The two plain shapes of commands over the operator API: show all things of a kind, and do one thing to one of them. */
 import type { Command } from 'commander'
+import type { ReleaseView } from '../../admin/port.js'
 import { adminOf, outputOf, withAdminOptions, type CliContext } from '../context.js'
 
 export interface AdminOptions { readonly config?: string, readonly socket?: string }
@@ -40,8 +41,9 @@ export const act = (group: Command, context: CliContext, what: Act): void => {
   if (what.reason !== undefined) command.requiredOption('--reason <text>', what.reason)
   command.action(async (id: string, options: AdminOptions & { reason?: string }, self: Command) => {
     const out = outputOf(context, self)
-    await (await adminOf(context, options)).post(what.path(encodeURIComponent(id)), what.reason === undefined ? {} : { reason: options.reason })
-    out.data({ id, done: what.done })
-    out.line(`${what.done}: ${id}`)
+    const view = await (await adminOf(context, options)).post(what.path(encodeURIComponent(id)), what.reason === undefined ? {} : { reason: options.reason }) as Partial<ReleaseView> | undefined
+    const still = view?.still ?? ''
+    out.data({ id, done: what.done, ...still === '' ? {} : { still } })
+    out.line(still === '' ? `${what.done}: ${id}` : `${what.done} here: ${id}; still ${still}`)
   })
 }
