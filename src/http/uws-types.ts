@@ -51,6 +51,7 @@ export interface UwsListenSocket { readonly __type: 'listen-socket' }
 export interface UwsWebSocket<UserData> {
   /** 1 sent, 0 buffered, 2 dropped because the buffer is at its bound. */
   send (message: UwsText, isBinary?: boolean, compress?: boolean): number
+  cork (run: () => void): unknown
   getBufferedAmount (): number
   end (code?: number, reason?: UwsText): void
   close (): void

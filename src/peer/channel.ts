@@ -85,6 +85,12 @@ export class Channel implements PeerChannel {
     return this.#write(kind, bytes, ticket) === undefined ? this.#full() : 'sent'
   }
 
+  together (run: () => void): void {
+    const { transport } = this.#o.link
+    if (transport.together === undefined) run()
+    else transport.together(run)
+  }
+
   close (reason: string): void { this.end('closed', reason) }
 
   /** A frame has come. `bytes` are borrowed. @throws what a handler threw that is no refusal, after the connection was ended. */

@@ -114,11 +114,10 @@ class Attempt {
   }
 }
 
-const pemOf = (socket: WebSocket): string => {
-  // ws keeps its socket in a field that its types do not show; there is no other way to the certificate.
-  const tls = (socket as unknown as { readonly _socket: TLSSocket })._socket
-  return tls.getPeerX509Certificate()?.toString() ?? ''
-}
+// ws keeps its socket in a field that its types do not show; there is no other way to it.
+const tlsOf = (socket: WebSocket): TLSSocket | null => (socket as unknown as { readonly _socket: TLSSocket | null })._socket
+
+const pemOf = (socket: WebSocket): string => tlsOf(socket)?.getPeerX509Certificate()?.toString() ?? ''
 
 const reasonOfStatus = (status: number): CloseReason =>
   status === 401 ? 'certificate' : status === 403 ? 'not-a-peer' : status === 426 ? 'version' : 'connect-failed'
@@ -158,6 +157,12 @@ class ClientTransport implements Transport {
     if (this.#isClosed || this.socket.readyState !== WebSocket.OPEN) return false
     this.socket.send(bytes, { binary: true, compress: false }, () => { if (!this.#isClosed) this.#events?.drained() })
     return true
+  }
+
+  together (run: () => void): void {
+    const tls = tlsOf(this.socket)
+    tls?.cork()
+    try { run() } finally { tls?.uncork() }
   }
 
   ping (): void {

@@ -5,7 +5,10 @@ import { Refusal } from './refusal.js'
 export const scanLimits = { depth: 8, values: 65_536, mapEntries: 64, keyBytes: 64 } as const
 
 /** Keys that would reach an object's prototype. */
-const forbiddenKeys: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype'])
+const forbiddenKeys: readonly Uint8Array[] = ['constructor', 'prototype'].map((key) => Buffer.from(key))
+const KEY_PLACE = 128 // Above the length of any key.
+const isLetter = (byte: number): boolean => (byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x7a
+const isDigitOrBar = (byte: number): boolean => (byte >= 0x30 && byte <= 0x39) || byte === 0x5f
 
 /**
  * Walks a MessagePack body without building anything, so that the decoder afterwards meets no surprise: no extension types,
@@ -70,25 +73,41 @@ class Scanner {
 
   #map (entries: number, depth: number): void {
     if (entries > scanLimits.mapEntries) throw refuse(`a map of ${entries} entries`)
-    const keys = new Set<string>()
+    const keys: number[] = []
     for (let i = 0; i < entries; i++) {
       const key = this.#key()
-      if (keys.has(key)) throw refuse('a map key occurs twice')
-      keys.add(key)
+      for (const other of keys) if (this.#isSameKey(other, key)) throw refuse('a map key occurs twice')
+      keys.push(key)
       this.value(depth + 1)
     }
   }
 
-  #key (): string {
+  /** @returns where the key's letters begin, and how many they are: one number, because a text for each key would cost as much as all the rest. */
+  #key (): number {
     const token = this.#uint(1)
     const isShort = token >= 0xa0 && token < 0xc0
     if (!isShort && token !== 0xd9) throw refuse('a map key is not a short text')
     const length = isShort ? token & 0x1f : this.#uint(1)
     if (length > scanLimits.keyBytes) throw refuse(`a map key of ${length} bytes`)
     const from = this.#claim(length)
-    const key = String.fromCharCode(...this.#bytes.subarray(from, from + length))
-    if (!/^[A-Za-z][A-Za-z0-9_]*$/.test(key) || forbiddenKeys.has(key)) throw refuse('a map key is not a plain name')
-    return key
+    if (!this.#isName(from, length)) throw refuse('a map key is not a plain name')
+    return from * KEY_PLACE + length
+  }
+
+  /** A letter, then letters, digits and underscores; and no key that would reach an object's prototype (`__proto__` begins with no letter). */
+  #isName (from: number, length: number): boolean {
+    const bytes = this.#bytes
+    if (length === 0 || !isLetter(bytes[from]!)) return false
+    for (let i = from + 1; i < from + length; i++) if (!isLetter(bytes[i]!) && !isDigitOrBar(bytes[i]!)) return false
+    return !forbiddenKeys.some((key) => key.length === length && key.every((letter, i) => letter === bytes[from + i]))
+  }
+
+  #isSameKey (a: number, b: number): boolean {
+    const length = a % KEY_PLACE, bytes = this.#bytes
+    if (length !== b % KEY_PLACE) return false
+    const fromA = (a - length) / KEY_PLACE, fromB = (b - length) / KEY_PLACE
+    for (let i = 0; i < length; i++) if (bytes[fromA + i] !== bytes[fromB + i]) return false
+    return true
   }
 
   #text (length: number): void {

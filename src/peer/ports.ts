@@ -31,6 +31,8 @@ export interface PeerChannel {
    * authentication reserve is empty). Nothing is queued then; the engine's outbox resends.
    */
   send (name: MessageName, body: object): 'sent' | 'closed' | 'full' | 'no-pad'
+  /** What is sent within `run` may leave in one piece. Absent: each message leaves by itself. */
+  together? (run: () => void): void
   /** Ends the connection with a reason that goes to the log and, as a close code, to the peer. */
   close (reason: string): void
 }

@@ -136,6 +136,11 @@ class ServerTransport implements Transport {
     return answer === 0 || answer === 1
   }
 
+  together (run: () => void): void {
+    if (this.#socket === undefined) run()
+    else this.#socket.cork(run)
+  }
+
   ping (): void { this.#socket?.ping() }
 
   close (reason: CloseReason, text: string): void {

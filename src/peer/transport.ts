@@ -10,6 +10,8 @@ import type { ChannelTags } from './tags.js'
 export interface Transport {
   /** Takes the whole frame, or nothing (false). The bytes belong to the transport from then on. */
   send (bytes: Uint8Array): boolean
+  /** What is sent within `run` leaves in as few writes as may be. Absent: nothing is gained by it. */
+  together? (run: () => void): void
   /** Asks the other side for a sign of life. */
   ping (): void
   /** Tells the other side why, then ends the connection. With bytes still waiting it ends at once. */

@@ -24,6 +24,8 @@ export interface PeerRequest {
 export interface PeerSocket<UserData> {
   /** 1 sent, 0 buffered, 2 dropped. */
   send (message: Uint8Array, isBinary: boolean, compress: boolean): number
+  /** Gathers what is sent within `run`. */
+  cork (run: () => void): unknown
   getBufferedAmount (): number
   end (code: number, reason: string): void
   close (): void
