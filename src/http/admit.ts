@@ -12,7 +12,8 @@ export const admit = (exchange: Exchange): boolean => {
     exchange.answerError({ code: 'STOPPING', message: 'this KME is stopping' }, true)
     return false
   }
-  const verdict = rest.identities.verdict(exchange.res.getX509Certificate(), rest.clock.wallMs())
+  const wallMs = exchange.wallMs = rest.clock.wallMs()
+  const verdict = rest.identities.verdict(exchange.res.getX509Certificate(), wallMs)
   if (!verdict.ok) {
     if (verdict.reason === 'ocsp-pending') { exchange.answerError({ code: 'BUSY', message: 'the revocation status of the certificate is being asked for', retryAfterS: 1 }, false); return false }
     exchange.answerUnauthenticated({ reason: verdict.reason, message: verdict.message.slice(0, 200) })

@@ -31,6 +31,13 @@ export class HttpCounters {
     this.#latency[method]?.observe(latencyMs / 1_000)
   }
 
+  /** As `request` of outcome '200', the first of all: what nearly every request is. */
+  good (method: number, latencyMs: number): void {
+    const slot = method * outcomes.length
+    this.#requests[slot] = (this.#requests[slot] ?? 0) + 1
+    this.#latency[method]?.observe(latencyMs / 1_000)
+  }
+
   refused (cause: ConnectionRefusal): void {
     const slot = connectionRefusals.indexOf(cause)
     this.#refusals[slot] = (this.#refusals[slot] ?? 0) + 1

@@ -73,5 +73,6 @@ const deliver = (exchange: Exchange, slave: SaeId, request: KeyRequest): void =>
 }
 
 const askForKeys = (exchange: Exchange, slave: SaeId, { number, sizeBits, additionalSlaves, extensions }: KeyRequest): void => {
-  exchange.rest.service.encKeys({ caller: exchange.caller, slave, additionalSlaves, number, sizeBits, extensions }, exchange)
+  const { caller, startMs, wallMs } = exchange
+  exchange.rest.service.encKeys({ caller, slave, additionalSlaves, number, sizeBits, extensions, receivedMs: startMs, receivedWallMs: wallMs }, exchange)
 }

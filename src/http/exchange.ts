@@ -11,8 +11,8 @@ import { errorAnswer } from './wire.js'
 // One header call instead of three: the library writes key and value as they are.
 const JSON_HEADER = 'Content-Type'
 const JSON_HEADERS = 'application/json\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff'
-// The same for good answers, as bytes, which the library need not transcode.
-const GOOD_HEADER = textBytes(JSON_HEADER), GOOD_HEADERS = textBytes(JSON_HEADERS)
+// A good answer's status line and headers in one call: the library writes a status as it is, too. As bytes, which it need not transcode.
+const GOOD = textBytes(`200 OK\r\n${JSON_HEADER}: ${JSON_HEADERS}`)
 const BARE_HEADER = 'Cache-Control'
 const BARE_HEADERS = 'no-store\r\nX-Content-Type-Options: nosniff'
 // RFC 9110 wants a challenge on a 401, and mutual TLS has no registered scheme.
@@ -30,6 +30,8 @@ const NO_DELIVERY = -1
  */
 export class Exchange implements KeyReply {
   caller: SaeId = ''
+  /** Wall clock when the caller was let in. */
+  wallMs = 0
   /** Key bits taken from the caller's bucket for this request. */
   keyBits = 0
   /** The caller has had its share of this turn: a good request waits for the next one, a bad one ends the connection. */
@@ -155,7 +157,7 @@ export class Exchange implements KeyReply {
   }
 
   #sendGood (json: Uint8Array): void {
-    this.res.writeHeader(GOOD_HEADER, GOOD_HEADERS)
+    this.res.writeStatus(GOOD)
     this.#sendBody(json, this.gate.state !== 'open')
   }
 
@@ -213,8 +215,10 @@ export class Exchange implements KeyReply {
   }
 
   #finish (): void {
-    this.#release()
-    this.rest.counters.request(this.method, this.#outcome, this.rest.clock.monoMs() - this.#startMs)
+    if (this.#held) this.#release()
+    const { counters } = this.rest, latencyMs = this.rest.clock.monoMs() - this.#startMs
+    if (this.#outcome === '200') counters.good(this.method, latencyMs)
+    else counters.request(this.method, this.#outcome, latencyMs)
   }
 
   /** The connection closed before the answer was whole. */

@@ -3,6 +3,8 @@ import { pathSaeId } from './query.js'
 
 /** SAEs that paths have named, remembered; when there are more, all are forgotten. */
 const SIZE = 8_192
+/** Segments that are compared before a look-up, by length and last letter. */
+const RECENT = 256
 
 /**
  * SAE IDs of paths, decoded and checked at their first time. The library makes a new string of each path, whose hash must be reckoned
@@ -10,12 +12,18 @@ const SIZE = 8_192
  */
 export class PathIds {
   readonly #known = new Map<string, SaeId>()
+  readonly #recent: ({ readonly segment: string, readonly id: SaeId } | undefined)[] = new Array<undefined>(RECENT).fill(undefined)
 
   /** As `pathSaeId`. @throws RequestError `BAD_REQUEST`. */
   read (segment: string, name: string): SaeId {
-    const known = this.#known.get(segment)
-    if (known !== undefined) return known
-    const id = pathSaeId(segment, name)
+    const place = segment.length * 37 + segment.charCodeAt(segment.length - 1) & RECENT - 1, recent = this.#recent[place]
+    if (recent !== undefined && recent.segment === segment) return recent.id
+    const id = this.#known.get(segment) ?? this.#keep(segment, pathSaeId(segment, name))
+    this.#recent[place] = { segment, id }
+    return id
+  }
+
+  #keep (segment: string, id: SaeId): SaeId {
     if (this.#known.size >= SIZE) this.#known.clear()
     this.#known.set(segment, id)
     return id

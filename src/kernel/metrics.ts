@@ -53,7 +53,7 @@ export class Counters<N extends string> {
   }
 }
 
-/** A histogram of doubling buckets in one typed array. `observe` is a logarithm and two additions. */
+/** A histogram of doubling buckets in one typed array. `observe` is a division and two additions. */
 export class DoublingHistogram {
   readonly counts: Float64Array
   readonly bounds: readonly number[]
@@ -66,8 +66,8 @@ export class DoublingHistogram {
   }
 
   observe (value: number): void {
-    // log2 can be a rounding error off at an exact bound, so the bound itself decides.
-    let i = value <= this.first ? 0 : Math.ceil(Math.log2(value / this.first))
+    // The quotient can be a rounding error off at an exact bound, so the bound itself decides.
+    let i = value <= this.first ? 0 : 32 - Math.clz32(Math.min(Math.ceil(value / this.first), 2 ** 32) - 1)
     if (i > 0 && value <= (this.bounds[i - 1] ?? Infinity)) i -= 1
     const slot = i < this.counts.length ? i : this.counts.length - 1
     this.counts[slot] = (this.counts[slot] ?? 0) + 1

@@ -57,7 +57,7 @@ export class EncKeys {
     if (blocked !== '') { reply.refuse(refusals.blocked(blocked)); return }
     const generation = pool.core.meta.generation
     const association = pool.associations.ready(request.caller, target.slaves, target.local, generation)
-    if (association !== undefined) { this.deliver(request, target, association, reply, true); return }
+    if (association !== undefined) { this.deliver(request, target, association, reply, true, request.receivedMs, request.receivedWallMs); return }
     this.open(request, target, generation, reply)
   }
 
@@ -148,7 +148,8 @@ export class EncKeys {
     return { finish, isOver: () => done }
   }
 
-  private deliver (request: EncKeysRequest, target: Target, association: AssociationRow, reply: KeyReply, mayWait: boolean): void {
+  /** @param nowMs @param wallMs What the clocks show, for a request that has not waited. */
+  private deliver (request: EncKeysRequest, target: Target, association: AssociationRow, reply: KeyReply, mayWait: boolean, nowMs?: number, wallMs?: number): void {
     const { pool, further } = target
     // A request may have waited: what was true when it came is looked at again.
     const blocked = this.deps.accepting() ? pool.blocked() : 'NO_KEYS'
@@ -170,8 +171,8 @@ export class EncKeys {
       else reply.refuse(refusals.noKeys)
       return
     }
-    this.fairness.used(request.caller, bytes)
-    const delivery = this.book(request, pool, association, this.taken[0]!, this.taken[1]!, undefined)
+    this.fairness.used(request.caller, bytes, nowMs)
+    const delivery = this.book(request, pool, association, this.taken[0]!, this.taken[1]!, undefined, wallMs)
     const json = this.answer(length)
     try { reply.keys(json, delivery) } finally { json.fill(0) }
   }
@@ -183,9 +184,9 @@ export class EncKeys {
   }
 
   /** @returns the number of the answer in the audit trail. */
-  private book (request: EncKeysRequest, pool: KeyPool, association: AssociationRow, block: number, place: number, takeBack: (() => void) | undefined): number {
+  private book (request: EncKeysRequest, pool: KeyPool, association: AssociationRow, block: number, place: number, takeBack: (() => void) | undefined, wallMs?: number): number {
     const { caller, slave, number: keys } = request, sizeBytes = request.sizeBits >>> 3
-    const number = this.deps.audit.record({ kind: 'enc', caller, other: slave, association: association.number, block, place, sizeBytes, number: keys })
+    const number = this.deps.audit.record({ kind: 'enc', caller, other: slave, association: association.number, block, place, sizeBytes, number: keys, wallMs })
     this.recent.keep({ number, pool, caller, slave, association: association.number, block, place, keys, sizeBytes, takeBack })
     return number
   }

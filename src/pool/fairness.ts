@@ -26,7 +26,8 @@ export class Fairness {
   private sweptMs = -Infinity
   constructor (private readonly clock: Clock) { this.total = new Rate(clock, WINDOW_MS) }
 
-  used (sae: SaeId, bytes: number): void {
+  /** @param nowMs Monotonic, for callers who have asked the clock just before. */
+  used (sae: SaeId, bytes: number, nowMs = this.clock.monoMs()): void {
     let use = this.uses.get(sae)
     if (use === undefined) {
       if (this.uses.size >= SAES_MAX) this.forgetIdle()
@@ -37,9 +38,9 @@ export class Fairness {
       this.activeCount++
       this.raise(use.rate.perSecond()) // It does not lose its past by pausing.
     }
-    use.lastMs = this.clock.monoMs()
-    use.rate.add(bytes, use.lastMs)
-    this.total.add(bytes, use.lastMs)
+    use.lastMs = nowMs
+    use.rate.add(bytes, nowMs)
+    this.total.add(bytes, nowMs)
   }
 
   /** Whether `sae` may take from the last fifth. */

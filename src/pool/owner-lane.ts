@@ -191,13 +191,16 @@ export class OwnerLane {
 
   /** @returns bytes written, CUT_INSUFFICIENT or CUT_NO_ROOM; nothing is consumed in the last two cases. */
   cut (count: number, sizeBytes: number, association: number, keyMembers: string | undefined, out: Uint8Array, taken: Uint32Array): number {
-    return this.cutWith(count, sizeBytes, taken, (lane) => this.core.deps.vault.cut(lane, count, sizeBytes, association, keyMembers, undefined, out, taken))
+    if (!this.spending) return CUT_INSUFFICIENT
+    return this.wasCut(this.core.deps.vault.cut(this.leases.handle, count, sizeBytes, association, keyMembers, undefined, out, taken), count, sizeBytes, taken)
   }
 
   /** As `cut`: `how` cuts, and returns a positive number or one of those two. */
   cutWith (count: number, sizeBytes: number, taken: Uint32Array, how: (lane: LaneHandle) => number): number {
-    if (!this.spending) return CUT_INSUFFICIENT
-    const result = how(this.leases.handle)
+    return this.spending ? this.wasCut(how(this.leases.handle), count, sizeBytes, taken) : CUT_INSUFFICIENT
+  }
+
+  private wasCut (result: number, count: number, sizeBytes: number, taken: Uint32Array): number {
     if (result === CUT_INSUFFICIENT) this.lease(count * (sizeBytes + 7 & ~7) + sizeBytes + 8)
     if (result < 0) return result
     this.used.note(this.books.add(count, sizeBytes, taken[2]!))

@@ -13,6 +13,8 @@ export interface AuditEntry {
   readonly caller: SaeId, readonly other: SaeId
   readonly association: number, readonly block: number, readonly place: number
   readonly sizeBytes: number, readonly number: number
+  /** When it was, if that is known; else now. */
+  readonly wallMs?: number | undefined
 }
 
 export interface AuditSink {

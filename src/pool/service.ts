@@ -23,6 +23,8 @@ export interface EncKeysRequest {
   readonly number: number
   readonly sizeBits: number
   readonly extensions: readonly ExtensionPair[]
+  /** When it came, by both clocks, if the caller has looked: an answer that waits for nothing looks at no clock again. */
+  readonly receivedMs?: number, readonly receivedWallMs?: number
 }
 
 export interface DecKeysRequest {

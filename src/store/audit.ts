@@ -20,6 +20,8 @@ export interface AuditEntry {
   readonly caller: SaeId, readonly other: SaeId
   readonly association: number, readonly block: number, readonly place: number
   readonly sizeBytes: number, readonly number: number
+  /** When it was, if that is known; else now. */
+  readonly wallMs?: number | undefined
 }
 
 export interface AuditOptions {
@@ -144,7 +146,7 @@ export class AuditTrail {
   private append (entry: AuditEntry): number {
     if (this.buffer.full) throw new KmeError('QUEUE_FULL', 'the audit trail cannot be written: look at the log for the store\'s error')
     const sequence = this.next
-    this.buffer.append(sequence, this.options.clock.wallMs(), auditKinds.indexOf(entry.kind), entry.association,
+    this.buffer.append(sequence, entry.wallMs ?? this.options.clock.wallMs(), auditKinds.indexOf(entry.kind), entry.association,
       this.nameOf(entry.caller), this.nameOf(entry.other), entry.block, entry.place, entry.sizeBytes, entry.number)
     this.next++
     return sequence
