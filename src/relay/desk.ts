@@ -66,7 +66,22 @@ export class RelayDesk {
   }
 
   /** The network has changed: jobs over ways that are broken make room for others at once. */
-  rerouted (): void { for (const { source } of this.ends.values()) source.rerouted() }
+  rerouted (): void {
+    for (const { source } of this.ends.values()) source.rerouted()
+    for (const neighbour of this.allotment.promises.neighbours) if (this.p.routes.isBroken([neighbour, this.p.self])) this.severed(neighbour)
+  }
+
+  /**
+   * The line with a neighbour is cut. Who is next to the cut knows what did not come over it in time, and tells it along the ways, behind what
+   * did: so nobody keeps key for a job until its time is over, on either side.
+   */
+  private severed (neighbour: KmeId): void {
+    for (const { job, share, path } of this.hop.severed(neighbour)) {
+      const hop = path.indexOf(this.p.self), next = path[hop + 1]!
+      if (next === neighbour) this.refuse(path[hop - 1]!, { job, share, path: [...path], hop }, 'unroutable')
+      else this.p.neighbour(next)?.send('relayCancel', { job, share, path: [...path], hop: hop + 1 })
+    }
+  }
 
   /** Bytes of our lane with a neighbour that are set aside for jobs under way. */
   promisedBytes (next: KmeId): number { return this.allotment.promises.of(next) }
@@ -94,7 +109,7 @@ export class RelayDesk {
         else if (name === 'relay') this.onRelay(neighbour, body as Body<'relay'>)
         else this.onFailed(neighbour, body as Body<'relayFailed'>)
       },
-      onReady: () => {}, onClosed: () => { this.post.drop(neighbour); this.slow.delete(neighbour) }, onWritable: () => { this.post.flush(neighbour) },
+      onReady: () => {}, onClosed: () => { this.severed(neighbour); this.post.drop(neighbour); this.slow.delete(neighbour) }, onWritable: () => { this.post.flush(neighbour) },
     }
   }
 
@@ -149,10 +164,10 @@ export class RelayDesk {
     if (bytes > 0 && this.p.neighbour(path[hop - 1]!)?.send('relayReady', { ...body, hop: hop - 1, bytes }) !== true) this.hop.cancel(body, path[hop - 1]!)
   }
 
-  /** The source has given a job up: nobody keeps anything for it. */
+  /** The source has given a job up, or its way is cut before here: nobody keeps anything for it. */
   private onCancel (from: KmeId, body: Body<'relayCancel'>): void {
     this.checkPath(from, body)
-    if (body.hop < body.path.length - 1 && this.hop.cancel(body, from)) this.p.neighbour(body.path[body.hop + 1]!)?.send('relayCancel', { ...body, hop: body.hop + 1 })
+    if (body.hop === body.path.length - 1) { for (const { sink } of this.with(body.path[0]!)) sink.onCancel(body) } else if (this.hop.cancel(body, from)) this.p.neighbour(body.path[body.hop + 1]!)?.send('relayCancel', { ...body, hop: body.hop + 1 })
   }
 
   private onRelay (from: KmeId, body: Body<'relay'>): void {

@@ -5,10 +5,14 @@ import type { RelayAccess } from '../pool/relay-access.js'
 import { nameOf, type Allotment, type ShareName } from './allotment.js'
 import type { RelayCounters } from './counters.js'
 import { changePads } from './pads.js'
+import type { Asked } from './promises.js'
 import type { RelayPorts } from './ports.js'
 import { partsOfBytes } from './share.js'
 
 const PASSED_KEPT = 4_096
+
+/** Bits of a job that wait here for a lease. */
+interface Passing { readonly next: KmeId, readonly stop: () => void, readonly turnBack: () => void }
 
 /**
  * The way through this node: the sender's pads come off and ours with the next node go on, in one step in the vault. Both are
@@ -17,7 +21,7 @@ const PASSED_KEPT = 4_096
 export class RelayHop {
   /** Parts of jobs that wait for a lease, per next neighbour. */
   private readonly waiting = new Map<KmeId, number>()
-  private readonly passing = new Set<() => void>()
+  private readonly passing = new Set<Passing>()
   /** Jobs that went on from here lately: a failure of theirs is told back. */
   private readonly passed = new Set<string>()
 
@@ -28,11 +32,23 @@ export class RelayHop {
     const from = body.path[body.hop - 1]!, next = body.path[body.hop + 1]!
     if (this.p.neighbour(next)?.access.isReady !== true) return 'unroutable'
     const bytes = this.allotment.offer(from, next, body.path, body.bytes)
-    return bytes === 0 ? 'stock' : this.allotment.promises.make(nameOf(body), from, next, bytes) ? bytes : 'busy'
+    if (bytes === 0) return 'stock'
+    const { job, share, path } = body
+    return this.allotment.promises.make(nameOf(body), from, next, bytes, { job: Uint8Array.from(job), share, path }) ? bytes : 'busy'
   }
 
   /** The store closes: nothing of what is under way goes on. */
-  stop (): void { for (const stop of [...this.passing]) stop() }
+  stop (): void { for (const { stop } of [...this.passing]) stop() }
+
+  /**
+   * Nothing comes from that neighbour any more, nor goes to it, of what was asked for until now: what is set aside for it is free again, and bits
+   * that wait to go there are refused. What is here already and goes elsewhere goes on. @returns what nobody needs to wait for, each once.
+   */
+  severed (neighbour: KmeId): Asked[] {
+    for (const { next, turnBack } of [...this.passing]) if (next === neighbour) turnBack()
+    const { promises } = this.allotment
+    return promises.over(neighbour).filter((asked) => promises.end(nameOf(asked)))
+  }
 
   /** It will not come, or what came failed further on. False if it did not come this way. */
   forget (body: ShareName): boolean { return this.allotment.promises.end(nameOf(body)) || this.passed.delete(nameOf(body)) }
@@ -61,22 +77,23 @@ export class RelayHop {
       return
     }
     this.waiting.set(next, waiting + parts)
-    const stop = (): void => { over() }
-    this.passing.add(stop)
+    const turnBack = (cause: RelayFailure): void => { if (over()) { from.letGo(body.pads); refuse(cause) } }
+    const waits: Passing = { next, stop: () => { over() }, turnBack: () => { turnBack('unroutable') } }
+    this.passing.add(waits)
     let isOver = false
     const over = (): boolean => {
       if (isOver) return false
       isOver = true
       cancel()
       promise.release()
-      this.passing.delete(stop)
+      this.passing.delete(waits)
       this.waiting.set(next, this.waiting.get(next)! - parts)
       return true
     }
-    const cancel = p.clock.after(p.limits.passMs, () => { if (over()) { from.letGo(body.pads); refuse('stock') } })
+    const cancel = p.clock.after(p.limits.passMs, () => { turnBack('stock') })
     const attempt = (): void => {
       if (isOver) return
-      if (!lane.access.isReady) { if (over()) { from.letGo(body.pads); refuse('unroutable') } return }
+      if (!lane.access.isReady) { turnBack('unroutable'); return }
       if (lane.access.leasedBytes < bytes) { lane.access.lease(bytes, attempt); return }
       if (over()) this.change(from, lane.access, body, bytes, refuse)
     }

@@ -1,7 +1,9 @@
 import type { KmeId } from '../kernel/ids.js'
 import type { Cancel, Clock } from '../kernel/time.js'
 
-interface Promised { readonly from: KmeId, readonly next: KmeId, bytes: number, isAnswered: boolean, readonly cancel: Cancel }
+/** A share of a job of others, and its way. */
+export interface Asked { readonly job: Uint8Array, readonly share: number, readonly path: readonly KmeId[] }
+interface Promised { readonly from: KmeId, readonly next: KmeId, bytes: number, isAnswered: boolean, readonly asked: Asked | undefined, readonly cancel: Cancel }
 
 /** Key of our lanes that is set aside for jobs under way, by the node that it leads to: those of others which were told that they may come, and ours. */
 export class Promises {
@@ -15,14 +17,23 @@ export class Promises {
   /** Bytes of our lane with `next` that are promised. */
   of (next: KmeId): number { return this.sums.get(next) ?? 0 }
 
+  /** Those that jobs of others come from or go on to. */
+  get neighbours (): ReadonlySet<KmeId> { return new Set([...this.byJob.values()].flatMap(({ from, next, asked }) => asked === undefined ? [] : [from, next])) }
+
   /** The neighbour to which that job was promised. */
   madeTo (job: string): KmeId | '' | undefined { return this.byJob.get(job)?.from }
 
-  /** @param from The neighbour that asks; '' for our own jobs, which their source bounds. False if there is one of that name already, or too many for that neighbour. */
-  make (job: string, from: KmeId | '', next: KmeId, bytes: number): boolean {
+  /** Jobs of others that are to come from that neighbour, or to go on to it. */
+  over (neighbour: KmeId): Asked[] { return [...this.byJob.values()].flatMap(({ from, next, asked }) => asked !== undefined && (from === neighbour || next === neighbour) ? [asked] : []) }
+
+  /**
+   * @param from The neighbour that asks; '' for our own jobs, which their source bounds. @param asked Kept; of a job of others.
+   * @returns false if there is one of that name already, or too many for that neighbour.
+   */
+  make (job: string, from: KmeId | '', next: KmeId, bytes: number, asked?: Asked): boolean {
     const count = this.counts.get(from) ?? 0
     if (this.byJob.has(job) || (from !== '' && count >= this.perNeighbourMax)) return false
-    this.byJob.set(job, { from, next, bytes, isAnswered: false, cancel: this.clock.after(this.keepMs, () => { this.end(job) }) })
+    this.byJob.set(job, { from, next, bytes, isAnswered: false, asked, cancel: this.clock.after(this.keepMs, () => { this.end(job) }) })
     this.counts.set(from, count + 1)
     this.sums.set(next, this.of(next) + bytes)
     return true

@@ -87,6 +87,9 @@ export class RelaySink {
     this.pool.ingest(joined.records, joined.meta, joined.count, () => {})
   }
 
+  /** A share that was planned will not come, say the nodes of its way; without it there is no block. */
+  onCancel ({ job, share, path }: Body<'relayCancel'>): void { if (this.mayTake(job, share, path, 0)) this.drop(jobName(job)) }
+
   onRefused (body: Body<'relayRefused'>): void {
     if (body.wrong.length > 0) this.p.security('relay.lyingPath', this.pool.remote, `the source of a job says that ${body.wrong.length} of its paths changed bits`)
     this.drop(jobName(body.job))
