@@ -1,4 +1,5 @@
 import type { Answer, GotKey } from '../sae-answer.js'
+import { Units } from './units.js'
 
 /** An SAE and the node (by index) that serves it. */
 export interface Party { readonly sae: string, readonly home: number }
@@ -38,6 +39,9 @@ const hidden = (extension: unknown): boolean => {
   return isHybrid || paths > 1
 }
 
+/** What 8 bytes of key were used for, '' if for nothing yet, and, if they travelled as the bits of a relayed share, the homes between which they may become key. */
+interface Unit { readonly use: string, readonly between: readonly [number, number] | undefined }
+
 export interface Fetch { readonly id: string, readonly caller: Party, readonly master: string }
 
 /**
@@ -51,10 +55,8 @@ export class Ledger {
   /** Refusals by code: tells a run that tests nothing from one that does. */
   readonly refusals = new Map<string, number>()
   private readonly given = new Map<string, Given>()
-  /** Every 8-byte unit handed to a master, with its key. */
-  private readonly units = new Map<string, string>()
-  /** Units that travelled as the bits of a relayed share, with the homes between which they may become key. */
-  private readonly carried = new Map<string, readonly [number, number]>()
+  /** Every 8-byte unit handed to a master, or seen on a line. */
+  private readonly units = new Units<Unit>()
   private ids: string[] = []
   /** Of operators' acts that not every KME knows of: keys of these may come too late. */
   private readonly meant = new Set<(key: GivenKey) => boolean>()
@@ -97,15 +99,16 @@ export class Ledger {
     if (bytes.length * 8 !== sizeBits) this.fault(`key ${id} has ${bytes.length * 8} bits, not ${sizeBits}`)
     if (this.given.has(id)) this.fault(`key_ID ${id} was given before`)
     const homes = new Set(slaves.map((s) => s.home).filter((home) => home !== master.home)).size
-    for (let at = 0; at + 8 <= bytes.length; at += 8) {
-      const unit = bytes.toString('latin1', at, at + 8)
-      const before = this.units.get(unit)
-      const ends = this.carried.get(unit)
-      if (ends !== undefined && !(ends.includes(master.home) && ends.every((end) => end === master.home || slaves.some((s) => s.home === end)))) this.fault(`bytes of ${id} (${master.sae} to ${slaves.map((s) => s.sae).join()}) were sent as a share between others`)
+    const who = `${id} (${master.sae} to ${slaves.map((s) => s.sae).join()})`
+    let before = ''
+    this.units.each(bytes, (known, put) => {
+      const ends = known?.between
+      if (ends !== undefined && !(ends.includes(master.home) && ends.every((end) => end === master.home || slaves.some((s) => s.home === end)))) this.fault(`bytes of ${who} were sent as a share between others`)
       if (ends !== undefined && homes === 1 && hidden(extension)) this.fault(`bytes of ${id} were known to the nodes between, though it is said to be ${JSON.stringify(extension)}`)
-      if (before !== undefined) { this.fault(`bytes of ${id} (${master.sae} to ${slaves.map((s) => s.sae).join()}) were given before as ${before}`); return }
-      this.units.set(unit, id)
-    }
+      if (known !== undefined && known.use !== '') before ||= known.use
+      else put({ use: id, between: ends })
+    })
+    if (before !== '') { this.fault(`bytes of ${who} were given before as ${before}`); return }
     const atMs = this.nowMs(), isSure = ![master, ...slaves].some((party) => this.doubtful.has(party.home))
     const isOwed = isSure && ![...this.meant].some((isMeant) => isMeant({ id, master, slaves, atMs }))
     this.given.set(id, { key, master, slaves, atMs, isOwed, fetched: new Set(), unanswered: new Set(), mayComeAgain: false, extension, voidedMs: new Map() })
@@ -140,20 +143,16 @@ export class Ledger {
   // --- to the relay -------------------------------------------------------------------------------------------------
 
   /** Bytes of a lane that hid others on a line: they may be nothing else, ever. @param use For people. */
-  spent (bytes: Uint8Array, use: string): void { this.eachUnit(bytes, (unit) => { if (this.isFresh(unit, use)) this.units.set(unit, use) }) }
+  spent (bytes: Uint8Array, use: string): void { this.mark(bytes, use, { use, between: undefined }) }
 
   /** Bytes of a lane that a job carries on: they may become key of these two homes, once, and nothing else. */
-  carries (bytes: Uint8Array, between: readonly [number, number], use: string): void { this.eachUnit(bytes, (unit) => { if (this.isFresh(unit, use)) this.carried.set(unit, between) }) }
+  carries (bytes: Uint8Array, between: readonly [number, number], use: string): void { this.mark(bytes, use, { use: '', between }) }
 
-  private isFresh (unit: string, use: string): boolean {
-    const before = this.units.get(unit) ?? (this.carried.has(unit) ? 'a share' : undefined)
-    if (before !== undefined) this.fault(`bytes of ${use} were used before for ${before}`)
-    return before === undefined
-  }
-
-  private eachUnit (bytes: Uint8Array, then: (unit: string) => void): void {
-    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    for (let at = 0; at + 8 <= buffer.length; at += 8) then(buffer.toString('latin1', at, at + 8))
+  private mark (bytes: Uint8Array, use: string, unit: Unit): void {
+    this.units.each(bytes, (known, put) => {
+      if (known === undefined) put(unit)
+      else this.fault(`bytes of ${use} were used before for ${known.use === '' ? 'a share' : known.use}`)
+    })
   }
 
   // --- to slaves ----------------------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
 import type { KmeId } from '../../../src/kernel/ids.js'
+import { SHARE_FRAMES_MAX } from '../../../src/peer/messages.js'
 import type { PoolLimits } from '../../../src/pool/ports.js'
 import type { RelayLimits } from '../../../src/relay/limits.js'
 import { randomNetwork } from '../../flood/world.js'
-import type { SimRandom } from '../../random.js'
+import { SimRandom } from '../../random.js'
 import { isTwofold } from '../graph.js'
 import { LIES, type Lie } from './lies.js'
 
@@ -30,24 +31,33 @@ export interface MeshMix {
   /** Payload of a frame, a multiple of 8. */
   readonly frameBytes: number
   readonly stockBytes: number
+  /** Of a link's frames, so many times as many: where key is plentiful, jobs have several parts. */
+  readonly plenty: number
+  /** After calm, all of its time passes, though everything is in order before. */
+  readonly isPatient: boolean
   /** How long a dead node stays down, at most. */
   readonly downMs: number
 }
 
+/** The mix of a run of this seed. */
+export const mixOf = (seed: number, nodes: number): MeshMix => drawMix(new SimRandom(seed), nodes)
+
+/** Takes from `random` as much as the mix needs. */
 export const drawMix = (random: SimRandom, nodes: number): MeshMix => {
   const links = drawLinks(random, nodes)
   const actions = (Object.keys(weights) as Action[]).filter((a) => always.includes(a) || random.chance(0.35)).map((action) => ({ action, weight: weights[action] * random.pick([1, 1, 2]) }))
+  const plenty = random.pick([1, 1, 4])
   return {
-    links, relayed: drawRelayed(random, links), actions, lies: LIES.filter(() => random.chance(0.5)),
+    plenty, isPatient: random.chance(0.25), links, relayed: drawRelayed(random, links), actions, lies: LIES.filter(() => random.chance(0.5)),
     limits: {
       keyTtlMs: random.pick([30_000, 600_000, 600_000]), fetchTtlMs: random.pick([8_000, 60_000]), runwayMs: random.pick([1_000, 60_000]),
       leaseMinBytes: random.pick([64, 1_024]), missingFrameMs: random.pick([2_000, 5_000]), authReserveBytes: random.pick([4_096, 8_192]),
-      authFloorBytes: 512, associationsPerEpoch: random.pick([5, 60_000, 60_000]), maxStockBytes: 262_144,
+      authFloorBytes: 512, associationsPerEpoch: random.pick([5, 60_000, 60_000]), maxStockBytes: plenty * 262_144,
     },
-    relayLimits: { reserveBytes: random.pick([0, 4_096]), jobMs: 4_000, passMs: 1_000, framesPerJob: random.pick([2, 16]), jobsMax: random.pick([2, 8]), avoidMs: 500, avoidMaxMs: 4_000 },
+    relayLimits: { reserveBytes: random.pick([0, 4_096]), jobMs: 4_000, passMs: 1_000, framesPerJob: plenty > 1 ? SHARE_FRAMES_MAX : random.pick([2, 16]), sparePart: 1, jobsMax: random.pick([2, 8]), avoidMs: 500, avoidMaxMs: 4_000 },
     flushMs: random.pick([0, 3, 3, 20]), delayMs: random.pick([1, 2, 20]), jitterMs: random.pick([0, 3, 40]),
     wall: Array.from({ length: nodes }, () => ({ aheadMs: random.pick([0, 0, 3_600_000, -3_600_000]), driftPpm: random.pick([0, 200, -5_000]) })),
-    frameBytes: random.pick([1_984, 3_968, 3_968]), stockBytes: random.pick([16_384, 32_768]), downMs: random.pick([500, 3_000, 12_000]),
+    frameBytes: random.pick([1_984, 3_968, 3_968]), stockBytes: plenty * random.pick([16_384, 32_768]), downMs: random.pick([500, 3_000, 12_000]),
   }
 }
 

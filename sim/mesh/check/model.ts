@@ -28,6 +28,9 @@ export interface MeshModelResult {
 }
 
 const TROUBLE_MS = 24_000
+const CALM_ROUNDS = 10
+/** What is in order so often one after the other stays so: most runs end then, and a quarter of them (`isPatient`) looks whether that is true. */
+const ROUNDS_IN_ORDER = 3
 const SIZES = [64, 128, 256, 256, 256, 512, 1_024]
 
 /** One run: a network, a mix of trouble drawn from the seed, the rules after each step; then calm, and what must come back. */
@@ -73,7 +76,7 @@ class MeshModel implements Model<MeshModelResult> {
     await net.wait(1_000)
     net.frames(12)
     await net.wait(2_000)
-    net.frames(20)
+    net.frames(20 * this.mix.plenty)
     await net.wait(3_000)
     const endMs = net.world.clock.now() + (this.o.troubleMs ?? TROUBLE_MS)
     while (net.world.clock.now() < endMs) {
@@ -151,7 +154,7 @@ class MeshModel implements Model<MeshModelResult> {
 
   private frames (): void {
     const { net, mix, random } = this
-    for (const [a, b] of mix.links) if (!this.dark.has(`${a} ${b}`) && random.chance(0.7)) net.world.deliver(a, b, 1 + random.integer(3), mix.frameBytes)
+    for (const [a, b] of mix.links) if (!this.dark.has(`${a} ${b}`) && random.chance(0.7)) net.world.deliver(a, b, mix.plenty * (1 + random.integer(3)), mix.frameBytes)
   }
 
   /** One end of a link gets frames that the other does not, or other ones. */
@@ -208,7 +211,8 @@ class MeshModel implements Model<MeshModelResult> {
     this.dark.clear()
     for (const [a, b] of mix.links) { net.world.network.join(a, b); this.heal(a, b); this.heal(b, a) }
     for (const kme of net.kmes) { net.honest(kme); net.at(kme).disk.heal(); net.at(kme).flushMs = mix.flushMs }
-    for (let round = 0; round < 10; round++) { // Links bring key without an end: a pad that is lacking stops what it is needed for.
+    let inOrder = 0
+    for (let round = 0; round < CALM_ROUNDS && (mix.isPatient || inOrder < ROUNDS_IN_ORDER); round++) { // Links bring key without an end: a pad that is lacking stops what it is needed for.
       this.revive(true)
       net.orders.releaseAll()
       net.clearAlarms()
@@ -216,6 +220,7 @@ class MeshModel implements Model<MeshModelResult> {
       await net.wait(2_000)
       if (round === 0) this.fetches.all()
       net.check()
+      inOrder = net.isInOrder ? inOrder + 1 : 0
     }
     await net.wait(3_000)
     net.check()

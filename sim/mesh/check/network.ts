@@ -211,6 +211,14 @@ export class CheckedNetwork {
     for (const what of found) this.fault(what)
   }
 
+  /** Everybody has met everybody, all pools agree, and nothing that an operator or a refused request took back may still be on its way. */
+  get isInOrder (): boolean {
+    if (this.doubtful.size > 0 || this.orders.count > 0 || this.casts.burned().length > 0) return false
+    let faults = 0
+    for (const pool of this.shared) this.checkPool(this.ends(pool), () => { faults++ })
+    return faults === 0
+  }
+
   private checkPool (ends: [PoolEnd, PoolEnd], fault: (what: string) => void): void {
     for (const { id, pool } of ends) {
       if (pool === undefined) { fault(`${id} does not stay up`); return }

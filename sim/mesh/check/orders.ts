@@ -28,11 +28,14 @@ export interface OrdersHost {
 /** What operators do: keys void by ID, by SAE, by time; pools on hold. And what may not happen afterwards. */
 export class Orders {
   private readonly acts: Open[] = []
-  private count = 0
+  private given = 0
   /** Pools on hold, "here there", since they are so on disk. */
   private readonly held = new Map<string, number>()
 
   constructor (private readonly host: OrdersHost, private readonly random: SimRandom) {}
+
+  /** Acts that were begun. */
+  get count (): number { return this.acts.length }
 
   // --- voids --------------------------------------------------------------------------------------------------------
 
@@ -52,7 +55,7 @@ export class Orders {
 
   private carryOut (kme: KmeId, home: number, order: VoidOrder): void {
     const { host } = this, node = host.at(kme), { process } = node
-    const act = { id: (++this.count).toString(16).padStart(32, '0'), reason: 'a run of the model' }
+    const act = { id: (++this.given).toString(16).padStart(32, '0'), reason: 'a run of the model' }
     host.note(`void at ${kme}: ${JSON.stringify(order)}`)
     const isMeant = this.isMeant(home, order), { keys, known } = host.ledger.revoke(isMeant)
     const granted = 'sae' in order ? node.grantedIds : new Set<string>(), result = node.void(act, order)
