@@ -49,7 +49,12 @@ const live = async (config: Config, version: string, logs: LogRoot, destination:
   await kme.dispose()
   letGo()
   if (end.cause === 'clean') return exitCodes.ok.code
-  if (end.code === '') return end.cause === 'forced' ? exitCodes.failed.code : exitCodes.gaveUp.code
+  if (end.cause === 'forced') { // Nothing was closed: servers, connections and the store's threads would keep the process alive, and the store locked.
+    logs.flush()
+    destination.flush()
+    process.exit(exitCodes.failed.code)
+  }
+  if (end.code === '') return exitCodes.gaveUp.code
   throw new KmeError(end.code as KmeErrorCode, end.reason)
 }
 

@@ -31,13 +31,18 @@ const ask = async (path, body) => {
   for (let attempt = 1; ; attempt++) {
     const answer = await post(path, body)
     if (answer.status === 200) return answer.body
-    if (answer.status !== 503 || attempt === 5) throw new Error(`${answer.status} ${answer.body?.message ?? ''} ${JSON.stringify(answer.body?.details ?? [])}`)
+    if (answer.status !== 503 || attempt === 5) throw new Error([answer.status, answer.body?.message ?? '', ...(answer.body?.details ?? []).map((detail) => JSON.stringify(detail))].join(' '))
     await new Promise((resolve) => { setTimeout(resolve, answer.retryAfterS * 1_000) })
   }
 }
 
 const keys = `/api/v1/keys/${encodeURIComponent(other ?? '')}`
-if (method === 'take') console.log(JSON.stringify(await ask(`${keys}/enc_keys`, { number: Number(rest[0] ?? 1), size: Number(rest[1] ?? 256) })))
-else if (method === 'fetch') console.log(JSON.stringify(await ask(`${keys}/dec_keys`, { key_IDs: rest.map((key_ID) => ({ key_ID })) })))
-else throw new Error('take URL SLAVE_SAE [NUMBER [SIZE_BITS]], or fetch URL MASTER_SAE KEY_ID...')
+try {
+  if (method === 'take') console.log(JSON.stringify(await ask(`${keys}/enc_keys`, { number: Number(rest[0] ?? 1), size: Number(rest[1] ?? 256) })))
+  else if (method === 'fetch') console.log(JSON.stringify(await ask(`${keys}/dec_keys`, { key_IDs: rest.map((key_ID) => ({ key_ID })) })))
+  else throw new Error('take URL SLAVE_SAE [NUMBER [SIZE_BITS]], or fetch URL MASTER_SAE KEY_ID...')
+} catch (error) {
+  console.error(error.message)
+  process.exitCode = 1
+}
 agent.destroy()

@@ -49,4 +49,7 @@ def main(method, url, other, *rest):
 if __name__ == "__main__":
     if len(sys.argv) < 4 or sys.argv[1] not in ("take", "fetch"):
         sys.exit(__doc__)
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
+        sys.exit(str(error))

@@ -223,13 +223,17 @@ export class Keyspace implements StorePort {
     this.watcher?.({ type: full ? 'full' : 'space' })
   }
 
+  private stopTimers (): void {
+    for (const cancel of this.timers) cancel()
+    this.timers.clear()
+    this.isClosing = true
+  }
+
   async close (): Promise<void> {
     const { opened } = this
     if (opened === undefined) return
     this.accepting = false
-    for (const cancel of this.timers) cancel()
-    this.timers.clear()
-    this.isClosing = true
+    this.stopTimers()
     opened.service.stop()
     await opened.local?.stop()
     this.opened = undefined
@@ -245,6 +249,7 @@ export class Keyspace implements StorePort {
   /** Overwrites every key slot and wipes memory. Only ending the process can follow. */
   async zeroize (): Promise<void> {
     this.accepting = false
+    this.stopTimers()
     await this.now.store.zeroize()
     this.vault.zeroize()
   }

@@ -19,7 +19,7 @@ const documented = new Map([...read('docs/metrics.md').matchAll(/^\| `(qkme_[a-z
 
 interface Rules { readonly groups: readonly { readonly rules: readonly { readonly alert: string, readonly expr: string, readonly annotations: { readonly summary: string } }[] }[] }
 const rules = (parse(read('deploy/monitoring/alerts.yaml')) as Rules).groups.flatMap((group) => group.rules)
-interface Dashboard { readonly panels: readonly { readonly title: string, readonly targets: readonly { readonly expr: string }[] }[], readonly templating: { readonly list: readonly { readonly query: { readonly query: string } }[] } }
+interface Dashboard { readonly panels: readonly { readonly title: string, readonly targets: readonly { readonly expr: string, readonly legendFormat?: string }[] }[], readonly templating: { readonly list: readonly { readonly query: { readonly query: string } }[] } }
 const dashboard = JSON.parse(read('deploy/monitoring/dashboard.json')) as Dashboard
 
 /** Labels that Prometheus itself puts on. */
@@ -42,12 +42,22 @@ t.test('alert rules and panels ask for metrics and labels that exist', async (t)
   t.same([faults('rate(qkme_nothing_total[5m])').length, faults('qkme_pool_blocks{link="1"}').length, faults('sum by (pool) (qkme_saes)').length], [1, 1, 1], 'a wrong one is seen')
 })
 
-t.test('a summary names only labels that its expression leaves', async (t) => {
+/** The labels that the series of an expression have, besides those of Prometheus. */
+const leftBy = (expression: string): readonly string[] => {
+  const by = /\bby \(([^)]*)\)/.exec(expression)?.[1]?.split(',').map((label) => label.trim())
+  return by ?? [...expression.matchAll(/\bqkme_[a-z0-9_]+/g)].flatMap(([name]) => documented.get(name) ?? [])
+}
+
+t.test('a summary, and the legend of a panel, names only labels that its expression leaves', async (t) => {
   t.ok(rules.length >= 10)
   for (const { alert, expr, annotations: { summary } } of rules) {
     const named = [...summary.matchAll(/\$labels\.(\w+)/g)].map(([, label = '']) => label).filter((label) => !added.includes(label))
-    const by = /\bby \(([^)]*)\)/.exec(expr)?.[1]?.split(',').map((label) => label.trim())
-    const left = by ?? [...expr.matchAll(/\bqkme_[a-z0-9_]+/g)].flatMap(([name]) => documented.get(name) ?? [])
-    t.same(named.filter((label) => !left.includes(label)), [], alert)
+    t.same(named.filter((label) => !leftBy(expr).includes(label)), [], alert)
+  }
+  const legends = dashboard.panels.flatMap(({ title, targets }) => targets.map(({ expr, legendFormat = '' }) => ({ title, expr, named: [...legendFormat.matchAll(/\{\{(\w+)\}\}/g)].map(([, label = '']) => label) })))
+  t.ok(legends.some(({ named }) => named.includes('pool')))
+  for (const { title, expr, named } of legends) {
+    const left = /\bby \(/.test(expr) ? leftBy(expr) : [...leftBy(expr), ...added]
+    t.same(named.filter((label) => !left.includes(label)), [], title)
   }
 })

@@ -170,3 +170,15 @@ t.test('an operator voids keys and holds peer and link: at both KMEs, with a rec
   await a.admin.post('/v1/links/1/release', {})
   for (const kme of [a, b]) await eventually('released at both ends', async () => (await kme.link())?.quarantineCause === null ? true : undefined)
 })
+
+t.test('a running KME is zeroized: its process ends by itself; the next one begins without stock', async (t) => {
+  const { a } = world.kmes
+  const act = await qkme(world.folder, ['zeroize', '--config', a.configFile, '--confirm', 'kme-a'])
+  t.match(act, { code: 0, out: /^zeroized: the running KME/ }, act.err)
+  await eventually('the process ends', () => a.child.running ? undefined : true, 20_000, () => a.tail())
+  t.equal(await a.stop(), 1)
+  t.notMatch(a.child.log.slice(a.child.log.indexOf('/v1/zeroize')), /invariant violated/, 'nothing uses what was wiped')
+  a.start()
+  await eventually('the store is void', () => /its keys were zeroized[^\n]*"message":"store.voided"/.test(a.child.log) || undefined, 30_000, () => a.tail())
+  await eventually('the pool at the other side is void, too', () => /the peer has another store|the peer does not know this store|"message":"pool.voided"/.test(world.kmes.b.child.log) || undefined, 30_000, () => world.kmes.b.tail())
+})
