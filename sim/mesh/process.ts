@@ -162,7 +162,7 @@ export class MeshProcess {
     return new AutomaticPools(limits, {
       self: o.id, clock: this.clock, pools: this.relayedPools, isConnected: (kme) => this.far.isConnected(kme),
       known: () => [...new Set(o.saes.values())].filter((kme) => kme !== o.id && !o.neighbours.has(kme)),
-      reachable: (kme, paths) => { const ways = this.routes.relay.paths(kme, { disjoint: paths, excludeHops: [], avoid: [] }); return typeof ways === 'string' ? ways : '' },
+      ways: (kme, disjoint) => this.routes.relay.paths(kme, { disjoint, excludeHops: [], avoid: [] }),
       openChannel: (kme) => { this.control.open(kme) }, closeChannel: (kme, why) => { this.control.close(kme, why) }, channels: () => this.control.remotes, say: () => {},
     })
   }

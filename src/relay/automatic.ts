@@ -28,8 +28,8 @@ export interface AutomaticPorts {
   readonly pools: RelayedPools
   /** Far KMEs of which routing knows, the nearest first. Neighbours with a link are none of them. */
   readonly known: () => readonly KmeId[]
-  /** '' if so many node-disjoint ways lead there now, or why not. */
-  readonly reachable: (kme: KmeId, paths: number) => string
+  /** So many node-disjoint ways that lead there now, or why there are not so many. */
+  readonly ways: (kme: KmeId, paths: number) => readonly (readonly KmeId[])[] | string
   readonly isConnected: (kme: KmeId) => boolean
   /** A control channel is wanted, or not any more. */
   readonly openChannel: (kme: KmeId) => void
@@ -40,8 +40,10 @@ export interface AutomaticPorts {
   readonly say: (what: string, fields: Readonly<Record<string, string>>) => void
 }
 
-interface Use { sinceMs: number, seen: number, openedMs: number, isOpen: boolean, farIsKept: boolean }
-interface Refused { untilMs: number, waitMs: number, reason: string }
+/** `ways`: over which it was called, and since when; '' while there is none. */
+interface Use { sinceMs: number, seen: number, openedMs: number, isOpen: boolean, farIsKept: boolean, ways: string, waysSinceMs: number }
+/** `ways`: nobody answered over these; over others it may be tried at once. Undefined if the far end itself refused. */
+interface Refused { untilMs: number, waitMs: number, reason: string, ways: string | undefined }
 
 /** A refusal of a far KME is believed for so long, doubled for each in a row. */
 const REFUSED_MIN_MS = 15_000
@@ -49,7 +51,7 @@ const REFUSED_MAX_MS = 3_600_000
 const REFUSED_KEPT = 4_096
 /** A channel on which no pool came about is closed after this time. */
 const EMPTY_CHANNEL_MS = 30_000
-/** A new pool that its far end has not opened by then is given up. */
+/** A new pool that its far end has not opened by then, over ways that stood all the time, is given up: a dead line on them is seen before that, with common keep-alives. */
 const UNANSWERED_MS = 60_000
 /** A KME that is away may deliver from a pool for its time without us, from when it has noticed: what it gave out must be here for those who fetch it. */
 const AWAY_MARGIN_MS = 60_000
@@ -91,12 +93,23 @@ export class AutomaticPools {
   private open (kme: KmeId, cls: PoolClass): boolean {
     const { p } = this, refused = this.refusals.get(nameOf(kme, cls))
     if (p.pools.find(kme, cls) !== undefined) return true
-    if (this.count >= this.l.poolsMax || this.isFullWith(kme) || (refused !== undefined && p.clock.monoMs() < refused.untilMs) || p.reachable(kme, cls.paths) !== '') return false
+    if (this.count >= this.l.poolsMax || this.isFullWith(kme) || this.mustWait(refused, kme, cls)) return false
     p.say('a relayed pool opens by itself', { kme, class: classText(cls) })
     p.pools.add(kme, cls, this.l.stockBytes, false)
     this.counters.opened++
     p.openChannel(kme)
     return true
+  }
+
+  /** There is no way, or a refusal still counts. */
+  private mustWait (refused: Refused | undefined, kme: KmeId, { paths }: PoolClass): boolean {
+    const ways = this.waysTo(kme, paths)
+    return ways === '' || (refused !== undefined && this.p.clock.monoMs() < refused.untilMs && (refused.ways === undefined || refused.ways === ways))
+  }
+
+  private waysTo (kme: KmeId, paths: number): string {
+    const ways = this.p.ways(kme, paths)
+    return typeof ways === 'string' ? '' : JSON.stringify(ways)
   }
 
   /** Whether a KME with which we have no pool may call. */
@@ -134,10 +147,10 @@ export class AutomaticPools {
   }
 
   /** The far end does not have it, or has left it: a pool of our own accord ends, one of the configuration waits. */
-  refused (entry: RelayedEntry, reason: string): void {
+  refused (entry: RelayedEntry, reason: string, ways?: string): void {
     const name = nameOf(entry.remote, entry.cls), waitMs = Math.min(REFUSED_MAX_MS, (this.refusals.get(name)?.waitMs ?? REFUSED_MIN_MS / 2) * 2)
     if (this.refusals.size >= REFUSED_KEPT && !this.refusals.has(name)) this.refusals.delete(this.refusals.keys().next().value as string)
-    this.refusals.set(name, { untilMs: this.p.clock.monoMs() + waitMs, waitMs, reason })
+    this.refusals.set(name, { untilMs: this.p.clock.monoMs() + waitMs, waitMs, reason, ways })
     this.p.say('the far end has no such relayed pool', { kme: entry.remote, class: classText(entry.cls), reason })
     if (!entry.isKept) this.drop(entry, reason)
   }
@@ -167,7 +180,7 @@ export class AutomaticPools {
 
   private use (entry: RelayedEntry): Use {
     let use = this.uses.get(entry.id)
-    if (use === undefined) this.uses.set(entry.id, use = { sinceMs: this.p.clock.monoMs(), seen: -1, openedMs: -Infinity, isOpen: false, farIsKept: false })
+    if (use === undefined) this.uses.set(entry.id, use = { sinceMs: this.p.clock.monoMs(), seen: -1, openedMs: -Infinity, isOpen: false, farIsKept: false, ways: '', waysSinceMs: Infinity })
     return use
   }
 
@@ -176,7 +189,7 @@ export class AutomaticPools {
     // What came back from the far side counts, too: its SAEs use the pool as ours do.
     const seen = account.delivered + account.leased + meta.horizonTheirs
     if (seen !== use.seen) { use.seen = seen; use.sinceMs = nowMs }
-    if (!use.isOpen && nowMs - use.sinceMs >= UNANSWERED_MS && entry.pool.stockBytes() === 0) { this.refused(entry, `${entry.remote} takes no call, or does not answer`); return }
+    if (!use.isOpen && this.isUnanswered(entry, use)) { this.refused(entry, `${entry.remote} takes no call, or does not answer`, use.ways); return }
     if (nowMs - use.sinceMs < this.l.idleMs) return
     if (!this.p.isConnected(entry.remote)) {
       if (nowMs - entry.pool.lastReadyMs >= entry.pool.core.deps.limits.peerAbsenceMaxMs + AWAY_MARGIN_MS) this.drop(entry, 'unused, and its KME away')
@@ -185,6 +198,13 @@ export class AutomaticPools {
     if (nowMs - use.openedMs < Math.min(this.l.idleMs, AWAY_MARGIN_MS)) return // What was given out alone is fetched now.
     // One of both ends decides; what is wanted ahead of demand, or written down at the other end, stays.
     if (this.p.self < entry.remote && !use.farIsKept && this.l.open !== 'all') this.drop(entry, 'nobody uses it')
+  }
+
+  /** A line that is dead and not seen to be so is no answer: the time counts anew when ways change, and not while there is none. */
+  private isUnanswered (entry: RelayedEntry, use: Use): boolean {
+    const nowMs = this.p.clock.monoMs(), ways = this.waysTo(entry.remote, entry.cls.paths)
+    if (ways !== use.ways) Object.assign(use, { ways, waysSinceMs: nowMs })
+    return ways !== '' && nowMs - Math.max(use.sinceMs, use.waysSinceMs) >= UNANSWERED_MS && entry.pool.stockBytes() === 0
   }
 
   private openAhead (): void {

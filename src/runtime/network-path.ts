@@ -173,7 +173,7 @@ export class NetworkPath {
     return new AutomaticPools(automaticOf(config), {
       self: config.kme.id, clock, pools: keyspace.now.relayed, isConnected: (kme) => this.far.isConnected(kme),
       known: () => nearest(router.graph, config.kme.id).filter((kme) => !neighbours.has(kme)),
-      reachable: (kme, paths) => { const answer = router.paths(kme, { disjoint: paths }); return answer.ok ? '' : answer.message },
+      ways: (kme, disjoint) => this.paths(kme, { disjoint, excludeHops: [], avoid: [] }),
       openChannel: (kme) => { this.control.open(kme) }, closeChannel: (kme, why) => { this.control.end(kme, why); this.far.forget(kme) }, channels: () => this.control.peers.remotes,
       say: (what, fields) => { log.info(what, fields) },
     })

@@ -3,6 +3,10 @@ import { accountOf } from '../../src/pool/accounts.js'
 import { classNumber, classOf, classText } from '../../src/relay/pool-class.js'
 import { relayLink, relayPoolId } from '../../src/relay/link.js'
 import type { Answer } from '../../sim/sae-answer.js'
+import { SimClock } from '../../sim/clock.js'
+import { AutomaticPools } from '../../src/relay/automatic.js'
+import type { PoolClass } from '../../src/relay/pool-class.js'
+import type { RelayedEntry } from '../../src/relay/pools.js'
 import { balanced, keysOf, network, refusalOf, sameKeys } from './network.js'
 
 t.setTimeout(120_000)
@@ -115,6 +119,48 @@ t.test('an unused pool whose KME is away stays while that one may deliver from i
   await world.wait(120_000)
   t.same(['A', 'C'].map((id) => entries(id).length), [0, 0], 'nobody waits for ever')
   balanced(t, world)
+})
+
+t.test('nobody answers: a pool that opened by itself waits while no way stands, and is tried again at once over another', async t => {
+  const clock = new SimClock(), said: string[] = []
+  let ways: string[][] | string = [['A', 'B', 'Z']], entry: RelayedEntry | undefined
+  const list = (): RelayedEntry[] => entry === undefined ? [] : [entry]
+  const pools = {
+    list, with: list, find: () => entry, drop: () => { entry = undefined },
+    add: (remote: string, cls: PoolClass) => { entry = { id: 'relay:Z', remote, cls, isKept: false, pool: { core: { account: { delivered: 0, leased: 0 }, meta: { horizonTheirs: 0 }, deps: { limits: { peerAbsenceMaxMs: 30_000 } } }, stockBytes: () => 0, lastReadyMs: -Infinity } } as unknown as RelayedEntry },
+  }
+  const policy = { open: 'onDemand', accept: true, kmes: [], paths: 1, hybrid: false, stockBytes: 1, poolsMax: 4, idleMs: 3_600_000 } as const
+  const automatic = new AutomaticPools(policy, { self: 'A', clock, pools, ways: () => ways, isConnected: () => false, say: (what: string) => { said.push(what) }, openChannel: () => {}, channels: () => [], known: () => [] } as never)
+  const passes = (seconds: number): void => {
+    for (let i = 0; i < seconds; i++) {
+      clock.advance(1_000)
+      automatic.tick()
+    }
+  }
+  const isThere = (): boolean => entry !== undefined
+  t.ok(automatic.wanted('Z', {}))
+  passes(50) // The line to B is dead, and now it is seen.
+  ways = 'no way'
+  passes(600)
+  t.ok(isThere(), 'the line is waited for')
+  ways = [['A', 'B', 'Z']]
+  passes(59)
+  t.ok(isThere())
+  passes(3)
+  t.notOk(isThere(), 'over ways that stand for a minute nobody answers')
+  t.notOk(automatic.wanted('Z', {}), 'for a while it is not tried again')
+  ways = [['A', 'C', 'Z']]
+  t.ok(automatic.wanted('Z', {}), 'over another way it is')
+  passes(30)
+  t.ok(isThere())
+  automatic.refused(entry!, 'said by Z')
+  ways = [['A', 'B', 'Z']]
+  t.notOk(automatic.wanted('Z', {}), 'what the far end itself refuses counts over any way')
+  clock.advance(60_000)
+  t.ok(automatic.wanted('Z', {}))
+  ways = 'no way'
+  passes(3_700)
+  t.notOk(isThere(), 'nothing waits for ever')
 })
 
 t.test('what is accepted is bounded by list, class and number; a demand opens its class', async t => {

@@ -88,7 +88,7 @@ t.test('one KME takes four pools by itself, and all of them leave a quarter of t
     add: (remote: string, cls: object) => { list.push({ remote, cls, isKept: false } as RelayedEntry) },
   }
   const limits: AutomaticLimits = { open: 'onDemand', accept: true, kmes: [], paths: 1, hybrid: false, stockBytes: 1, poolsMax: 16, idleMs: 1_000 }
-  const automatic = new AutomaticPools(limits, { self: 'A', clock: new SimClock(), pools, say: () => {}, reachable: () => '', openChannel: () => {} } as never)
+  const automatic = new AutomaticPools(limits, { self: 'A', clock: new SimClock(), pools, say: () => {}, ways: () => [['A', 'B', 'C']], openChannel: () => {} } as never)
   const invited = (kme: string): number => Array.from({ length: 8 }, (_, i) => automatic.invite(kme, { paths: 1 + i, hybrid: false })).filter((why) => why === '').length
   t.match(['X', 'Y', 'Z', 'Q'].map(invited), [4, 4, 4, 0])
   t.ok(automatic.wanted('R', {}), 'our own may')
