@@ -72,22 +72,21 @@ export class Leases {
   add (stretches: readonly Stretch[]): void { this.coming.push(...stretches) }
 
   /**
-   * Hands what is flushed to the vault (I2). Stops where the arena is full: called again at the next request or tick.
-   * @returns stretches whose records do not open; they are out of the lane, and the caller books them.
+   * Hands the next stretch that is flushed to the vault (I2). One at a time: it opens up to 16 records, and requests wait behind it.
+   * @returns 'full': the arena has no room, to be called again at the next request or tick. A stretch whose records do not open: it is
+   * out of the lane, and the caller books it.
    */
-  push (): Stretch[] {
-    const damaged: Stretch[] = []
-    while (this.coming.length > 0) {
-      const s = this.coming[0]!
-      const handle = this.views.reach(s.block, s.from, s.to)
-      if (handle === 'full') break
-      this.coming.shift()
-      if (handle === 'damaged') { damaged.push(s); continue }
-      this.core.deps.vault.lanePush(this.lane, handle, s.from, s.to, s.last)
-      this.left = UNKNOWN
-      this.keep(s)
-    }
-    return damaged
+  push (): 'pushed' | 'full' | Stretch {
+    const s = this.coming[0]
+    if (s === undefined) return 'pushed'
+    const handle = this.views.reach(s.block, s.from, s.to)
+    if (handle === 'full') return 'full'
+    this.coming.shift()
+    if (handle === 'damaged') return s
+    this.core.deps.vault.lanePush(this.lane, handle, s.from, s.to, s.last)
+    this.left = UNKNOWN
+    this.keep(s)
+    return 'pushed'
   }
 
   /** The vault lengthens its last stretch when a lease continues it, and `laneTrim` counts stretches as the vault has them. */

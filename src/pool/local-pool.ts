@@ -20,6 +20,8 @@ export const LOCAL_LINK = 0
 const FRAMES = 16
 const STOCK_BLOCKS_MIN = 2
 const STOCK_BLOCKS_MAX = 64
+/** Blocks that are made between two flushes. */
+const UNFLUSHED_MAX = 8
 
 /**
  * The pool of a KME with itself: keys between two SAEs of one site, from the system's random source (and saying so in
@@ -37,6 +39,8 @@ export class LocalPool implements KeyPool {
   readonly views: BlockViews
   readonly voids: Voids
   private readonly erasure: Erasure
+  private isFilling = false
+  private made = 0
   private readonly rows = new FrameRows()
   private readonly records = new Uint8Array(FRAMES * RECORD_STRIDE)
   private readonly meta = new Uint32Array(FRAMES * META_NUMBERS)
@@ -75,16 +79,23 @@ export class LocalPool implements KeyPool {
     this.fill()
   }
 
-  /** Keeps two blocks and a minute of use in stock, as fresh blocks of random frames. */
+  /** Keeps two blocks and a minute of use in stock, as fresh blocks of random frames: one a turn, because requests wait behind it, and not faster than the disk. */
   fill (): void {
     const { core, lane } = this
+    if (this.isFilling || !lane.spending) return
     const perBlock = FRAMES * FRAME_BYTES_MAX
     const wanted = Math.min(Math.max(this.stockBytes, STOCK_BLOCKS_MAX * perBlock), Math.max(STOCK_BLOCKS_MIN * perBlock, this.stockBytes, lane.used.perSecond() * core.deps.limits.runwayMs / 1_000))
-    while (lane.freeBytes(true) < wanted) {
-      const before = lane.freeBytes(true)
-      lane.add(this.make())
-      if (lane.freeBytes(true) <= before) throw new Error('invariant violated: a fresh block of the local pool is not taken into its lane')
+    const before = lane.freeBytes(true)
+    if (before >= wanted) return
+    lane.add(this.make())
+    if (lane.freeBytes(true) <= before) throw new Error('invariant violated: a fresh block of the local pool is not taken into its lane')
+    const goOn = (): void => {
+      this.isFilling = false
+      try { this.fill() } catch (error) { core.deps.fatal(error) }
     }
+    this.isFilling = true
+    if (++this.made % UNFLUSHED_MAX === 0) core.durable(goOn)
+    else core.deps.soon(goOn)
   }
 
   private make (): BlockRow {

@@ -8,7 +8,7 @@ import type { Erasure } from './erasure.js'
 import { LastFifth } from './last-fifth.js'
 import { LeaseNeed } from './lease-need.js'
 import { LeasePlan } from './lease-plan.js'
-import { Leases } from './leases.js'
+import { Leases, type Stretch } from './leases.js'
 import { OPEN_MESSAGE_MAX, Openings } from './openings.js'
 import { Rate } from './rate.js'
 import type { PadUse } from './relay-access.js'
@@ -33,6 +33,7 @@ export class OwnerLane {
   private readonly opened = new BlockList((block) => block.index)
   private readonly finished: BlockRow[] = []
   private leasing = false
+  private pushing = false
   private readonly plan: LeasePlan
   readonly used: Rate
   private readonly need: LeaseNeed
@@ -42,7 +43,6 @@ export class OwnerLane {
   spending = false
   /** Blocks opened, decayed by the pool's tick: what this side uses. */
   openedLately = 0
-  private generation = 0
   private readonly waiters: (() => void)[] = []
 
   constructor (
@@ -145,7 +145,7 @@ export class OwnerLane {
     const { core, leases, need } = this
     need.ask(atLeastBytes)
     if (this.leasing || !this.spending || need.isCalm(leases.leftBytes)) return
-    if (leases.isComing) this.push()
+    if (leases.isComing) this.pushSoon()
     need.look(leases.leftBytes)
     if (leases.isComing || this.opened.size === 0) return
     const missing = need.missing(leases.leftBytes), fresh = missing > 0 ? this.plan.take(missing, leases.blocks()) : []
@@ -161,21 +161,35 @@ export class OwnerLane {
       }
       this.bookCuts()
     })
-    const { generation } = this
     core.durable(() => {
       this.leasing = false
-      if (generation === this.generation) this.push() // Else the lane was cleared meanwhile.
-      for (const wake of this.waiters.splice(0)) wake()
-      this.extend()
+      this.push()
     })
   }
 
-  /** A block with a record that does not open is closed: nothing of these stretches was cut. */
+  /** What is flushed goes to the addon a stretch a turn; whoever waits looks after each. */
   private push (): void {
-    const damaged = this.leases.push()
-    if (damaged.length === 0) return
-    this.core.commit(() => { for (const s of damaged) this.bookUncut(s.to - s.from, 'damaged') })
-    this.endEarly(new Set(damaged.map((s) => s.block)), 'damaged')
+    if (this.leasing) return // Stretches of another lease are here that are not flushed yet (I2).
+    const pushed = this.leases.push()
+    if (typeof pushed === 'object') this.endDamaged(pushed)
+    for (const wake of this.waiters.splice(0)) wake()
+    if (!this.leases.isComing) this.extend()
+    else if (pushed !== 'full') this.pushSoon()
+  }
+
+  private pushSoon (): void {
+    if (this.pushing) return
+    this.pushing = true
+    this.core.deps.soon(() => {
+      this.pushing = false
+      try { this.push() } catch (error) { this.core.deps.fatal(error) }
+    })
+  }
+
+  /** A block with a record that does not open is closed: nothing of this stretch was cut. */
+  private endDamaged (s: Stretch): void {
+    this.core.commit(() => { this.bookUncut(s.to - s.from, 'damaged') })
+    this.endEarly(new Set([s.block]), 'damaged')
   }
 
   private burnLeased (cause: string): void { this.core.burn(cause, this.core.account.leased); this.core.account.leased = 0 }
@@ -380,7 +394,6 @@ export class OwnerLane {
     this.opened.clear()
     this.opening.clear()
     this.finished.length = 0
-    this.generation++
   }
 
   dispose (): void { this.leases.dispose() }

@@ -32,6 +32,22 @@ t.test('a lane that is abandoned while a lease is being flushed closes the block
   await staysRight(t, world)
 })
 
+t.test('a turn that hands leases to the addon finds another lease whose flush is under way: nothing of it is handed over', async (t) => {
+  const world = await liveWorld(t), [a] = world.nodes
+  await keysFor(world, 'a1', 'b1')
+  a.flushMs = 50
+  const { lane } = a.pool, { leases } = inside(lane)
+  for (let i = 0; i < 4_000 && !(inside(lane).leasing as boolean && leases.isComing); i++) { if (i % 10 === 0) world.ask('a1', ['b1'], 16, 1_024); await world.wait(1) }
+  const left = leases.leftBytes as number, coming = leases.comingBytes as number
+  t.ok(coming > 0, 'stretches that are not on disk')
+  inside(lane).push() // As of the lease before, whose stretches went a turn each.
+  t.same([leases.leftBytes, leases.comingBytes], [left, coming])
+  await world.wait(1_000)
+  t.ok(leases.leftBytes > left, 'they are when that is done')
+  a.flushMs = 3
+  await staysRight(t, world)
+})
+
 t.test('a connection that breaks while a bye is struck: the lane goes on once, at its cursor', async (t) => {
   const world = await liveWorld(t)
   const [a] = world.nodes
