@@ -61,6 +61,8 @@ export interface FrameHeaderView {
 }
 export interface SaeView {
   readonly id: SaeId, readonly kme: KmeId, readonly state: string, readonly registeredAt: string | null
+  /** Its name for people; of one that asks to be registered, who vouches for it. */
+  readonly note: string | null
   readonly associations: number
 }
 export interface SaePage { readonly saes: readonly SaeView[], readonly next: string | null }
@@ -138,6 +140,8 @@ export interface AdminPort {
   topology (): TopologyView
 
   addSae (sae: NewSae): Promise<SaeView>
+  /** Registers an SAE that asked for it. */
+  approveSae (id: SaeId): Promise<void>
   suspendSae (id: SaeId): Promise<void>
   resumeSae (id: SaeId): Promise<void>
   removeSae (id: SaeId): Promise<void>

@@ -112,6 +112,7 @@ const saeRoutes = ({ port }: RouteParts): Route[] => [
       return { status: 201, json: await port.addSae(body['name'] === undefined ? { id } : { id, name: textMember(body, 'name', 200) }) }
     },
   },
+  { method: 'POST', path: '/v1/saes/:id/approve', role: 'operate', does: 'register an SAE that asked for it', run: act((id) => port.approveSae(id)) },
   { method: 'POST', path: '/v1/saes/:id/suspend', role: 'operate', does: 'refuse an SAE', run: act((id) => port.suspendSae(id)) },
   { method: 'POST', path: '/v1/saes/:id/resume', role: 'operate', does: 'accept a suspended SAE again', run: act((id) => port.resumeSae(id)) },
   { method: 'DELETE', path: '/v1/saes/:id', role: 'operate', does: 'remove an SAE for good', run: act((id) => port.removeSae(id)) },

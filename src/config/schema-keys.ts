@@ -62,7 +62,7 @@ export const policySchema = group('Who may share keys with whom.', {
     slave: entity('SAE that fetches them; * is any.'),
     allow: flag('false forbids the pair.', true),
   }, { additionalProperties: false, description: 'One rule.' })),
-  unregistered: choice('A valid certificate whose SAE ID is not registered: refuse it, or register it at its first request.', ['refuse', 'register'], { default: 'refuse' }),
+  unregistered: choice('A valid certificate whose SAE ID is not registered: refuse it, register it at its first request, or refuse it and note it for an operator to approve (qkme sae approve).', ['refuse', 'register', 'request'], { default: 'refuse' }),
 })
 
 export const localPoolSchema = group('Keys between two SAEs of this KME: from the system\'s random source, not from QKD, and marked so.', {

@@ -35,7 +35,7 @@ export class SaeDirectory implements SaePolicy {
   /** Reads the registry again. */
   reload (): void {
     const configured = this.config.saes.filter((s) => s.kme === undefined || s.kme === this.config.kme.id).map((s) => s.id)
-    this.own = new Set([...configured, ...listSaes(this.kv).map((s) => s.id)])
+    this.own = new Set([...configured, ...listSaes(this.kv).filter((s) => s.status !== 'requested').map((s) => s.id)])
     this.generation = saeGeneration(this.kv) + 1
   }
 

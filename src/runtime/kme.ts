@@ -38,6 +38,7 @@ import { createPeers } from './peers-start.js'
 import type { LogRoot } from './pino-log.js'
 import { PoolPath } from './pool-path.js'
 import { createRestStart, keyLimitsOf } from './rest-start.js'
+import { Registration } from './registration.js'
 import { registerRoutingMetrics } from './routing-metrics.js'
 import { SessionRegistry } from './sessions.js'
 import { createStoreEffects } from './store-shell.js'
@@ -71,6 +72,7 @@ export class Kme {
   private readonly metrics = new MetricRegistry()
   private readonly operations: Operations
   private readonly incidents: Incidents
+  private readonly registration: Registration
   private httpCounters: HttpCounters | undefined
   /** While the store is open, if this KME has a peer certificate. */
   private network: NetworkPath | undefined
@@ -100,9 +102,12 @@ export class Kme {
     })
     this.peers = createPeers(config, trust.kmes, this.keyspace.vault, clock, random, logs.log('peer'), (kme) => this.handlerFor(kme), (edge) => { this.alert(edge) })
     this.incidents = new Incidents({ self: config.kme.id, clock, random, keyspace: this.keyspace, log: logs.log('runtime'), alert: (edge) => { this.alert(edge) } })
+    this.registration = new Registration({
+      policy: config.policy.unregistered, clock, log: logs.log('session'), kv: () => this.keyspace.now.store.kv, alert: (edge) => { this.alert(edge) }, register: (id, name) => this.operations.addSae({ id, name }),
+    })
     this.operations = new Operations({
       config, version: o.version, clock, startedMs: clock.wallMs(), keyspace: this.keyspace, supervisor: () => this.supervisor, peers: this.peers,
-      link: (id) => this.link(id), sessions: this.sessions, alerts: this.alerts, incidents: this.incidents, logs, network: () => this.network, registryChanged: () => { this.registryChanged() },
+      link: (id) => this.link(id), sessions: this.sessions, alerts: this.alerts, incidents: this.incidents, registration: this.registration, logs, network: () => this.network, registryChanged: () => { this.registryChanged() },
       end: () => { clock.after(100, () => { this.supervisor.force() }) },
     })
     const parts = createParts({
@@ -114,7 +119,7 @@ export class Kme {
       startAdmin: this.startAdmin,
     })
     const storePort = {
-      open: async () => { await this.keyspace.open(); this.registerSaes(); this.incidents.start(); await this.openNetwork(); await this.peers.start() },
+      open: async () => { await this.keyspace.open(); this.registerSaes(); this.registration.start(); this.incidents.start(); await this.openNetwork(); await this.peers.start() },
       close: async () => { this.incidents.stop(); this.peers.stop(); this.network?.close(); this.network = undefined; await this.keyspace.close() }, watch: this.keyspace.watch.bind(this.keyspace),
     }
     this.supervisor = new Supervisor({ clock, log: this.log, alert: (edge) => { this.alert(edge) }, store: storeMachine.provide({ actors: { effects: createStoreEffects(storePort) } }), parts })
@@ -224,17 +229,15 @@ export class Kme {
     const { config } = this.o
     for (const { id, kme } of config.saes) if (kme === undefined || kme === config.kme.id) this.sessions.register({ id, issuer: '', suspended: false })
     for (const row of listSaes(this.keyspace.now.store.kv)) {
+      if (row.status === 'requested') continue
       this.sessions.register({ id: row.id, issuer: '', suspended: row.status === 'suspended' })
       if (row.status === 'revoked') this.sessions.tell(row.id, { type: 'session.revoke', reason: 'revoked in the registry' })
     }
   }
 
-  /** With `policy.unregistered: register` a valid certificate is enough: its SAE is registered at its first request. */
   private sessionOf (sae: string, issuer: string): ReturnType<SessionRegistry['state']> {
     const state = this.sessions.state(sae, issuer)
-    if (state !== 'unregistered' || this.o.config.policy.unregistered !== 'register') return state
-    this.operations.addSae({ id: sae, name: 'registered at its first request' }).catch((error: unknown) => { this.log.warn('an SAE could not be registered', { sae, error }) })
-    return this.sessions.state(sae, issuer)
+    return state === 'unregistered' && this.registration.asked(sae, issuer) ? this.sessions.state(sae, issuer) : state
   }
 
   private registryChanged (): void {

@@ -17,13 +17,14 @@ import type { PeerManager } from '../peer/manager.js'
 import { accountOf } from '../pool/accounts.js'
 import type { LocalPool } from '../pool/local-pool.js'
 import type { Pool } from '../pool/pool.js'
-import { addSae, changeSae, getSae, listSaes } from '../store/saes.js'
+import { addSae, changeSae, getSae, listSaes, type SaeRow } from '../store/saes.js'
 import type { Incidents } from './incidents.js'
 import type { Keyspace } from './keyspace.js'
 import type { LinkPath } from './link-path.js'
 import type { NetworkPath } from './network-path.js'
 import { partIds } from './parts.js'
 import type { LogRoot } from './pino-log.js'
+import type { Registration } from './registration.js'
 import type { SessionRegistry } from './sessions.js'
 import type { Supervisor } from './supervisor.js'
 
@@ -42,6 +43,7 @@ export interface OperationsDeps {
   readonly sessions: SessionRegistry
   readonly alerts: AlertList
   readonly incidents: Incidents
+  readonly registration: Registration
   readonly logs: LogRoot
   readonly network: () => NetworkPath | undefined
   /** The registry changed: cached identities and decisions are void. */
@@ -157,16 +159,17 @@ export class Operations implements AdminPort {
 
   saes (after: string | undefined, limit: number): SaePage {
     const { keyspace, config } = this.d
-    const registered = new Map(listSaes(keyspace.now.store.kv).map((row) => [row.id, iso(row.createdMs)]))
+    const registered = new Map(listSaes(keyspace.now.store.kv).map((row) => [row.id, row]))
     const ids = [...new Set([...registered.keys(), ...config.saes.map((s) => s.id)])].sort().filter((id) => after === undefined || id > after)
-    const page = ids.slice(0, limit).map((id) => this.saeView(id, registered.get(id) ?? null))
+    const page = ids.slice(0, limit).map((id) => this.saeView(id, registered.get(id)))
     return { saes: page, next: ids.length > limit ? page.at(-1)?.id ?? null : null }
   }
 
-  private saeView (id: SaeId, registeredAt: string | null): SaeView {
+  private saeView (id: SaeId, row: SaeRow | undefined): SaeView {
     const { keyspace, config, sessions } = this.d, kme = keyspace.now.directory.whereIs(id) ?? config.kme.id
     return {
-      id, kme, state: kme === config.kme.id ? sessions.stateName(id) : 'elsewhere', registeredAt,
+      id, kme, state: row?.status === 'requested' ? 'requested' : kme === config.kme.id ? sessions.stateName(id) : 'elsewhere',
+      registeredAt: row === undefined ? null : iso(row.createdMs), note: row?.note ?? null,
       associations: this.pools_.reduce((sum, p) => sum + p.associations.countOf(id), 0),
     }
   }
@@ -186,11 +189,22 @@ export class Operations implements AdminPort {
 
   async addSae ({ id, name }: NewSae): Promise<SaeView> {
     const { kv } = this.d.keyspace.now.store
-    const createdMs = this.d.clock.wallMs()
-    await addSae(kv, { id, status: 'active', roles: ['master', 'slave'], createdMs, ...(name === undefined ? {} : { note: name }) })
-    this.d.sessions.register({ id, issuer: '', suspended: false })
+    const isRequested = getSae(kv, id)?.status === 'requested', note = name === undefined ? {} : { note: name }
+    if (isRequested) await changeSae(kv, id, { status: 'active', ...note })
+    else await addSae(kv, { id, status: 'active', roles: ['master', 'slave'], createdMs: this.d.clock.wallMs(), ...note })
+    this.decided(id, false)
+    return this.saeView(id, getSae(kv, id))
+  }
+
+  private decided (id: SaeId, suspended: boolean): void {
+    this.d.sessions.register({ id, issuer: '', suspended })
+    this.d.registration.settled(id)
     this.d.registryChanged()
-    return this.saeView(id, iso(createdMs))
+  }
+
+  async approveSae (id: SaeId): Promise<void> {
+    if (getSae(this.d.keyspace.now.store.kv, id)?.status !== 'requested') throw new KmeError('NOT_FOUND', `SAE ${id} has not asked to be registered`)
+    await this.change(id, 'active')
   }
 
   suspendSae (id: SaeId): Promise<void> { return this.change(id, 'suspended') }
@@ -198,13 +212,12 @@ export class Operations implements AdminPort {
 
   /** An SAE of the configuration has no row until an operator first acts on it. */
   private async change (id: SaeId, status: 'active' | 'suspended' | 'revoked'): Promise<void> {
-    const { keyspace, config, clock, sessions } = this.d
+    const { keyspace, config, clock } = this.d
     const { kv } = keyspace.now.store
     if (getSae(kv, id) !== undefined) await changeSae(kv, id, { status })
     else if (config.saes.some((s) => s.id === id && (s.kme === undefined || s.kme === config.kme.id))) await addSae(kv, { id, status, roles: ['master', 'slave'], createdMs: clock.wallMs() })
     else throw new KmeError('NOT_FOUND', `SAE ${id} is not known here`)
-    sessions.register({ id, issuer: '', suspended: status === 'suspended' })
-    this.d.registryChanged()
+    this.decided(id, status === 'suspended')
   }
 
   async removeSae (id: SaeId): Promise<void> {

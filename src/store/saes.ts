@@ -4,7 +4,8 @@ import { entityId, type SaeId } from '../kernel/ids.js'
 import { prefixRange, type Kv, type KvReader } from './kv.js'
 import { viewOf } from './numbers.js'
 
-export type SaeStatus = 'active' | 'suspended' | 'revoked'
+/** requested: it came with a valid certificate, and no operator has looked at it yet; like an unknown one until then. */
+export type SaeStatus = 'requested' | 'active' | 'suspended' | 'revoked'
 /** What an SAE may do: ask for new keys as a master, fetch them as a slave. */
 export type SaeRole = 'master' | 'slave'
 
@@ -26,7 +27,9 @@ const TABLE = 'sae'
 const GENERATION = ['saeGeneration'] as const
 const SAES_MAX = 1_000_000
 const PARTNERS_MAX = 10_000
-const statuses: readonly string[] = ['active', 'suspended', 'revoked']
+/** Characters. */
+export const NOTE_MAX = 500
+const statuses: readonly string[] = ['requested', 'active', 'suspended', 'revoked']
 
 /** Counts changes of the registry: caches compare it. */
 export const saeGeneration = (kv: KvReader): number => counters(kv).generation
@@ -89,12 +92,12 @@ const write = async (kv: Kv, saes: readonly SaeRow[], added: number): Promise<nu
 const encode = (sae: SaeRow): Uint8Array => {
   const bad = (what: string): KmeError => new KmeError('BAD_REQUEST', `SAE ${sae.id}: ${what}`)
   entityId(sae.id, 'the SAE ID')
-  if (!statuses.includes(sae.status)) throw bad('status must be active, suspended or revoked')
+  if (!statuses.includes(sae.status)) throw bad('status must be requested, active, suspended or revoked')
   if (sae.roles.length === 0 || sae.roles.some((role) => role !== 'master' && role !== 'slave')) throw bad('roles must be master, slave or both')
   if (sae.fingerprint !== undefined && !/^[0-9a-f]{64}$/.test(sae.fingerprint)) throw bad('the fingerprint must be 64 lower-case hex digits (SHA-256 of the certificate)')
   if ((sae.partners?.length ?? 0) > PARTNERS_MAX) throw bad(`at most ${PARTNERS_MAX} partners`)
   sae.partners?.forEach((partner) => entityId(partner, 'a partner'))
-  if ((sae.note?.length ?? 0) > 500) throw bad('a note has at most 500 characters')
+  if ((sae.note?.length ?? 0) > NOTE_MAX) throw bad(`a note has at most ${NOTE_MAX} characters`)
   const { id: _, ...rest } = sae
   return new TextEncoder().encode(JSON.stringify(rest))
 }

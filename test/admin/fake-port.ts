@@ -13,7 +13,7 @@ export const fakePort = (options: { fail?: unknown } = {}) => {
     acts.push(`${what} ${id}`)
   }
   const released = (what: string) => async (id: string) => { await note(what)(id); return { done: true, still: id === '2' ? 'held by B until it is released there' : '' } as const }
-  const sae = (id: string) => ({ id, kme: 'A', state: 'known', registeredAt: null, associations: 0 })
+  const sae = (id: string) => ({ id, kme: 'A', state: 'known', registeredAt: null, note: null, associations: 0 })
   const port: AdminPort = {
     status: () => ({ kme: 'A', version: '0', startedAt: '', uptimeS: 1, incarnation: 1, state: 'working', parts: [], pools: 0, links: 0, peers: 0, saes: 0, alertsActive: 0 }),
     health: () => health,
@@ -22,7 +22,7 @@ export const fakePort = (options: { fail?: unknown } = {}) => {
     account: async () => ({ pools: [], differenceBits: 0 }),
     alerts: () => [], topology: () => ({ self: 'A', nodes: [], links: [], routes: [] }),
     addSae: async ({ id, name }) => { await note('add')(`${id} ${name ?? '-'}`); return sae(id) },
-    suspendSae: note('suspend'), resumeSae: note('resume'), removeSae: note('remove'), replenish: note('replenish'),
+    approveSae: note('approve'), suspendSae: note('suspend'), resumeSae: note('resume'), removeSae: note('remove'), replenish: note('replenish'),
     resumePool: released('resumePool'),
     releaseLink: released('release'), holdLink: (id, reason) => note('hold')(`${id}: ${reason}`), holdPeer: (id, reason) => note('holdPeer')(`${id}: ${reason}`), releasePeer: released('releasePeer'), restartPart: note('restart'), retirePeer: note('retire'), zeroize: () => note('zeroize')('all'),
     voidKeys: async (request) => { await note('void')(JSON.stringify(request)); return { incident: null, pools: [], unknown: [] } },

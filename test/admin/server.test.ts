@@ -66,7 +66,7 @@ t.test('every act reaches the port and is recorded before and after', async t =>
   const w = await world(t)
   const acts: [string, string, unknown, string][] = [
     ['POST', '/v1/saes', { id: 'sae-1', name: 'x' }, 'add sae-1 x'],
-    ['POST', '/v1/saes/sae%2F1/suspend', {}, 'suspend sae/1'],
+    ['POST', '/v1/saes/sae%2F1/suspend', {}, 'suspend sae/1'], ['POST', '/v1/saes/sae-1/approve', {}, 'approve sae-1'],
     ['POST', '/v1/saes/sae-1/resume', {}, 'resume sae-1'],
     ['DELETE', '/v1/saes/sae-1', undefined, 'remove sae-1'],
     ['POST', '/v1/pools/B/replenish', {}, 'replenish B'],

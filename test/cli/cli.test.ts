@@ -133,6 +133,7 @@ t.test('commands to a running KME: requests, tables, JSON, refusals', async t =>
   t.match(await ask('device', 'test', '9'), { code: 22, err: /there are: device\/1/ })
   seen.length = 0
   t.match(await ask('sae', 'add', 'sae-4', '--name', 'Firewall'), { code: 0 })
+  t.match(await ask('sae', 'approve', 'sae-1'), { code: 0, out: /approved: sae-1/ })
   t.match(await ask('sae', 'suspend', 'a/b'), { code: 0, out: /suspended: a\/b/ })
   t.match(await ask('sae', 'resume', 'sae-1'), { code: 0 })
   t.match(await ask('sae', 'remove', 'sae-1'), { code: 0 })
@@ -146,7 +147,7 @@ t.test('commands to a running KME: requests, tables, JSON, refusals', async t =>
   t.match(await ask('peer', 'retire', 'kme-b', '--confirm', 'kme-b'), { code: 0 })
   t.match(await ask('peer', 'retire', 'kme-b', '--confirm', 'kme-c'), { code: 2 })
   t.same(seen, [
-    'POST /v1/saes {"id":"sae-4","name":"Firewall"}', 'POST /v1/saes/a%2Fb/suspend {}', 'POST /v1/saes/sae-1/resume {}', 'DELETE /v1/saes/sae-1',
+    'POST /v1/saes {"id":"sae-4","name":"Firewall"}', 'POST /v1/saes/sae-1/approve {}', 'POST /v1/saes/a%2Fb/suspend {}', 'POST /v1/saes/sae-1/resume {}', 'DELETE /v1/saes/sae-1',
     'POST /v1/links/link%2F1/release {}', 'POST /v1/links/2/release {}', 'POST /v1/links/1/hold {"reason":"fibre works"}', 'POST /v1/peers/kme-b/hold {"reason":"audit"}', 'POST /v1/peers/kme-b/release {}',
     'POST /v1/pools/kme-b/resume {}', 'POST /v1/peers/kme-b/retire {}',
   ])

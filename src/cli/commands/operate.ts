@@ -84,6 +84,7 @@ export const registerSae = (program: Command, context: CliContext): void => {
       out.data(saes)
       out.line(table(['SAE', 'KME', 'STATE', 'SHARES KEY WITH'], saes.map((one) => [one.id, one.kme, one.state, one.associations === 0 ? '-' : one.associations === 1 ? '1 set of SAEs' : `${one.associations} sets of SAEs`]), 'llll'))
       out.line(`${saes.length} SAEs`)
+      for (const { id, note, registeredAt } of saes.filter((one) => one.state === 'requested')) out.line(`${id} asks to be registered since ${registeredAt ?? '?'}, with a ${note ?? 'certificate'}: qkme sae approve, suspend or remove`)
     })
   withAdminOptions(sae.command('add')).description('Register an SAE, so that its certificate is accepted.')
     .argument('<id>', 'SAE ID, as in its certificate')
@@ -104,6 +105,7 @@ export const registerSae = (program: Command, context: CliContext): void => {
         out.line(`${done}: ${id}`)
       })
   }
+  change('approve', 'Register an SAE that asked for it by calling (policy.unregistered: request).', 'approved', (admin, id) => admin.post(`/v1/saes/${encoded(id)}/approve`, {}))
   change('suspend', 'Refuse an SAE until it is resumed. Its keys stay.', 'suspended', (admin, id) => admin.post(`/v1/saes/${encoded(id)}/suspend`, {}))
   change('resume', 'Accept a suspended SAE again.', 'resumed', (admin, id) => admin.post(`/v1/saes/${encoded(id)}/resume`, {}))
   change('remove', 'Remove an SAE for good, with all its rights to keys.', 'removed', (admin, id) => admin.delete(`/v1/saes/${encoded(id)}`))
