@@ -1,9 +1,9 @@
 import { invariant } from '../kernel/errors.js'
 import type { KmeId } from '../kernel/ids.js'
 import type { Random } from '../kernel/random.js'
-import { kindOf, kindOfCode, packBody, unpackBody, type MessageKind } from './body.js'
+import { kindOf, kindOfCode, packBorrowed, unpackBody, type MessageKind } from './body.js'
 import { countEnd, type PeerCounters } from './counters.js'
-import { FRAME_BYTES_MAX, frameBytes, noPad, parseFrame, TAG_BYTES, writeHeader, type FrameHeader, type ParsedFrame } from './frame.js'
+import { FRAME_BYTES_MAX, frameBytes, headerBytes, noPad, parseFrame, TAG_BYTES, writeHeader, type FrameHeader, type ParsedFrame } from './frame.js'
 import type { Body, MessageName } from './messages.js'
 import type { PeerChannel, PeerHandler } from './ports.js'
 import { Refusal, refusalOf, type CloseReason } from './refusal.js'
@@ -75,14 +75,15 @@ export class Channel implements PeerChannel {
     const kind = kindOf(name)
     invariant(name !== 'hello', 'only the channel says hello')
     if (this.#state !== 'ready') return this.#unsent('closed')
-    const bytes = packBody(name, body)
-    const total = frameBytes({ source: this.#o.self, destination: this.remote, bodyBytes: bytes.length, tagged: this.#isTagged(kind) })
+    const bytes = packBorrowed(name, body), tagged = this.#isTagged(kind)
+    const total = frameBytes({ source: this.#o.self, destination: this.remote, bodyBytes: bytes.length, tagged })
     const { bufferedBytes } = this.#o.link.transport
     // One frame always fits, or a bound below the largest frame would block for ever.
     if (bufferedBytes > 0 && bufferedBytes + total > this.#o.sendQueueBytesMax) return this.#full()
-    const ticket = this.#isTagged(kind) ? this.#ticket(kind.vital) : undefined
-    if (this.#isTagged(kind) && ticket === undefined) return this.#unsent('no-pad')
-    return this.#write(kind, bytes, ticket) === undefined ? this.#full() : 'sent'
+    const room = this.#roomWith(bytes, total) // Before a pad is taken, which may be a transaction: nothing else may pack meanwhile.
+    const ticket = tagged ? this.#ticket(kind.vital) : undefined
+    if (tagged && ticket === undefined) return this.#unsent('no-pad')
+    return this.#write(kind, room, bytes.length, ticket) === undefined ? this.#full() : 'sent'
   }
 
   together (run: () => void): void {
@@ -211,26 +212,32 @@ export class Channel implements PeerChannel {
 
   #sendHello (): void {
     const body: Hello = { ...this.#o.handler.hello() as Body<'hello'>, connection: this.#o.random.bytes(CONNECTION_BYTES) }
-    const bytes = packBody('hello', body)
+    const bytes = packBorrowed('hello', body), { remote: destination } = this
+    const room = this.#roomWith(bytes, frameBytes({ source: this.#o.self, destination, bodyBytes: bytes.length, tagged: false }))
     invariant(body.kme === this.#o.self, 'our hello names this KME')
     this.#ownIncarnation = body.mine.incarnation
-    const frame = this.#write(kindOf('hello'), bytes, undefined)
+    const frame = this.#write(kindOf('hello'), room, bytes.length, undefined)
     if (frame === undefined) throw new Refusal('network', 'the hello could not be sent')
     this.#ownHello = frame
   }
 
+  /** Memory for a frame of `total` bytes behind its session ID, with the body in its place. */
+  #roomWith (body: Uint8Array, total: number): Uint8Array {
+    const room = new Uint8Array(SESSION_BYTES + total)
+    room.set(body, SESSION_BYTES + headerBytes(this.#o.self, this.remote))
+    return room
+  }
+
   /** @returns the frame that was sent, or undefined if the transport did not take it: then its number is free again, its pad is not. */
-  #write (kind: MessageKind, body: Uint8Array, ticket: FrameTicket | undefined): Uint8Array | undefined {
+  #write (kind: MessageKind, out: Uint8Array, bodyBytes: number, ticket: FrameTicket | undefined): Uint8Array | undefined {
     const header: FrameHeader = {
       version: this.#o.link.version, type: kind.code, tagged: ticket !== undefined, fromAcceptor: this.#isAcceptor, source: this.#o.self,
-      destination: this.remote, incarnation: this.#ownIncarnation, number: this.#sent + 1, bodyBytes: body.length,
+      destination: this.remote, incarnation: this.#ownIncarnation, number: this.#sent + 1, bodyBytes,
       hashKey: ticket?.hashKey ?? noPad, pad: ticket === undefined ? noPad : { block: ticket.pad.block, offset: ticket.pad.offset },
     }
-    const out = new Uint8Array(SESSION_BYTES + frameBytes(header))
     out.set(this.#outSession)
     const frame = out.subarray(SESSION_BYTES)
-    const bodyAt = writeHeader(header, frame)
-    frame.set(body, bodyAt)
+    writeHeader(header, frame)
     if (ticket !== undefined) {
       const end = out.length - TAG_BYTES
       this.#tags.seal(ticket, out.subarray(0, end), out.subarray(end))

@@ -7,9 +7,10 @@ import type { RelayAccess } from '../pool/relay-access.js'
 import { Allotment } from './allotment.js'
 import { createRelayCounters, type RelayCounters } from './counters.js'
 import { RelayHop } from './hop.js'
+import { FrameMemory } from './memory.js'
 import { removePads } from './pads.js'
 import { Post } from './post.js'
-import type { RelayPorts, RelayedPool } from './ports.js'
+import type { DeskPorts, RelayPorts, RelayedPool } from './ports.js'
 import { bytesIn, isPassing, PART_BYTES_MIN, partOf, partsIn, type Share } from './share.js'
 import { RelaySink } from './sink.js'
 import { RelaySource } from './source.js'
@@ -29,12 +30,12 @@ export class RelayDesk {
   private readonly post: Post
   /** Neighbours of which the log has told, in this connection, that messages to them waited too long. */
   private readonly slow = new Set<KmeId>()
-  private readonly p: RelayPorts
+  private readonly p: DeskPorts
 
   constructor (ports: RelayPorts) {
     const post = this.post = new Post(ports.clock, (kme, messages) => { this.onAged(kme, messages) })
     const p = this.p = {
-      ...ports,
+      ...ports, memory: new FrameMemory(),
       neighbour: (kme) => {
         const lane = ports.neighbour(kme)
         return lane === undefined ? undefined : post.lane(kme, lane)

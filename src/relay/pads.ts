@@ -1,7 +1,7 @@
 import { PART_FRAMES_MAX, SHARE_FRAMES_MAX } from '../peer/messages.js'
 import { append, CUTS_MAX, cutsOver, PADS_MAX, segmentsOver, withCuts } from '../pool/pad-places.js'
 import type { PadPlace, RelayAccess } from '../pool/relay-access.js'
-import type { RelayPorts, RelayedPool } from './ports.js'
+import type { DeskPorts, RelayPorts, RelayedPool } from './ports.js'
 import { bytesIn, FRAME_BYTES_MAX, FrameSealer, PART_BYTES_MIN, partOf, partsIn, type Share } from './share.js'
 
 const taken = new Uint32Array(2)
@@ -10,7 +10,7 @@ const taken = new Uint32Array(2)
  * The first hop: takes `bytes` (at most SHARE_FRAMES_MAX frames of them) out of our lane with the first node of the path. They are leased: the
  * caller has seen to it. These bits are the share; their places are what the next node needs.
  */
-export const takeShare = (p: RelayPorts, lane: RelayAccess, pool: RelayedPool, job: Uint8Array, path: readonly string[], bytes: number): { share: Share, pads: PadPlace[] } => {
+export const takeShare = (p: DeskPorts, lane: RelayAccess, pool: RelayedPool, job: Uint8Array, path: readonly string[], bytes: number): { share: Share, pads: PadPlace[] } => {
   const frames: number[] = [], records: Uint8Array[] = [], pads: PadPlace[] = []
   const sealing = new FrameSealer(p, pool, job, SHARE_FRAMES_MAX)
   let left = bytes & ~7
@@ -29,7 +29,7 @@ export const takeShare = (p: RelayPorts, lane: RelayAccess, pool: RelayedPool, j
     left -= length
   }
   lane.settle()
-  return { share: { frames, records, path }, pads }
+  return { share: { frames, records, memory: sealing.records, path }, pads }
 }
 
 /**
@@ -57,7 +57,7 @@ export const changePads = (p: RelayPorts, from: RelayAccess, pads: readonly PadP
 }
 
 /** The last hop: removes the pads of the last node's lane and seals the share. Undefined when one of our records does not open, or the pads are crumbs. */
-export const removePads = (p: RelayPorts, from: RelayAccess, pads: readonly PadPlace[], pool: RelayedPool, job: Uint8Array, path: readonly string[], frames: readonly number[], data: Uint8Array): Share | undefined => {
+export const removePads = (p: DeskPorts, from: RelayAccess, pads: readonly PadPlace[], pool: RelayedPool, job: Uint8Array, path: readonly string[], frames: readonly number[], data: Uint8Array): Share | undefined => {
   const records: Uint8Array[] = [], sealing = new FrameSealer(p, pool, job, frames.length)
   let at = 0
   /** Frames under pads that are opened together. */
@@ -77,5 +77,5 @@ export const removePads = (p: RelayPorts, from: RelayAccess, pads: readonly PadP
     const lengths = partOf(frames, part), isWhole = cutsOver(pads, at, bytesIn(lengths)).length <= CUTS_MAX // Else they are crumbs.
     if (!(isWhole ? remove(lengths) : lengths.every((length) => remove([length])))) return undefined
   }
-  return { frames, records, path }
+  return { frames, records, memory: sealing.records, path }
 }

@@ -8,6 +8,7 @@ import type { Body, MessageName } from '../peer/messages.js'
 import type { RecordKeys } from '../pool/ports.js'
 import type { RelayAccess } from '../pool/relay-access.js'
 import type { RelayLimits } from './limits.js'
+import type { FrameMemory } from './memory.js'
 
 /** A pool with a neighbour, and the way to it. */
 export interface NeighbourLane {
@@ -86,3 +87,6 @@ export interface RelayPorts {
   /** An alarm for operators and the audit trail. */
   security (event: string, subject: string, detail: string): void
 }
+
+/** The same within the relay. */
+export interface DeskPorts extends RelayPorts { readonly memory: FrameMemory }

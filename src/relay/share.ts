@@ -3,10 +3,11 @@ import { KmeError } from '../kernel/errors.js'
 import type { KmeId } from '../kernel/ids.js'
 import { PART_FRAMES_MAX } from '../peer/messages.js'
 import { makeRecordHeader, moveInHeader, RECORD_KIND } from '../store/record.js'
-import type { RelayPorts, RelayedPool, SealWith } from './ports.js'
+import type { DeskPorts, RelayedPool, SealWith } from './ports.js'
 
 export const FRAME_BYTES_MAX = 3_968
 const CONFIRM_BYTES = 48
+const HEADER_BYTES = 64
 /** A part of a share holds at least something beside its confirmation. */
 export const PART_BYTES_MIN = 64
 /** What jobs under way are counted in. */
@@ -16,8 +17,8 @@ const OFFSET_UNITS = FRAME_BYTES_MAX / 32
 /** A share is a block that is in no pool and never named. */
 const NAMELESS = 0
 
-/** Bits that went or came over one path, sealed in this process' memory: they are lost with it, and burned everywhere by that. */
-export interface Share { readonly frames: readonly number[], readonly records: readonly Uint8Array[], readonly path: readonly KmeId[] }
+/** Bits that went or came over one path, sealed in this process' memory: they are lost with it, and burned everywhere by that. The records lie in `memory`. */
+export interface Share { readonly frames: readonly number[], readonly records: readonly Uint8Array[], readonly memory: Uint8Array, readonly path: readonly KmeId[] }
 
 /** Sealed frames as `Pool.ingest` takes them. */
 export interface Joined { readonly records: Uint8Array, readonly meta: Uint32Array, readonly count: number }
@@ -46,19 +47,34 @@ export class FrameSealer {
   private readonly header: Uint8Array
   private count = 0
 
-  /** @param framesMax As many may follow. */
-  constructor (p: RelayPorts, pool: RelayedPool, job: Uint8Array, framesMax: number) {
+  /** @param framesMax As many may follow. Whoever made it gives `records` back. */
+  constructor (p: DeskPorts, pool: RelayedPool, job: Uint8Array, framesMax: number) {
     const { sealer, slot } = p.keys.sealer(pool.poolId)
     this.sealer = sealer
-    this.records = new Uint8Array(framesMax * RECORD_STRIDE)
+    this.records = p.memory.take(framesMax)
     this.header = makeRecordHeader(RECORD_KIND.relayed, { link: pool.link, id: hex(job), offset: 0 }, 0, slot, p.start)
   }
 
   /** @returns the record, in `records`. */
   seal (length: number, seal: Seal): Uint8Array {
-    const index = this.count++, at = index * RECORD_STRIDE
-    moveInHeader(this.header, index * OFFSET_UNITS, length)
-    return this.records.subarray(at, at + seal(this.sealer, this.header, this.records.subarray(at, at + RECORD_STRIDE)))
+    const at = this.count * RECORD_STRIDE
+    moveInHeader(this.header, this.count * OFFSET_UNITS, length)
+    return this.added(seal(this.sealer, this.header, this.records.subarray(at, at + RECORD_STRIDE)))
+  }
+
+  /** Takes a record of the same frame, whose payload has `length` bytes, if it is sealed under the same name and key already. */
+  keep (record: Uint8Array, length: number): Uint8Array | undefined {
+    moveInHeader(this.header, this.count * OFFSET_UNITS, length)
+    if (Buffer.compare(this.header, record.subarray(0, HEADER_BYTES)) !== 0) return undefined
+    this.records.set(record, this.count * RECORD_STRIDE)
+    return this.added(record.length)
+  }
+
+  /** Records may share a row of the store with what lies between them: nothing old. */
+  private added (bytes: number): Uint8Array {
+    const at = this.count++ * RECORD_STRIDE
+    this.records.fill(0, at + bytes, at + RECORD_STRIDE)
+    return this.records.subarray(at, at + bytes)
   }
 }
 
@@ -85,11 +101,11 @@ const canonical = (job: Uint8Array, index: number, shares: number, part: number,
  *
  * @throws errors that `isPassing` knows: the job is given up.
  */
-export const examine = (p: RelayPorts, pool: RelayedPool, job: Uint8Array, shares: readonly Share[], exchange: Uint8Array | null, challenge: Uint8Array, role: 1 | 2): Verdict => {
+export const examine = (p: DeskPorts, pool: RelayedPool, job: Uint8Array, shares: readonly Share[], exchange: Uint8Array | null, challenge: Uint8Array, role: 1 | 2): Verdict => {
   const parts = Math.min(...shares.map((share) => partsIn(share.frames)))
   const tags = shares.map((): Uint8Array[] => []), expected = shares.map((): Uint8Array[] => []), joining = new Joining(p, pool, job, exchange, parts * PART_FRAMES_MAX)
   for (let part = 0; part < parts; part++) {
-    const these = shares.map(({ frames, records, path }): Share => ({ frames: partOf(frames, part), records: partOf(records, part), path }))
+    const these = shares.map(({ frames, records, memory, path }): Share => ({ frames: partOf(frames, part), records: partOf(records, part), memory, path }))
     const blocks: BlockHandle[] = []
     try {
       for (const share of these) blocks.push(load(p, share))
@@ -106,7 +122,7 @@ export const examine = (p: RelayPorts, pool: RelayedPool, job: Uint8Array, share
   return { tags, expected, joined: joining.joined }
 }
 
-const load = (p: RelayPorts, share: Share): BlockHandle => {
+const load = (p: DeskPorts, share: Share): BlockHandle => {
   const block = p.vault.createBlock(NAMELESS, 0, Uint32Array.from(share.frames))
   try {
     const key = p.keys.opener(share.records[0]!) // One FrameSealer made them all, under one key.
@@ -129,21 +145,30 @@ class Joining {
   private readonly meta: Uint32Array
   private count = 0
 
-  constructor (private readonly p: RelayPorts, private readonly pool: RelayedPool, private readonly job: Uint8Array, private readonly exchange: Uint8Array | null, framesMax: number) {
+  constructor (private readonly p: DeskPorts, private readonly pool: RelayedPool, private readonly job: Uint8Array, private readonly exchange: Uint8Array | null, framesMax: number) {
     this.sealing = new FrameSealer(p, pool, job, framesMax)
     this.meta = new Uint32Array(framesMax * META_NUMBERS)
   }
 
   get joined (): Joined { return { records: this.sealing.records, meta: this.meta, count: this.count } }
 
-  /** The next part of each share, in blocks that are open. */
+  /** The next part of each share, in blocks that are open. A share that stands alone has frames already that are the joined ones, but for the last of a part. */
   add (shares: readonly Share[], blocks: readonly BlockHandle[]): void {
     const total = Math.min(...shares.map((share) => bytesIn(share.frames) - CONFIRM_BYTES)) & ~7, handles = Uint32Array.from(blocks)
-    for (let offset = 0; offset < total; offset += FRAME_BYTES_MAX) {
-      const length = Math.min(FRAME_BYTES_MAX, total - offset), offsets = new Uint32Array(blocks.length).fill(offset)
-      this.meta[this.count * META_NUMBERS] = this.sealing.seal(length, (sealer, header, out) => this.seal({ sealer, header, blocks: handles, offsets, length, out })).length
+    const only = shares.length === 1 && this.exchange === null ? shares[0] : undefined
+    for (let offset = 0, at = 0, i = 0; offset < total; offset += FRAME_BYTES_MAX) {
+      const length = Math.min(FRAME_BYTES_MAX, total - offset)
+      while (only !== undefined && at < offset && i < only.frames.length) at += only.frames[i++]!
+      const isSealed = only !== undefined && at === offset && only.frames[i] === length
+      const record = isSealed ? this.sealing.keep(only.records[i]!, length) : undefined
+      this.meta[this.count * META_NUMBERS] = (record ?? this.sealAnew(handles, offset, length)).length
       this.count++
     }
+  }
+
+  private sealAnew (blocks: Uint32Array, offset: number, length: number): Uint8Array {
+    const offsets = new Uint32Array(blocks.length).fill(offset)
+    return this.sealing.seal(length, (sealer, header, out) => this.seal({ sealer, header, blocks, offsets, length, out }))
   }
 
   private seal (how: SealWith): number {

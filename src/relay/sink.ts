@@ -4,7 +4,7 @@ import type { Cancel } from '../kernel/time.js'
 import type { Body } from '../peer/messages.js'
 import { hopsOfJob } from '../pool/hops.js'
 import type { RelayCounters } from './counters.js'
-import type { RelayPorts, RelayedPool } from './ports.js'
+import type { DeskPorts, RelayedPool } from './ports.js'
 import { bytesIn, examine, isPassing, partsOfBytes, type Joined, type Share } from './share.js'
 import { hopsOfWays, jobName } from './source.js'
 
@@ -16,7 +16,7 @@ const areTags = (tags: readonly Uint8Array[], expected: readonly Uint8Array[]): 
 /** The far end of jobs to one relayed pool: gathers shares, shows them to the source, and takes the block into stock when both have agreed. */
 export class RelaySink {
   private readonly arriving = new Map<string, Arriving>()
-  constructor (private readonly p: RelayPorts, private readonly pool: RelayedPool, private readonly counters: RelayCounters) {}
+  constructor (private readonly p: DeskPorts, private readonly pool: RelayedPool, private readonly counters: RelayCounters) {}
 
   /** Jobs with sealed shares in memory. */
   get sealedJobs (): number { return [...this.arriving.values()].filter((e) => e.agreed !== undefined || e.shares.some((s) => s !== undefined)).length }
@@ -65,7 +65,7 @@ export class RelaySink {
     try {
       const challenge = p.random.bytes(16), { tags, expected, joined } = examine(p, pool, entry.id, shares, exchange, challenge, 1)
       entry.agreed = { expected, joined }
-      entry.shares.fill(undefined)
+      this.giveShares(entry)
       if (!pool.send('relayArrived', { job: entry.id, tags, exchange, challenge })) this.drop(jobName(entry.id))
     } catch (error) {
       if (!isPassing(error)) throw error
@@ -78,6 +78,7 @@ export class RelaySink {
     const entry = this.arriving.get(jobName(body.job))
     if (entry?.agreed === undefined) return // Too late: what is joined there finds no match here, and both sides burn it.
     const { expected, joined } = entry.agreed
+    entry.agreed = undefined
     this.drop(jobName(body.job))
     if (body.tags.length !== expected.length || body.tags.some((tags, i) => !areTags(tags, expected[i]!))) {
       this.p.security('relay.confirmation', this.pool.remote, 'the source of a job confirmed it with a wrong tag')
@@ -85,6 +86,7 @@ export class RelaySink {
     }
     this.counters.arrivedJobs++
     this.pool.ingest(joined.records, joined.meta, joined.count, () => {})
+    this.p.memory.give(joined.records)
   }
 
   /** A share that was planned will not come, say the nodes of its way; without it there is no block. */
@@ -101,8 +103,17 @@ export class RelaySink {
   }
 
   private drop (name: string): void {
-    this.arriving.get(name)?.cancel()
+    const entry = this.arriving.get(name)
+    if (entry === undefined) return
+    entry.cancel()
     this.arriving.delete(name)
+    this.giveShares(entry)
+    if (entry.agreed !== undefined) this.p.memory.give(entry.agreed.joined.records)
+  }
+
+  private giveShares (entry: Arriving): void {
+    for (const share of entry.shares) if (share !== undefined) this.p.memory.give(share.memory)
+    entry.shares.fill(undefined)
   }
 
   stop (): void { for (const name of [...this.arriving.keys()]) this.drop(name) }

@@ -8,7 +8,7 @@ import { nameOf, type Allotment } from './allotment.js'
 import { Avoid } from './avoid.js'
 import type { RelayCounters } from './counters.js'
 import { takeShare } from './pads.js'
-import type { NeighbourLane, RelayPorts, RelayedPool } from './ports.js'
+import type { DeskPorts, NeighbourLane, RelayedPool } from './ports.js'
 import { bytesIn, examine, FRAME_BYTES_MAX, isPassing, PART_BYTES_MIN, partsOfBytes, type Share, type Verdict } from './share.js'
 import { JobWindow } from './window.js'
 
@@ -53,7 +53,7 @@ export class RelaySource {
   /** Why nothing is relayed just now, for operators; '' if nothing is wrong. */
   note = ''
 
-  constructor (private readonly p: RelayPorts, private readonly pool: RelayedPool, private readonly allotment: Allotment, private readonly counters: RelayCounters) {
+  constructor (private readonly p: DeskPorts, private readonly pool: RelayedPool, private readonly allotment: Allotment, private readonly counters: RelayCounters) {
     this.avoid = new Avoid(p.clock, p.limits)
     this.window = new JobWindow(p.clock, p.limits.jobsMax)
   }
@@ -188,6 +188,7 @@ export class RelaySource {
     if (!this.pool.send('relayJoin', { job: job.id, tags: verdict.tags })) { this.lose(job, 'the confirmation could not be sent'); return }
     this.counters.jobsDone++
     this.pool.ingest(records, meta, count, () => { this.tick() })
+    this.p.memory.give(records)
   }
 
   private examine (job: Job, { exchange, challenge }: Body<'relayArrived'>): Verdict | undefined {
@@ -297,7 +298,9 @@ export class RelaySource {
   private end (job: Job): boolean {
     job.cancel()
     job.paths.forEach((path, share) => { this.allotment.promises.end(nameOf({ job: job.id, share, path })) })
-    return this.jobs.delete(jobName(job.id))
+    if (!this.jobs.delete(jobName(job.id))) return false
+    for (const { memory } of job.shares) this.p.memory.give(memory)
+    return true
   }
 
   /** The pool's channel is gone, or the process stops: nothing of what is under way will be confirmed. */
