@@ -141,7 +141,7 @@ export class World {
       peering: { host: '127.0.0.1', port: own.peerPort, tls: tls('peer', 'kme'), keepAliveMs: 1_000, retry: { minMs: 50, maxMs: 500 } },
       peers: [{ kme: other.id, url: `wss://localhost:${other.peerPort}` }],
       links: [{ id: 1, peer: other.id, ...this.options.link?.(site, (...path) => this.file(...path)) ?? { ring: { path: this.ring(site) } }, ...this.options.qberAbort === undefined ? {} : { qber: { warn: this.options.qberAbort / 2, abort: this.options.qberAbort } } }],
-      policy: { default: 'allow' }, saes: this.saeIds[site].map((id) => ({ id })),
+      policy: { default: 'allow', unregistered: 'request' }, saes: this.saeIds[site].map((id) => ({ id })),
       pools: { runwayMs: 2_000, leaseMs: 200, maxKeyCount: 40_000, lowKeys: 100, criticalKeys: 10, ...this.options.pools },
       store: { masterKey: { file: `${own.id}-master.key` }, mapSizeBytes: 1 << 30, reserveBytes: 1 << 20 },
       logging: { level: this.options.logLevel ?? 'info' },
