@@ -1,3 +1,4 @@
+import type { SaeId } from '../kernel/ids.js'
 import type { Body } from '../peer/messages.js'
 import type { KvWriter } from '../store/kv.js'
 import type { PoolCore } from './core.js'
@@ -145,6 +146,9 @@ export class NamedOffers {
     if (numbers.length > 0) this.endAll(tx, numbers)
     return keys
   }
+
+  /** The master is gone for good: its keys are taken back at further KMEs, as its associations end at the first. */
+  removeMaster (sae: SaeId): void { this.void((row) => row.master === sae) }
 
   /** Those of the key IDs (16 bytes, hex) that were granted over this pool. */
   granted (ids: ReadonlySet<string>): string[] { return [...this.rows.values()].flatMap((row) => idsIn(row).filter((id) => ids.has(id))) }

@@ -223,7 +223,10 @@ export class Operations implements AdminPort {
   async removeSae (id: SaeId): Promise<void> {
     await this.change(id, 'revoked')
     this.d.sessions.tell(id, { type: 'session.revoke', reason: 'removed by an operator' })
-    for (const pool of this.pools_) pool.associations.removeSae(id)
+    for (const pool of this.pools_) {
+      pool.associations.removeSae(id)
+      pool.named?.offers.removeMaster(id)
+    }
   }
 
   private poolById (id: string): Pool | LocalPool {

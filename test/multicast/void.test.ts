@@ -141,3 +141,20 @@ t.test('a request that waits for one KME while another makes its keys void: its 
   t.equal(refusalOf(answer), 'NO_KEYS')
   balanced(t, world)
 })
+
+t.test('a master is removed: no KME serves its keys any more, over a cut line, too', async (t) => {
+  const world = await star(t, 66), ids = await cast(world, 1)
+  world.network.partition('A', 'D')
+  world.at('A').running.run(() => {
+    for (const { associations, named } of world.at('A').running.allPools) {
+      associations.removeSae('a')
+      named.offers.removeMaster('a')
+    }
+  })
+  await world.wait(1_000)
+  t.same([await outcome(world, 'b', ids), await outcome(world, 'c', ids)], ['UNAUTHORIZED', 'KEYS_NOT_FOUND'])
+  world.network.join('A', 'D')
+  for (let i = 0; i < 60; i++) await world.wait(500)
+  t.equal(await outcome(world, 'd', ids), 'KEYS_NOT_FOUND')
+  balanced(t, world)
+})
