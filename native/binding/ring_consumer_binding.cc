@@ -9,6 +9,7 @@
 #include "binding/pci_binding.h"
 #include "binding/ring_options.h"
 #include "ingest.h"
+#include "vault/recent_frames.h"
 #include "vault/sealer.h"
 
 namespace qkme::binding {
@@ -25,9 +26,13 @@ constexpr const char* kCounterNames[kIngestCounters] = {
 /// Seals with the vault's sealer; a handle stays the same during one drain.
 struct VaultSink : RecordSink {
   bool Seal(const RecordHeader& header, const uint8_t* payload, size_t length, uint8_t* out) override {
-    return vault::SealRecord(sealer, header, payload, length, out);
+    if (!vault::SealRecord(sealer, header, payload, length, out)) return false;
+    if (recent != nullptr) recent->Keep(header, payload, length, now_ns);
+    return true;
   }
   uint32_t sealer = 0;
+  vault::RecentFrames* recent = nullptr;
+  uint64_t now_ns = 0;
 };
 
 class Consumer : public Napi::ObjectWrap<Consumer> {
@@ -123,6 +128,8 @@ class Consumer : public Napi::ObjectWrap<Consumer> {
     const uint32_t room = uint32_t(std::min<size_t>(out.ElementLength() / kRecordStride, Ingest::kFramesPerDrain));
     auto meta = Typed<Napi::Uint32Array>(env, info[3], napi_uint32_array, room * Ingest::kMetaNumbers, "meta has four numbers per record");
     auto status = Typed<Napi::Uint32Array>(env, info[4], napi_uint32_array, kStatusNumbers, "status has thirteen numbers");
+    sink_.recent = vault::RecentOf(sink_.sealer);
+    sink_.now_ns = MonotonicNs();
     const DrainOutcome done = ingest.Drain(sink_, key_slot, out.Data(), meta.Data(), room);
     if (done.wake_producer) RingBell(space_.get());
     if (done.wake_producer && port_) port_->RingDevice();
@@ -188,6 +195,7 @@ class Consumer : public Napi::ObjectWrap<Consumer> {
   /// Heartbeat out, the device's life in: [connected, producer state, age of its beat in ms, waiting, fault, pid].
   void Tick(const Napi::CallbackInfo& info) {
     Ingest& ingest = Live(info.Env());
+    if (vault::RecentFrames* const recent = vault::RecentOf(sink_.sealer)) recent->Sweep(MonotonicNs());
     auto health = Typed<Napi::Uint32Array>(info.Env(), info[0], napi_uint32_array, kHealthNumbers, "health has six numbers");
     Beat(ingest.fault() == IngestFault::kNone && ingest.quarantine() == Quarantine::kNone ? SideState::kRun : SideState::kFault);
     const RingControl* control = region_->view().control();

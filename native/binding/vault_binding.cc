@@ -143,6 +143,8 @@ napi_value CreateBlock(Vault& v, const Args& a) {
   return a.Number(v.CreateBlock(a.U32(0), a.U32(1), a.Words(2)));
 }
 
+napi_value LoadRecent(Vault& v, const Args& a) { return a.Number(v.LoadRecent(a.U32(0), a.Bytes(1), a.U32(2))); }
+
 napi_value LoadFrame(Vault& v, const Args& a) {
   v.LoadFrame(a.U32(0), a.U32(1), a.U32(2), a.Bytes(3));
   return a.Undefined();
@@ -313,6 +315,7 @@ constexpr MethodEntry kMethods[] = {
     {"verifyRecord", Method<VerifyRecord>},
     {"createBlock", Method<CreateBlock>},
     {"loadFrame", Method<LoadFrame>},
+    {"loadRecent", Method<LoadRecent>},
     {"frameLoaded", Method<FrameLoaded>},
     {"pinFrame", Method<PinFrame>},
     {"unpinFrame", Method<UnpinFrame>},

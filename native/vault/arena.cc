@@ -41,6 +41,13 @@ void Arena::Take(int32_t* holder) {
   Link(cell);
 }
 
+void Arena::Rehold(int32_t* from, int32_t* to) {
+  Require(*from != kNone && cells_[*from].holder == from, "a cell is handed on by its holder");
+  cells_[*from].holder = to;
+  *to = *from;
+  *from = kNone;
+}
+
 void Arena::Release(int32_t cell) {
   Cell& c = cells_[cell];
   Require(c.holder != nullptr, "a cell is released once");

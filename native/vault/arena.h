@@ -25,6 +25,10 @@ class Arena {
   /// Gives `holder` a cell, cached, its bytes zero. `*holder` becomes the cell's index, and kNone again when the cell
   /// is evicted or released. @throws VaultError ARENA_FULL if every cell is pinned.
   void Take(int32_t* holder);
+  /// Whether `Take` would find a cell.
+  bool HasRoom() const { return free_ != kNone || oldest_ != kNone; }
+  /// The cell that `from` holds is `to`'s from now on.
+  void Rehold(int32_t* from, int32_t* to);
   /// Wipes the cell and gives it back. Its pins are forgotten.
   void Release(int32_t cell);
   /// Pins are counted.

@@ -35,6 +35,11 @@ uint8_t* Block::TakeFrame(uint32_t index) {
   return arena_->Data(cells_[index]);
 }
 
+void Block::AdoptFrame(uint32_t index, int32_t* holder) {
+  Require(!loaded(index), "a frame is loaded once");
+  arena_->Rehold(holder, &cells_[index]);
+}
+
 void Block::ReleaseFrame(uint32_t index) { arena_->Release(cells_[index]); }
 
 bool Block::Loaded(uint32_t offset, uint32_t length) const {

@@ -37,6 +37,8 @@ class Block {
 
   /// Space for the plaintext of a frame that is not loaded. @throws VaultError ARENA_FULL.
   uint8_t* TakeFrame(uint32_t index);
+  /// Takes over the cell that `holder` has: the plaintext of a frame that is not loaded.
+  void AdoptFrame(uint32_t index, int32_t* holder);
   /// Wipes and releases a frame, pinned or not.
   void ReleaseFrame(uint32_t index);
   bool loaded(uint32_t index) const { return cells_[index] != Arena::kNone; }

@@ -51,13 +51,18 @@ size_t OpenRecord(GcmDecryptor& gcm, const uint8_t* record, size_t record_length
   return gcm.Open(iv, record, kRecordHeaderBytes, body, length, body + length, out) ? length : 0;
 }
 
-uint32_t AddSealer(const uint8_t* key, uint32_t start) {
-  return Sealers().Add(std::make_unique<Sealer>(key, start));
+uint32_t AddSealer(const uint8_t* key, uint32_t start, RecentFrames* recent) {
+  return Sealers().Add(std::make_unique<Sealer>(key, start, recent));
 }
 
 bool DropSealer(uint32_t sealer_handle) { return Sealers().Remove(sealer_handle) != nullptr; }
 
 bool SealerExists(uint32_t sealer_handle) { return Sealers().Find(sealer_handle) != nullptr; }
+
+RecentFrames* RecentOf(uint32_t sealer_handle) {
+  Sealer* const sealer = Sealers().Find(sealer_handle);
+  return sealer == nullptr ? nullptr : sealer->recent();
+}
 
 bool SealRecord(uint32_t sealer_handle, const RecordHeader& header, const uint8_t* payload, size_t length,
                 uint8_t* out) {

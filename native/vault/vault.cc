@@ -23,6 +23,7 @@ VaultStats Vault::Stats() const {
 void Vault::Zeroize() {
   lanes_.Clear();  // Before the blocks that they lease from.
   blocks_.Clear();
+  recent_.Clear();
   keys_.Clear();
   for (const uint32_t sealer : sealers_) vault::DropSealer(sealer);
   sealers_.clear();

@@ -21,6 +21,7 @@
 #include "vault/key_store.h"
 #include "vault/lane.h"
 #include "vault/random.h"
+#include "vault/recent_frames.h"
 
 namespace qkme::vault {
 
@@ -80,6 +81,8 @@ class Vault {
   bool VerifyRecord(uint32_t key, ByteSpan record);
   uint32_t CreateBlock(uint32_t number, uint32_t epoch, std::span<const uint32_t> frame_bytes);
   void LoadFrame(uint32_t block, uint32_t index, uint32_t key, ByteSpan record);
+  /// `names`: RecentFrames::kNameBytes for each frame of the block, `stride` apart. @returns how many of its frames are loaded.
+  uint32_t LoadRecent(uint32_t block, ByteSpan names, uint32_t stride);
   bool FrameLoaded(uint32_t block, uint32_t index);
   void PinFrame(uint32_t block, uint32_t index);
   void UnpinFrame(uint32_t block, uint32_t index);
@@ -141,6 +144,7 @@ class Vault {
   void PadTag(Key& hash_key, Block& block, uint32_t offset, ByteSpan data, uint8_t* out);
 
   Arena arena_;
+  RecentFrames recent_{&arena_};
   KeyStore keys_;
   LockedRegion scratch_;
   RandomSource random_;

@@ -9,7 +9,7 @@
 namespace qkme::vault {
 
 uint32_t Vault::CreateSealer(uint32_t key, uint32_t start) {
-  const uint32_t handle = AddSealer(keys_.Get(key).bytes(), start);
+  const uint32_t handle = AddSealer(keys_.Get(key).bytes(), start, &recent_);
   sealers_.insert(handle);
   return handle;
 }
@@ -72,6 +72,18 @@ void Vault::LoadFrame(uint32_t block, uint32_t index, uint32_t key, ByteSpan rec
     holder.ReleaseFrame(index);
     throw;
   }
+}
+
+uint32_t Vault::LoadRecent(uint32_t block, ByteSpan names, uint32_t stride) {
+  Block& holder = GetBlock(block);
+  const size_t last = size_t{holder.frames() - 1} * stride;
+  Require(stride >= RecentFrames::kNameBytes && names.size() >= last + RecentFrames::kNameBytes, "there is a name for each frame");
+  uint32_t loaded = 0;
+  for (uint32_t i = 0; i < holder.frames(); ++i) {
+    if (!holder.loaded(i)) recent_.Take(names.data() + size_t{i} * stride, &holder, i);
+    loaded += holder.loaded(i);
+  }
+  return loaded;
 }
 
 bool Vault::FrameLoaded(uint32_t block, uint32_t index) { return GetBlock(block, index).loaded(index); }

@@ -89,6 +89,12 @@ export interface NativeVault {
    * Unpinned frames may be evicted (wiped) by a later loadFrame: check `frameLoaded` first.
    */
   loadFrame (block: BlockHandle, index: number, key: KeyHandle, record: Uint8Array): void
+  /**
+   * Loads those of the block's frames that a ring's drain sealed within the last second and that are in the arena still: no record is
+   * opened for them. `names`: for each frame, `stride` bytes (28 and more) apart, link u32, offset u32, length u32, device block 16 bytes; little
+   * endian. @returns how many frames of the block are loaded.
+   */
+  loadRecent (block: BlockHandle, names: Uint8Array, stride: number): number
   frameLoaded (block: BlockHandle, index: number): boolean
   /** Pins are counted, per frame. */
   pinFrame (block: BlockHandle, index: number): void

@@ -67,6 +67,8 @@ export class RingSource {
   private stopTicking: Cancel = () => {}
   private stopPolling: Cancel = () => {}
   private pumpPlanned = false
+  /** The last drain found no memory: the next that is free begins one. */
+  private isStarved = false
   private closed = false
   private lastPumpMs = -Infinity
   private lastFramesMs = -Infinity
@@ -81,7 +83,7 @@ export class RingSource {
   /** @throws errors with code `RING_INVALID` (what, where, what to do). */
   constructor (private readonly options: RingSourceOptions) {
     this.consumer = options.addon.openRingConsumer(options.vault, options.ring)
-    this.batches = new RingBatches(options.batchesMax ?? 2, (ticket) => { this.acknowledge(ticket) }, () => { this.plan() })
+    this.batches = new RingBatches(options.batchesMax ?? 2, (ticket) => { this.acknowledge(ticket) }, () => { if (this.isStarved) this.plan() })
   }
 
   private acknowledge (ticket: number): void {
@@ -158,7 +160,8 @@ export class RingSource {
     const { listener, status } = this
     if (this.closed || listener === undefined || status[DRAIN.fault] !== 0) return
     const buffers = this.batches.borrow()
-    if (buffers === undefined) return // The next acknowledgement plans again.
+    this.isStarved = buffers === undefined
+    if (buffers === undefined) return
     const { sealer, keySlot } = this.options.sealing()
     const count = this.consumer.drain(sealer, keySlot, buffers.records, buffers.meta, status)
     this.lastPumpMs = this.options.clock.monoMs()

@@ -71,6 +71,9 @@ export class Agreement {
   /** Bytes of proposals whose frames the other side lacks so far. */
   get lackingBytes (): number { return this.flights.lackingBytes }
 
+  /** Blocks are written that `launchComposed` is to propose. */
+  get hasComposed (): boolean { return this.composed.length > 0 }
+
   /** What became of them since is theirs: a new connection proposes again whatever is not confirmed. */
   launchComposed (): void {
     const { core } = this
@@ -78,16 +81,16 @@ export class Agreement {
   }
 
   private launch (composed: readonly Composed[]): void {
-    const { core } = this, messages = composed.flatMap(({ block, frames }) => this.proposal(block, frames) ?? [])
+    const { core } = this, messages = composed.flatMap((each) => this.proposal(each) ?? [])
     if (messages.length > 0) core.durable(() => { core.together(() => { for (const message of messages) if (core.ready && this.flights.has(message.number)) core.send('propose', message) }) })
   }
 
   /** @returns undefined if the block cannot be proposed now, or never. */
-  private proposal (block: BlockRow, frames: FrameRef[]): Body<'propose'> | undefined {
-    const { core } = this
+  private proposal (composed: Composed): Body<'propose'> | undefined {
+    const { core } = this, { block, frames } = composed
     const owner = block.owner === 'mine' ? core.deps.self : core.deps.remote
     const m = canonical(this.core, block, frames, owner)
-    const tags = this.withBytes(block, frames, (handle) => [core.deps.vault.confirmTag(handle, 1, m), core.deps.vault.confirmTag(handle, 2, m)] as const)
+    const tags = this.withBytes(composed, (handle) => [core.deps.vault.confirmTag(handle, 1, m), core.deps.vault.confirmTag(handle, 2, m)] as const)
     if (tags === 'full') this.waiting.add(block.number)
     if (tags === 'damaged') this.giveUpDamaged(block, frames)
     if (typeof tags === 'string') return undefined
@@ -227,7 +230,7 @@ export class Agreement {
   /** @returns gives the answer, after the transaction; no answer: the proposal comes again, or the block is rejected. */
   private judge (tx: KvWriter, { body, frames }: Proposal): () => Body<'confirm'> | undefined {
     const { core } = this, known = core.blocks.get(body.number)
-    if (known !== undefined) return () => this.verified(known, core.framesOf(known.number), body)
+    if (known !== undefined) return () => this.verified(this.composedBefore(known), body)
     const own = frames.map((f) => this.pending.entry(f)), here = own.flatMap((w) => w?.frame ?? [])
     const isDead = body.number <= core.meta.highestBlock && !this.lacked.has(body.number) // No late message revives it.
     if (isDead || isTooSmall(body.purpose, frames) || frames.some((f, i) => own[i] === undefined && this.pending.isGone(f))) {
@@ -239,8 +242,8 @@ export class Agreement {
     const missing = frames.flatMap((f, i) => own[i]?.frame.length === f.length ? [] : [i])
     if (missing.length > 0 || (body.purpose === 'app' && !this.epochKnown(body.epoch))) return this.lacks(body, frames, missing)
     this.latestProposedOrder = own.reduce((latest, w) => Math.max(latest, w?.order ?? 0), this.latestProposedOrder)
-    const block = this.store(tx, body, here)
-    return () => this.verified(block, here, body)
+    const stored = this.store(tx, body, here)
+    return () => this.verified(stored, body)
   }
 
   private lacks (body: Body<'propose'>, frames: readonly FrameRef[], missing: number[]): () => Body<'confirm'> {
@@ -254,8 +257,8 @@ export class Agreement {
     }
   }
 
-  private store (tx: KvWriter, body: Body<'propose'>, frames: readonly FrameRef[]): BlockRow {
-    const { core } = this
+  private store (tx: KvWriter, body: Body<'propose'>, frames: FrameRef[]): Composed {
+    const { core } = this, row = encodeFrames(frames)
     const block: BlockRow = {
       number: body.number, owner: body.owner === core.deps.self ? 'mine' : 'theirs', purpose: body.purpose, lane: body.lane, epoch: body.epoch,
       state: 'accepted', bytes: frames.reduce((sum, f) => sum + f.length, 0), index: 0, spent: 0,
@@ -264,15 +267,16 @@ export class Agreement {
     this.pending.remove(frames)
     core.meta.highestBlock = Math.max(core.meta.highestBlock, block.number)
     core.putBlock(tx, block)
-    tx.put(framesKey(core.pool, block.number), encodeFrames(frames))
+    tx.put(framesKey(core.pool, block.number), row)
     this.lacked.stored(tx, body.number)
-    return block
+    return { block, frames, row }
   }
 
   /** The answer to the proposal of a block that is stored here, now or before. */
-  private verified (block: BlockRow, frames: FrameRef[], body: Body<'propose'>): Body<'confirm'> | undefined {
+  private verified (stored: Composed, body: Body<'propose'>): Body<'confirm'> | undefined {
+    const { block } = stored
     if (this.core.blocks.get(block.number) !== block || block.state !== 'accepted') return undefined // Another message of this turn ended it, or settled it.
-    const tag = this.answerTag(block, frames, canonical(this.core, block, body.frames.map(frameOf), body.owner), body.tag)
+    const tag = this.answerTag(stored, canonical(this.core, block, body.frames.map(frameOf), body.owner), body.tag)
     if (tag === 'full') return undefined // The proposal comes again.
     if (tag === 'damaged') { this.reject(block, 'damaged', 'refused'); return undefined }
     if (tag === undefined) { this.mismatch(block); return undefined } // If found before, too, the power went before that was on disk.
@@ -281,9 +285,9 @@ export class Agreement {
   }
 
   /** @returns undefined if the bytes differ. */
-  private answerTag (block: BlockRow, frames: FrameRef[], m: Uint8Array, tag: Uint8Array): Uint8Array | undefined | 'full' | 'damaged' {
+  private answerTag (stored: Composed, m: Uint8Array, tag: Uint8Array): Uint8Array | undefined | 'full' | 'damaged' {
     const { vault } = this.core.deps
-    return this.withBytes(block, frames, (handle) => vault.verifyConfirmTag(handle, 1, m, tag) ? vault.confirmTag(handle, 2, m) : undefined)
+    return this.withBytes(stored, (handle) => vault.verifyConfirmTag(handle, 1, m, tag) ? vault.confirmTag(handle, 2, m) : undefined)
   }
 
   private mismatch (block: BlockRow): void {
@@ -365,8 +369,8 @@ export class Agreement {
     this.core.deps.emit({ type: 'link.mismatch', link: this.linkOf(number), inARow: this.mismatches })
   }
 
-  private withBytes<T> (block: BlockRow, frames: FrameRef[], use: (handle: BlockHandle) => T): T | 'full' | 'damaged' {
-    const handle = this.views.reach(block, 0, block.bytes, frames)
+  private withBytes<T> ({ block, frames, row }: Composed, use: (handle: BlockHandle) => T): T | 'full' | 'damaged' {
+    const handle = this.views.reach(block, 0, block.bytes, frames, row)
     if (typeof handle === 'string') { this.views.drop(block.number); return handle }
     try {
       return use(handle)

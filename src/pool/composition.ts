@@ -26,7 +26,8 @@ export const isTooSmall = (purpose: Purpose, frames: readonly FrameRef[]): boole
 
 export interface NextBlock { readonly owner: 'mine' | 'theirs', readonly purpose: Purpose, readonly epoch: number, readonly framesMax: number }
 
-export interface Composed { readonly block: BlockRow, readonly frames: FrameRef[] }
+/** `row`: of its frames, if it was written just now. */
+export interface Composed { readonly block: BlockRow, readonly frames: FrameRef[], readonly row?: Uint8Array }
 
 /**
  * Which waiting frames make the proposer's next block, and when (design 3.2): a block closes when it is full, or when its oldest
@@ -88,10 +89,11 @@ export class Composition {
       number: ++core.meta.highestBlock, owner: next.owner, purpose: next.purpose, lane: 0, epoch: next.epoch, state: 'proposed',
       bytes: bytesOf(frames), index: 0, spent: 0, bornMs: core.deps.ageMs(), bornWallMs: core.deps.clock.wallMs(), closedMs: 0,
     }
+    const row = encodeFrames(frames)
     core.putBlock(tx, block)
-    tx.put(framesKey(core.pool, block.number), encodeFrames(frames))
+    tx.put(framesKey(core.pool, block.number), row)
     this.pending.remove(frames)
-    return { block, frames }
+    return { block, frames, row }
   }
 
   /** The oldest frames for a block: `framesMax`, or more if they are so short that they hold too little for its purpose. */

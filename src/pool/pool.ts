@@ -121,7 +121,7 @@ export class Pool implements PeerHandler, KeyPool {
       also?.(tx)
       this.agreement.compose(tx)
     })
-    core.deps.soon(() => { this.agreement.launchComposed() })
+    if (this.agreement.hasComposed) core.deps.soon(() => { this.agreement.launchComposed() })
   }
 
   /** Whether the ring should be drained: the pool is at its bound otherwise, and the device keeps its frames. */

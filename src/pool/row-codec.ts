@@ -81,6 +81,10 @@ export const encodeFrames = (frames: readonly FrameRef[]): Uint8Array => {
   return out
 }
 
+/** The names in such a row, as `NativeVault.loadRecent` reads them. */
+export const frameNames = (row: Uint8Array): { readonly names: Uint8Array, readonly stride: number } =>
+  ({ names: row.subarray(2), stride: row[1] === KIND.placed ? PLACED_BYTES : FRAME_BYTES })
+
 const decodeFrames = (bytes: Buffer): FrameRef[] => {
   const isPlaced = bytes[1] === KIND.placed, frameBytes = isPlaced ? PLACED_BYTES : FRAME_BYTES
   if ((bytes.length - 2) % frameBytes !== 0) throw damaged()

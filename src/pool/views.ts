@@ -2,6 +2,7 @@ import type { BlockHandle, KeyHandle } from '../device/native.js'
 import { KmeError } from '../kernel/errors.js'
 import type { PoolCore } from './core.js'
 import { RecordReader } from './frame-rows.js'
+import { frameNames } from './row-codec.js'
 import type { BlockRow, FrameRef } from './rows.js'
 
 interface View { readonly handle: BlockHandle, readonly frames: FrameRef[], readonly starts: Uint32Array, users: number }
@@ -66,14 +67,22 @@ export class BlockViews {
 
   /**
    * Enters and loads, for a caller who goes on without these bytes. @returns the handle, to be left; or why not: 'full' passes
-   * (the arena has no room), 'damaged' does not (a record is missing or does not authenticate; an alarm is raised).
+   * (the arena has no room), 'damaged' does not (a record is missing or does not authenticate; an alarm is raised). `row`: of its frames, if
+   * they may have come a moment ago: their bytes may be open still.
    */
-  reach (block: BlockRow, from: number, to: number, known?: FrameRef[]): BlockHandle | 'full' | 'damaged' {
+  reach (block: BlockRow, from: number, to: number, known?: FrameRef[], row?: Uint8Array): BlockHandle | 'full' | 'damaged' {
     const handle = this.enter(block, known)
+    if (row !== undefined && known !== undefined && this.hasJustCome(handle, row) === known.length) return handle
     const why = this.attempt(block.number, from, to)
     if (why === '') return handle
     this.leave(block.number)
     return why
+  }
+
+  /** @returns how many frames are open. */
+  private hasJustCome (handle: BlockHandle, row: Uint8Array): number {
+    const { names, stride } = frameNames(row)
+    return this.core.deps.vault.loadRecent(handle, names, stride)
   }
 
   private attempt (number: number, from: number, to: number): '' | 'full' | 'damaged' {

@@ -92,7 +92,7 @@ export const opensStayOpen: Removal = () => patch(Startup.prototype, 'beginAbove
 
 /** The two sides take blocks whose bytes they have not compared. */
 export const confirmsAnyBytes: Removal = () => both(
-  patch(Agreement.prototype, 'answerTag', () => function (block, frames, m) { return this.withBytes(block, frames, (handle: Any) => this.core.deps.vault.confirmTag(handle, 2, m)) }),
+  patch(Agreement.prototype, 'answerTag', () => function (stored, m) { return this.withBytes(stored, (handle: Any) => this.core.deps.vault.confirmTag(handle, 2, m)) }),
   patch(Agreement.prototype, 'onConfirm', (f) => function (body) {
     const flight = this.flights.get(body.number)
     if (flight !== undefined && body.tag !== null) this.flights.set(body.number, { ...flight, answerTag: body.tag })
@@ -112,11 +112,11 @@ export const reusesNumbers: Removal = () => both(
     meta.highestBlock = Math.max(highest, meta.highestBlock)
     return made
   }),
-  patch(Agreement.prototype, 'onPropose', (f) => function (body) {
+  patch(Agreement.prototype, 'judge', (f) => function (tx, proposal) {
     const { meta } = this.core
     const highest = meta.highestBlock
     meta.highestBlock = 0
-    try { f.call(this, body) } finally { meta.highestBlock = Math.max(highest, meta.highestBlock) }
+    try { return f.call(this, tx, proposal) } finally { meta.highestBlock = Math.max(highest, meta.highestBlock) }
   }),
 )
 
