@@ -9,39 +9,65 @@ const STUCK_MS = 1_000
 /** Blocks that the owner has opened and the looker has not acknowledged yet, by lane index. */
 export class Openings {
   private readonly byIndex = new Map<number, BlockRow>()
-  private sentMs = 0
+  /** Of these, what is below the horizon already and waits for an opening before it, whose acknowledgement was lost. */
+  private readonly early = new Set<BlockRow>()
+  /** When the first of them came to be it, or everything went out again: those that come behind it say nothing of whether it was lost. */
+  private movedMs = 0
 
   constructor (private readonly core: PoolCore) {}
 
   get size (): number { return this.byIndex.size }
   values (): Iterable<BlockRow> { return this.byIndex.values() }
-  clear (): void { this.byIndex.clear() }
   has (block: BlockRow): boolean { return this.byIndex.get(block.index) === block }
-  forget (block: BlockRow): void { if (this.has(block)) this.byIndex.delete(block.index) }
+
+  clear (): void {
+    this.byIndex.clear()
+    this.early.clear()
+  }
+
+  forget (block: BlockRow): void {
+    if (this.has(block)) this.byIndex.delete(block.index)
+    this.early.delete(block)
+  }
   first (): BlockRow | undefined { return this.sorted()[0] }
 
   private sorted (): BlockRow[] { return [...this.byIndex.values()].sort((a, b) => a.index - b.index) }
 
+  /** Sent for the first time. */
   add (blocks: readonly BlockRow[]): void {
+    if (this.size === 0) this.movedMs = this.core.deps.clock.monoMs()
     for (const block of blocks) this.byIndex.set(block.index, block)
-    this.sentMs = this.core.deps.clock.monoMs()
   }
 
-  /** Takes out what the acknowledgement names: blocks below the horizon now, and those that the looker refuses. */
+  /**
+   * Takes out the blocks that the looker refuses, and those that are below the horizon now with all before them: a lane is spent in the order
+   * of its indices. After a clean stop its cursor says what is spent; a block behind it that had been spent from would be spent again (I1).
+   */
   acknowledged (body: Body<'horizonAck'>): { opened: BlockRow[], refused: BlockRow[] } {
-    const named = this.sorted().filter((b) => b.index >= body.from && b.index <= body.index)
-    for (const block of named) this.byIndex.delete(block.index)
-    return { opened: named.filter((b) => !body.refused.includes(b.number)), refused: named.filter((b) => body.refused.includes(b.number)) }
+    const refused: BlockRow[] = [], opened: BlockRow[] = []
+    for (const block of this.sorted()) {
+      if (block.index < body.from || block.index > body.index) continue
+      if (body.refused.includes(block.number)) refused.push(block)
+      else this.early.add(block)
+    }
+    for (const block of refused) this.forget(block)
+    for (const block of this.sorted()) {
+      if (!this.early.has(block)) break
+      this.forget(block)
+      opened.push(block)
+    }
+    if (opened.length + refused.length > 0) this.movedMs = this.core.deps.clock.monoMs()
+    return { opened, refused }
   }
 
   /** An opening that found no pad, or whose acknowledgement found none, goes out again. */
   resendIfStuck (): void {
-    if (this.size > 0 && this.core.deps.clock.monoMs() - this.sentMs >= STUCK_MS) this.resend()
+    if (this.size > 0 && this.core.deps.clock.monoMs() - this.movedMs >= STUCK_MS) this.resend()
   }
 
-  /** Everything not acknowledged goes out again: one message for each run of consecutive indices. */
+  /** Everything goes out again, also what waits for others, so that an acknowledgement comes that lets it go: one message for each run of consecutive indices. */
   resend (): void {
-    this.sentMs = this.core.deps.clock.monoMs()
+    this.movedMs = this.core.deps.clock.monoMs()
     const all = this.sorted()
     while (all.length > 0) {
       let run = 1

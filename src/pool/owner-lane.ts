@@ -1,5 +1,6 @@
 import { CUT_INSUFFICIENT, type LaneHandle } from '../device/native.js'
 import type { Body } from '../peer/messages.js'
+import type { KvWriter } from '../store/kv.js'
 import type { PoolCore } from './core.js'
 import { BlockEnds } from './block-ends.js'
 import { BlockList } from './block-list.js'
@@ -167,14 +168,15 @@ export class OwnerLane {
     })
   }
 
-  /** What is flushed goes to the addon a stretch a turn; whoever waits looks after each. */
+  /** What is flushed goes to the addon over several turns. Whoever waits looks when all of it is there: parts would go to those who want little. */
   private push (): void {
     if (this.leasing) return // Stretches of another lease are here that are not flushed yet (I2).
     const pushed = this.leases.push()
     if (typeof pushed === 'object') this.endDamaged(pushed)
+    if (pushed === 'full') return // Whoever waits would only ask for the same again.
+    if (this.leases.isComing) { this.pushSoon(); return }
     for (const wake of this.waiters.splice(0)) wake()
-    if (!this.leases.isComing) this.extend()
-    else if (pushed !== 'full') this.pushSoon()
+    this.extend()
   }
 
   private pushSoon (): void {
@@ -331,20 +333,20 @@ export class OwnerLane {
    * more: its opening may never have reached the looker, or been refused (I5); a repeated one is only acknowledged.
    */
   resume (blocks: readonly BlockRow[], cursor: { index: number, offset: number }): void {
-    const { core } = this
+    const { core } = this, offsetOf = (b: BlockRow): number => b.index === cursor.index ? cursor.offset : 0
     const before = blocks.filter((b) => b.index < cursor.index), after = blocks.filter((b) => b.index >= cursor.index)
-    core.commit((tx) => {
-      for (const block of after) {
-        this.takeBack(block, block.index === cursor.index ? cursor.offset : 0)
-        core.putBlock(tx, block)
-      }
-    })
+    const uncut = after.reduce((sum, b) => sum + Math.max(0, b.spent - offsetOf(b)), 0)
+    if (!this.isCovered(uncut)) { this.closeAllOpened(blocks); return }
+    core.commit((tx) => { for (const b of after) this.takeBack(tx, b, offsetOf(b)) })
     this.burnLeased('crash')
     if (before.length > 0) this.close(before, 'spent')
     for (const b of after) if (b.spent > 0) this.opened.add(b)
     this.opening.add(after.filter((b) => b.spent === 0))
     this.opening.resend()
   }
+
+  /** A cursor gives back no more than was leased and not cut; else the lane was spent in another order, or from since: a doubt closes (I4). */
+  private isCovered (uncutBytes: number): boolean { return uncutBytes <= this.core.account.leased }
 
   /** A clean stop of a pool with itself: what was leased and not cut is free again at the next start. Nothing is cut any more. */
   giveBack (): void {
@@ -353,17 +355,15 @@ export class OwnerLane {
     this.settle()
     this.core.commit((tx) => {
       this.bookCuts()
-      for (const [block, offset] of this.leases.uncut()) {
-        this.takeBack(block, offset)
-        this.core.putBlock(tx, block)
-      }
+      for (const [block, offset] of this.leases.uncut()) this.takeBack(tx, block, offset)
     })
     this.leases.clear()
   }
 
-  private takeBack (block: BlockRow, offset: number): void {
+  private takeBack (tx: KvWriter, block: BlockRow, offset: number): void {
     this.core.account.leased -= Math.max(0, block.spent - offset)
     block.spent = Math.min(block.spent, offset)
+    this.core.putBlock(tx, block)
   }
 
   /** Where the next byte comes from: everything of the lane before it may be out. */

@@ -115,6 +115,31 @@ t.test('a clean stop while an opening is under way: nothing is spent after the s
   await staysRight(t, world)
 })
 
+t.test('the acknowledgement of an opening is lost and that of the next one comes: the lane is spent in the order of its indices, or a clean stop would give bytes again', async (t) => {
+  const world = await liveWorld(t, {}, 320), [a] = world.nodes, { lane } = a.pool, { leases, opening } = inside(lane)
+  const indices: number[] = [], add: (stretches: Stretch[]) => void = leases.add.bind(leases), acknowledged = lane.onHorizonAck.bind(lane), resendIfStuck: () => void = opening.resendIfStuck.bind(opening)
+  leases.add = (stretches: Stretch[]) => { indices.push(...stretches.map((s) => s.block.index)); add(stretches) }
+  const drain = async (steps: number, until = (): boolean => false): Promise<void> => {
+    for (let i = 0; i < steps && !until(); i++) { world.ask('a1', ['b1'], 64, 1_024); world.frames(4); await world.wait(50); world.check() }
+  }
+  let lost = 0, later = 0
+  opening.resendIfStuck = () => {}
+  lane.onHorizonAck = (body) => { if (lost === 0) lost = body.index; else { later = body.index; acknowledged(body) } }
+  await drain(80, () => later > lost && lane.freeBytes(false) < 8_192)
+  t.ok(lost > 0 && later > lost, `one is lost and a later one comes (${lost}, ${later})`)
+  lane.onHorizonAck = acknowledged
+  opening.resendIfStuck = resendIfStuck
+  lane.resend()
+  await drain(8)
+  t.ok(indices.includes(lost), 'it is spent')
+  t.same(indices, [...indices].sort((x, y) => x - y))
+  await a.stop()
+  await a.start()
+  t.ok(await until(world, () => a.pool.lane.spending, 50, 200), 'the bye is taken up')
+  await drain(30)
+  await staysRight(t, world)
+})
+
 t.test('pads are given only of what is flushed as spent, also when their block goes while it is being leased', async (t) => {
   const world = await liveWorld(t)
   const [a] = world.nodes
