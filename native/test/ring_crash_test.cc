@@ -19,6 +19,11 @@ constexpr int kKills = 50;  // ThreadSanitizer makes fork slow
 constexpr int kKills = 1'000;
 #endif
 
+#if defined(__SANITIZE_ADDRESS__)
+// Memory that was freed is kept for a while: usually 256 MiB, all of whose pages each fork copies. 4 MiB are a thousand payloads.
+extern "C" const char* __asan_default_options() { return "quarantine_size_mb=4"; }
+#endif
+
 namespace {
 // Never returns. Names are (epoch, frame), so no name is used twice.
 [[noreturn]] void Produce(int fd, uint64_t epoch) {

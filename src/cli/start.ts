@@ -6,7 +6,6 @@ import { exitCodeOf, exitCodes, expectedCodeOf } from './exit-codes.js'
 import { processStreams } from './output.js'
 import type { Network } from './start/network.js'
 import { parseStartOptions } from './start/options.js'
-import { runStart } from './start/run.js'
 import { Screen } from './start/screen.js'
 
 /** npm hands a Ctrl-C on that the terminal has sent to everybody already: two within this time are one. */
@@ -36,6 +35,7 @@ const main = async (args: readonly string[]): Promise<number> => {
   })
   try {
     const options = parseStartOptions(args, processStreams)
+    const { runStart } = await import('./start/run.js') // Only now: usage errors and help need nothing of it.
     return await runStart(options, {
       clock: systemClock, random: systemRandom, screen, workingFolder: process.cwd(), variables: environmentVariables(''),
     }, { stop, network: (made) => { network = made } })

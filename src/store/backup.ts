@@ -15,7 +15,7 @@ import { AUDIT_BASE, AUDIT_NAME_TABLE, AUDIT_TABLE } from './audit.js'
 import { syncFolder } from './files.js'
 import { decodeKey, encodeKey } from './key-codec.js'
 import { prefixRange, type Kv, type KvKey } from './kv.js'
-import { OP_HEADER_BYTES, OP_PUT, VALUE_BYTES_MAX } from './lmdb-batch.js'
+import { OP_HEADER_BYTES, OP_PUT, VALUE_BYTES_MAX } from './batch-format.js'
 import { KEY_INFO, type KeyVault } from './master-key.js'
 import { META } from './meta.js'
 

@@ -15,7 +15,7 @@ import { closeSync, constants, existsSync, fstatSync, fsyncSync, openSync, readF
 import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { KmeError } from '../kernel/errors.js'
-import { OP_PAD } from './lmdb-batch.js'
+import { OP_PAD } from './batch-format.js'
 
 /** Node has it, but its types do not tell. */
 declare const WebAssembly: { readonly Memory: new (size: { initial: number }) => { readonly buffer: ArrayBuffer } }

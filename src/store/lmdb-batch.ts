@@ -1,20 +1,9 @@
-/**
- * A batch of writes in transit between the threads of the store and in its journal: one operation after the other,
- *   op u8 (1 put, 2 remove) | key bytes u16 | value bytes u32 | key | value       little endian
- *   op u8 (3) alone: a byte without meaning, before an operation whose value is to lie at a multiple of 8
- * A batch always holds whole transactions.
- */
+/** The data file: LMDB. What needs the form of a batch only, such as the writer's thread, loads batch-format.ts and none of this. */
 import { open, type RootDatabase } from 'lmdb'
 import { mkdirSync } from 'node:fs'
-import { KmeError } from '../kernel/errors.js'
+import { OP_HEADER_BYTES, OP_PAD, OP_PUT, storeFailure } from './batch-format.js'
 
 export type Lmdb = RootDatabase<Buffer, Buffer>
-
-export const OP_PUT = 1
-export const OP_REMOVE = 2
-export const OP_PAD = 3
-export const OP_HEADER_BYTES = 7
-export const VALUE_BYTES_MAX = 1 << 20
 export const PAGE_BYTES = 4096
 
 /** Where the store keeps the number of the last batch that the data file contains. No encoded key begins with 01. */
@@ -72,18 +61,4 @@ export const usedBytes = (db: Lmdb): number => {
   const stats = db.getStats() as TreeStats & { readonly free?: TreeStats }
   const pages = (tree: TreeStats = {}): number => (tree.treeBranchPageCount ?? 0) + (tree.treeLeafPageCount ?? 0) + (tree.overflowPages ?? 0)
   return (2 + pages(stats) + pages(stats.free)) * PAGE_BYTES
-}
-
-/** What the disk or LMDB said, as one of the store's codes with a way out. */
-export const storeFailure = (cause: unknown, what: string): KmeError => {
-  if (cause instanceof KmeError) return cause
-  const text = cause instanceof Error ? cause.message : String(cause)
-  const code = (cause as { code?: unknown } | null)?.code
-  if (code === 'ENOSPC' || code === 'EDQUOT' || /No space left|MDB_MAP_FULL|quota/i.test(text)) {
-    return new KmeError('STORE_FULL', `${what}: ${text}. Free space on its disk or raise store.mapSizeBytes, then start again`, { cause })
-  }
-  if (/MDB_(CORRUPTED|PAGE_NOTFOUND|INVALID|VERSION_MISMATCH|PANIC)|not an LMDB file/i.test(text)) {
-    return new KmeError('STORE_CORRUPT', `${what}: ${text}. Move the folder away and restore a backup (qkme restore); the key stock in it is lost`, { cause })
-  }
-  return new KmeError('STORE_UNAVAILABLE', `${what}: ${text}. Check the disk and the folder's owner and mode, then start again`, { cause })
 }

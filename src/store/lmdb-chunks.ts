@@ -1,6 +1,6 @@
 /** Shared memory in which the event loop lays its writes down for the writer thread, and the batches cut from it. */
 import { invariant } from '../kernel/errors.js'
-import { OP_HEADER_BYTES, OP_PAD, OP_PUT, OP_REMOVE, VALUE_BYTES_MAX } from './lmdb-batch.js'
+import { OP_HEADER_BYTES, OP_PAD, OP_PUT, OP_REMOVE, VALUE_BYTES_MAX } from './batch-format.js'
 
 /** 256 sealed records fit into one. A transaction that is larger gets a chunk of its own size. */
 export const CHUNK_BYTES = 1_310_720

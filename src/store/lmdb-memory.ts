@@ -1,5 +1,5 @@
 /** The writer's and the applier's view of the chunks that the event loop lays its writes down in. */
-import { OP_PAD } from './lmdb-batch.js'
+import { OP_PAD } from './batch-format.js'
 import { WORD_BYTES } from './lmdb-chunks.js'
 import type { BatchMessage } from './lmdb-link.js'
 

@@ -9,7 +9,7 @@ import { isMainThread, receiveMessageOnPort, workerData } from 'node:worker_thre
 import { KmeError } from '../kernel/errors.js'
 import { systemClock } from '../kernel/system-clock.js'
 import { Journal } from './journal.js'
-import { storeFailure } from './lmdb-batch.js'
+import { storeFailure } from './batch-format.js'
 import { WORD_BYTES } from './lmdb-chunks.js'
 import { ANSWERS, DOORBELL, JOURNAL_FILE, ORDERS, say, type BatchMessage, type FromApplier, type FromWriter, type ToWriter, type WriterData } from './lmdb-link.js'
 import { ChunkMemory } from './lmdb-memory.js'
