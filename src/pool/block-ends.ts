@@ -12,6 +12,13 @@ export class BlockEnds {
     private readonly alone: boolean, private readonly keepForLocal: (block: BlockRow) => boolean,
   ) {}
 
+  /** Which blocks are older than `key_ttl`, by either clock; both are read once. */
+  isOld (): (block: BlockRow) => boolean {
+    const { ageMs, clock, limits } = this.core.deps
+    const age = ageMs(), wallMs = clock.wallMs()
+    return (b) => age - b.bornMs > limits.keyTtlMs || wallMs - b.bornWallMs > limits.keyTtlMs
+  }
+
   /** Nothing more is cut from these blocks. What was leased may have been named; the rest certainly was not. */
   close (blocks: readonly BlockRow[], cause: string): void {
     const { core } = this

@@ -35,6 +35,7 @@ export class OwnerLane {
   private readonly finished: BlockRow[] = []
   private leasing = false
   private pushing = false
+  private hasMore = false
   private readonly plan: LeasePlan
   readonly used: Rate
   private readonly need: LeaseNeed
@@ -129,7 +130,7 @@ export class OwnerLane {
 
   onHorizonAck (body: Body<'horizonAck'>): void {
     const { opened, refused } = this.opening.acknowledged(body)
-    const late = opened.filter(this.isOld()) // The acknowledgement was long under way.
+    const late = opened.filter(this.ends.isOld()) // The acknowledgement was long under way.
     for (const b of opened) if (!late.includes(b)) this.opened.add(b)
     if (refused.length > 0) this.close(refused, 'refused')
     if (late.length > 0) this.close(late, 'expired')
@@ -171,12 +172,14 @@ export class OwnerLane {
   /** What is flushed goes to the addon over several turns. Whoever waits looks when all of it is there: parts would go to those who want little. */
   private push (): void {
     if (this.leasing) return // Stretches of another lease are here that are not flushed yet (I2).
-    const pushed = this.leases.push()
+    const before = this.leases.leftBytes, pushed = this.leases.push()
     if (typeof pushed === 'object') this.endDamaged(pushed)
-    if (pushed === 'full') return // Whoever waits would only ask for the same again.
-    if (this.leases.isComing) { this.pushSoon(); return }
+    this.hasMore ||= this.leases.leftBytes > before
+    if (pushed !== 'full' && this.leases.isComing) { this.pushSoon(); return }
+    if (pushed === 'full' && !this.hasMore) return // Whoever waits would only ask for the same again.
+    this.hasMore = false
     for (const wake of this.waiters.splice(0)) wake()
-    this.extend()
+    if (!this.leases.isComing) this.extend()
   }
 
   private pushSoon (): void {
@@ -264,17 +267,10 @@ export class OwnerLane {
 
   close (blocks: readonly BlockRow[], cause: string): void { this.ends.close(blocks, cause) }
 
-  /** By either clock; both are read once. */
-  private isOld (): (block: BlockRow) => boolean {
-    const { ageMs, clock, limits } = this.core.deps
-    const age = ageMs(), wallMs = clock.wallMs()
-    return (b) => age - b.bornMs > limits.keyTtlMs || wallMs - b.bornWallMs > limits.keyTtlMs
-  }
-
   /** The owner's time rule: nothing is leased or cut from a block older than `key_ttl`, by either clock. */
   expire (): void {
     this.trim()
-    const isOld = this.isOld(), old = new Set<BlockRow>()
+    const isOld = this.ends.isOld(), old = new Set<BlockRow>()
     for (const blocks of [this.leases.blocks(), this.opened, this.opening.values()]) for (const b of blocks) if (isOld(b)) old.add(b)
     this.endEarly(old, 'expired')
     this.burnUnopened(this.removeUnopened(isOld), 'expired')
