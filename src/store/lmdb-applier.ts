@@ -3,15 +3,12 @@
  * twice, and a flush, which needs only the journal's one write, must not wait for that.
  */
 import { statfsSync } from 'node:fs'
-import { setPriority } from 'node:os'
 import { isMainThread, receiveMessageOnPort, workerData } from 'node:worker_threads'
-import { storeFailure } from './batch-format.js'
-import { applyBatch, openLmdb, usedBytes, type Lmdb } from './lmdb-batch.js'
+import { applyBatch, openLmdb, storeFailure, usedBytes, type Lmdb } from './lmdb-batch.js'
 import { DOORBELL, ORDERS, say, type ApplierData, type BatchMessage, type ToApplier } from './lmdb-link.js'
 import { ChunkMemory } from './lmdb-memory.js'
 
 const SCRATCH_BYTES = 2 << 20
-const NICENESS = 5
 
 /** In the order of the orders, until the thread is ended or the disk refuses a write. */
 const run = ({ folder, mapBytes, port, control }: ApplierData): void => {
@@ -35,13 +32,7 @@ const room = (db: Lmdb, folder: string): { readonly usedBytes: number, readonly 
   return { usedBytes: usedBytes(db), freeBytes: bavail * bsize }
 }
 
-/** Behind the event loop where both share a processor: what is in the journal is durable already, and requests wait. Of this thread alone. */
-const standBack = (): void => {
-  try { setPriority(NICENESS) } catch { /* A sandbox may forbid it: then it takes its share like the others. */ }
-}
-
 const main = (data: ApplierData): void => {
-  standBack()
   try { run(data) } catch (cause) {
     const { code, message } = storeFailure(cause, `writing to the store in ${data.folder}`)
     say(data.port, data.control, DOORBELL, { failed: code, message })
