@@ -9,6 +9,7 @@ import { Rate } from './rate.js'
 import { refusals } from './refusals.js'
 import type { DecKeysRequest, KeyReply, Refusal } from './service.js'
 import type { ServiceDeps } from './service-ports.js'
+import { areSameTraits } from './traits.js'
 
 const WAITING_MAX = 4_096
 /** A flush waits for the one under way, and then for the next turn of the loop while each brings more, up to so many requests and so long. */
@@ -296,7 +297,7 @@ export class DecKeys {
     }
     const { traits } = places[0]!
     // One text for all keys of an answer: where they came different ways it says nothing rather than something false.
-    const members = places.every((p) => p.traits === traits) ? keyMembers(this.deps.details, traits, this.deps.details.keys === 'wayAndAge' ? oldestMs(places) : undefined, traits.route === 'relayed' ? common(places.map((p) => p.hops)) : 0) : ''
+    const members = places.every((p) => areSameTraits(p.traits, traits)) ? keyMembers(this.deps.details, traits, this.deps.details.keys === 'wayAndAge' ? oldestMs(places) : undefined, traits.route === 'relayed' ? common(places.map((p) => p.hops)) : 0) : ''
     const length = this.deps.vault.serve(places.length, places.length === 1 ? request.keyIds[0]! : request.keyIds.join(''), handles, offsets, lengths, members, '', this.out)
     if (length < 0) throw new Error('invariant violated: the answer buffer holds the largest answer')
     const json = this.out.subarray(0, length)

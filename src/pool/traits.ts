@@ -13,6 +13,9 @@ export interface KeyTraits {
 export const directTraits: KeyTraits = { route: 'direct', paths: 0, hybrid: false }
 export const localTraits: KeyTraits = { route: 'local', paths: 0, hybrid: false }
 
+/** Whether the same is true of both: bits that were granted have traits of their own, though they came the same way. */
+export const areSameTraits = (a: KeyTraits, b: KeyTraits): boolean => a === b || (a.route === b.route && a.paths === b.paths && a.hybrid === b.hybrid)
+
 /** Whether bits of these traits can meet a demand, whatever their age. */
 export const canMeet = (traits: KeyTraits, demand: KeyConstraint): boolean => meets(traits, 0, demand)
 
