@@ -95,7 +95,7 @@ export const confirmsAnyBytes: Removal = () => both(
   patch(Agreement.prototype, 'answerTag', () => function (stored, m) { return this.withBytes(stored, (handle: Any) => this.core.deps.vault.confirmTag(handle, 2, m)) }),
   patch(Agreement.prototype, 'onConfirm', (f) => function (body) {
     const flight = this.flights.get(body.number)
-    if (flight !== undefined && body.tag !== null) this.flights.set(body.number, { ...flight, answerTag: body.tag })
+    if (flight !== undefined && body.tag !== null) Object.assign(flight, { answerTag: body.tag })
     f.call(this, body)
   }),
 )
