@@ -4,7 +4,8 @@
  */
 import { statfsSync } from 'node:fs'
 import { isMainThread, receiveMessageOnPort, workerData } from 'node:worker_threads'
-import { applyBatch, openLmdb, storeFailure, usedBytes, type Lmdb } from './lmdb-batch.js'
+import { storeFailure } from './batch-format.js'
+import { applyBatch, openLmdb, usedBytes, type Lmdb } from './lmdb-batch.js'
 import { DOORBELL, ORDERS, say, type ApplierData, type BatchMessage, type ToApplier } from './lmdb-link.js'
 import { ChunkMemory } from './lmdb-memory.js'
 
