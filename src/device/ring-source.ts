@@ -50,6 +50,7 @@ export interface RingView {
 
 const TICK_MS = 500
 const POLL_MS = 5
+const FREE_MS = 1
 const INCIDENTS_PER_DRAIN = 64
 
 /**
@@ -83,7 +84,7 @@ export class RingSource {
   /** @throws errors with code `RING_INVALID` (what, where, what to do). */
   constructor (private readonly options: RingSourceOptions) {
     this.consumer = options.addon.openRingConsumer(options.vault, options.ring)
-    this.batches = new RingBatches(options.batchesMax ?? 2, (ticket) => { this.acknowledge(ticket) }, () => { if (this.isStarved) this.plan() })
+    this.batches = new RingBatches(options.batchesMax ?? 2, (ticket) => { this.acknowledge(ticket) }, () => { this.onFree() })
   }
 
   private acknowledge (ticket: number): void {
@@ -139,14 +140,20 @@ export class RingSource {
     this.consumer.close()
   }
 
+  // What came while a batch was made durable need not wait longer. Not when its memory is free, at once after the drain: that would
+  // make batches of single frames.
+  private onFree (): void {
+    if (this.isStarved || this.options.clock.monoMs() - this.lastPumpMs >= FREE_MS) this.plan()
+  }
+
   // A bell after a rest is answered at once. On a busy link the producer rings for the first frame of each
   // stretch only, because nobody announces sleep before the drain.
   private onBell (): void {
     if (this.closed || this.pumpPlanned) return
-    const gatherMs = this.options.gatherMs ?? 2
-    if (this.options.clock.monoMs() - this.lastPumpMs >= gatherMs) { this.pump(); return }
+    const leftMs = (this.options.gatherMs ?? 2) - (this.options.clock.monoMs() - this.lastPumpMs)
+    if (leftMs <= 0) { this.pump(); return }
     this.pumpPlanned = true
-    this.options.clock.after(gatherMs, () => { this.pumpPlanned = false; this.pump() })
+    this.options.clock.after(leftMs, () => { this.pumpPlanned = false; this.pump() })
   }
 
   // One drain per turn of the event loop, so that requests are served in between.

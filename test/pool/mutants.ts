@@ -12,11 +12,11 @@ export interface Mutant {
 }
 
 export const mutants: readonly Mutant[] = [
-  { rule: 'both sides strike a bye before it is used', restores: false, seed: 23, remove: strikesNoBye },
+  { rule: 'both sides strike a bye before it is used', restores: false, seed: 84, remove: strikesNoBye },
   { rule: 'the looker acknowledges a horizon before it is used', restores: false, seed: 16, remove: usesHorizonAtOnce },
   { rule: 'a store whose stamp is not its own voids its stock', restores: true, seed: 578, remove: trustsStamp },
   { rule: 'what the peer remembers of a store counts, and a store that is behind it is void', restores: true, seed: 76, remove: forgetsPeersWord },
-  { rule: 'a grant is taken once', restores: false, seed: 218, remove: takesGrantsAgain },
+  { rule: 'a grant is taken once', restores: false, seed: 295, remove: takesGrantsAgain },
   { rule: 'a gap in the outbox numbers waits', restores: false, seed: 24, remove: takesGaps },
   // After a crash every opened block is closed, so that the lease decides nothing: seen where a lane goes on behind what its store says it leased.
   { rule: 'a lease is on disk before it is cut', restores: false, seed: 199, behind: goesOnAtLease, remove: cutsUnflushed },
