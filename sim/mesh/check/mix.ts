@@ -48,7 +48,7 @@ export const drawMix = (random: SimRandom, nodes: number): MeshMix => {
   const actions = (Object.keys(weights) as Action[]).filter((a) => always.includes(a) || random.chance(0.35)).map((action) => ({ action, weight: weights[action] * random.pick([1, 1, 2]) }))
   const plenty = random.pick([1, 1, 4])
   return {
-    plenty, isPatient: random.chance(0.25), links, relayed: drawRelayed(random, links), actions, lies: LIES.filter(() => random.chance(0.5)),
+    plenty, isPatient: random.chance(0.25), links, relayed: drawRelayed(random, links), actions, lies: random.chance(0.5) ? LIES.filter(() => random.chance(0.5)) : [random.pick(LIES)], // One lie hides what another would show.
     limits: {
       keyTtlMs: random.pick([30_000, 600_000, 600_000]), fetchTtlMs: random.pick([8_000, 60_000]), runwayMs: random.pick([1_000, 60_000]),
       leaseMinBytes: random.pick([64, 1_024]), missingFrameMs: random.pick([2_000, 5_000]), authReserveBytes: random.pick([4_096, 8_192]),
