@@ -191,7 +191,7 @@ export class Operations implements AdminPort {
     const { kv } = this.d.keyspace.now.store
     const isRequested = getSae(kv, id)?.status === 'requested', note = name === undefined ? {} : { note: name }
     if (isRequested) await changeSae(kv, id, { status: 'active', ...note })
-    else await addSae(kv, { id, status: 'active', roles: ['master', 'slave'], createdMs: this.d.clock.wallMs(), ...note })
+    else await addSae(kv, { id, status: 'active', createdMs: this.d.clock.wallMs(), ...note })
     this.decided(id, false)
     return this.saeView(id, getSae(kv, id))
   }
@@ -215,7 +215,7 @@ export class Operations implements AdminPort {
     const { keyspace, config, clock } = this.d
     const { kv } = keyspace.now.store
     if (getSae(kv, id) !== undefined) await changeSae(kv, id, { status })
-    else if (config.saes.some((s) => s.id === id && (s.kme === undefined || s.kme === config.kme.id))) await addSae(kv, { id, status, roles: ['master', 'slave'], createdMs: clock.wallMs() })
+    else if (config.saes.some((s) => s.id === id && (s.kme === undefined || s.kme === config.kme.id))) await addSae(kv, { id, status, createdMs: clock.wallMs() })
     else throw new KmeError('NOT_FOUND', `SAE ${id} is not known here`)
     this.decided(id, status === 'suspended')
   }

@@ -58,7 +58,7 @@ export class Registration {
       return
     }
     requested.add(id)
-    addSae(d.kv(), { id, status: 'requested', roles: ['master', 'slave'], createdMs: d.clock.wallMs(), note: `certificate of ${issuer}`.slice(0, NOTE_MAX) })
+    addSae(d.kv(), { id, status: 'requested', createdMs: d.clock.wallMs(), note: `certificate of ${issuer}`.slice(0, NOTE_MAX) })
       .catch((error: unknown) => { d.log.warn('the request of an SAE could not be noted', { sae: id, error }); this.settled(id) })
     d.log.security({ category: 'authentication', severity: 'medium', event: 'sae.requested', subject: id, outcome: 'refused', fields: { issuer } })
     this.tell()

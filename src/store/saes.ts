@@ -1,4 +1,4 @@
-/** The registry of SAEs in the store: who is known, with what rights. Its generation moves at every change. */
+/** The registry of SAEs in the store: who is known, and who may come in. Its generation moves at every change. */
 import { KmeError } from '../kernel/errors.js'
 import { entityId, type SaeId } from '../kernel/ids.js'
 import { prefixRange, type Kv, type KvReader } from './kv.js'
@@ -6,18 +6,11 @@ import { viewOf } from './numbers.js'
 
 /** requested: it came with a valid certificate, and no operator has looked at it yet; like an unknown one until then. */
 export type SaeStatus = 'requested' | 'active' | 'suspended' | 'revoked'
-/** What an SAE may do: ask for new keys as a master, fetch them as a slave. */
-export type SaeRole = 'master' | 'slave'
 
 export interface SaeRow {
   readonly id: SaeId
   /** `revoked` is for ever: an ID that was revoked never becomes another's. */
   readonly status: SaeStatus
-  /** SHA-256 of the one certificate that is accepted, 64 hex digits; undefined: any that the SAE CA issued for the ID. */
-  readonly fingerprint?: string
-  readonly roles: readonly SaeRole[]
-  /** Partners it may share keys with; undefined: as the general policy says. */
-  readonly partners?: readonly SaeId[]
   /** Milliseconds since 1970. */
   readonly createdMs: number
   readonly note?: string
@@ -26,7 +19,6 @@ export interface SaeRow {
 const TABLE = 'sae'
 const GENERATION = ['saeGeneration'] as const
 const SAES_MAX = 1_000_000
-const PARTNERS_MAX = 10_000
 /** Characters. */
 export const NOTE_MAX = 500
 const statuses: readonly string[] = ['requested', 'active', 'suspended', 'revoked']
@@ -93,19 +85,15 @@ const encode = (sae: SaeRow): Uint8Array => {
   const bad = (what: string): KmeError => new KmeError('BAD_REQUEST', `SAE ${sae.id}: ${what}`)
   entityId(sae.id, 'the SAE ID')
   if (!statuses.includes(sae.status)) throw bad('status must be requested, active, suspended or revoked')
-  if (sae.roles.length === 0 || sae.roles.some((role) => role !== 'master' && role !== 'slave')) throw bad('roles must be master, slave or both')
-  if (sae.fingerprint !== undefined && !/^[0-9a-f]{64}$/.test(sae.fingerprint)) throw bad('the fingerprint must be 64 lower-case hex digits (SHA-256 of the certificate)')
-  if ((sae.partners?.length ?? 0) > PARTNERS_MAX) throw bad(`at most ${PARTNERS_MAX} partners`)
-  sae.partners?.forEach((partner) => entityId(partner, 'a partner'))
   if ((sae.note?.length ?? 0) > NOTE_MAX) throw bad(`a note has at most ${NOTE_MAX} characters`)
-  const { id: _, ...rest } = sae
-  return new TextEncoder().encode(JSON.stringify(rest))
+  const { status, createdMs, note } = sae
+  return new TextEncoder().encode(JSON.stringify({ status, createdMs, note }))
 }
 
 const decode = (id: SaeId, row: Uint8Array): SaeRow => {
   try {
-    const raw = JSON.parse(Buffer.from(row).toString()) as Omit<SaeRow, 'id'>
-    if (statuses.includes(raw.status) && Array.isArray(raw.roles) && typeof raw.createdMs === 'number') return { id, ...raw }
+    const { status, createdMs, note } = JSON.parse(Buffer.from(row).toString()) as Omit<SaeRow, 'id'>
+    if (statuses.includes(status) && typeof createdMs === 'number') return { id, status, createdMs, ...(note === undefined ? {} : { note }) }
   } catch { /* Said below, like any other damage. */ }
   throw new KmeError('STORE_CORRUPT', `the row of SAE ${id} is damaged. Restore a backup into a new folder (qkme restore)`)
 }

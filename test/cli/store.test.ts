@@ -40,7 +40,7 @@ const site = async (t: Test, records = 3): Promise<Site> => {
         }
         keys.added(tx, slot, records)
       })
-      await addSae(kv, { id: 'sae-1', status: 'active', roles: ['master', 'slave'], createdMs: 0 })
+      await addSae(kv, { id: 'sae-1', status: 'active', createdMs: 0 })
       await kv.flushed()
     })
   }

@@ -44,7 +44,7 @@ t.test('whichever operation fails, the next start finds a whole store and finish
       b.clock.advance(20_000) // Into the next hour.
       store.keys.retire()
       await store.keys.sweep()
-      await addSae(store.kv, { id: 'sae', status: 'active', roles: ['slave'], createdMs: 0 })
+      await addSae(store.kv, { id: 'sae', status: 'active', createdMs: 0 })
       const to = vault().openMasterKeyFile(keyFile)
       try {
         await rotateMasterKey({ vault: vault(), kv: store.kv, folder: store.folder, ring: store.ring, from: store.master, to })
