@@ -46,12 +46,11 @@ const leastPads = ({ meta, deps }: PoolCore): number =>
 
 /**
  * The side whose unopened stock is the smaller for its use. Small pools, as the relay's are, open all they have at once: there it is what each side
- * has at all, or one of them would own a full stock of which the other gets nothing. When both have nothing, because one opens and uses
- * everything as it comes, it is whose turn it is: else the other would get nothing for as long as that lasts.
+ * has at all, or one of them would own a full stock of which the other gets nothing; and whose turn it is when both have nothing.
  */
 const poorer = ({ unopened, live }: PoolCore['tally'], use: { mine: number, theirs: number }, isLarge: boolean): 'mine' | 'theirs' => {
   const has = isLarge ? unopened : live
-  if (has.mine === 0 && has.theirs === 0) return use.mine <= use.theirs ? 'mine' : 'theirs'
+  if (!isLarge && has.mine === 0 && has.theirs === 0) return use.mine <= use.theirs ? 'mine' : 'theirs'
   const share = Math.min(0.9, Math.max(0.1, (use.mine + 1) / (use.mine + use.theirs + 2)))
   return has.mine * (1 - share) <= has.theirs * share ? 'mine' : 'theirs'
 }
