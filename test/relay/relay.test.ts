@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Body } from '../../src/peer/messages.js'
-import type { GotKey } from '../../sim/sae-answer.js'
+import type { Answer, GotKey } from '../../sim/sae-answer.js'
 import { balanced, keysOf, network, refusalOf, sameKeys } from './network.js'
 
 t.setTimeout(300_000)
@@ -40,6 +40,23 @@ t.test('keys of a relayed pool say how they came, and extensions choose', async 
   const mixed = await dec([relayed, direct])
   t.same(mixed.map(({ id, key, extension }) => [id, key, extension]), [relayed, direct].map(({ id, key }) => [id, key, undefined]), 'of keys that came different ways nothing false is said')
   balanced(t, world)
+})
+
+t.test('one answer with a granted key and a key of the pool, which came the same way, tells it', async t => {
+  const world = await network(t, { seed: 16, links: line, relayed: [{ between: ['A', 'C'] }], limits: { maxStockBytes: 524_288 } })
+  await world.run(16, 60)
+  const own = keysOf((await world.exchange('A', 'C', { number: 1 })).master)
+  t.equal(own.length, 1, 'the pool works')
+  const asked: Answer[] = []
+  for (const additionalSlaves of [[], ['b']]) world.at('A').enc({ caller: 'a', slave: 'c', number: 1, additionalSlaves }, (answer) => { asked.push(answer) })
+  for (const additionalSlaves of [['c']]) world.at('A').enc({ caller: 'a', slave: 'b', number: 1, additionalSlaves }, (answer) => { asked.push(answer) })
+  await world.wait(2_000)
+  const keys = asked.flatMap(keysOf)
+  t.equal(keys.length, 3, asked.map(refusalOf).join())
+  let got: Answer | undefined
+  world.at('C').dec({ caller: 'c', master: 'a', keyIds: keys.map((k) => k.id) }, (answer) => { got = answer })
+  await world.wait(1_000)
+  t.same(keysOf(got).map((k) => (k.extension as { qkme_route?: string } | undefined)?.qkme_route), ['relayed', 'relayed', 'relayed'], refusalOf(got))
 })
 
 t.test('two disjoint paths: the block is the xor of two shares', async t => {
