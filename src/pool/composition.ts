@@ -93,6 +93,7 @@ export class Composition {
     core.putBlock(tx, block)
     tx.put(framesKey(core.pool, block.number), row)
     this.pending.remove(frames)
+    if (next.purpose === 'app') core.lastGiven = next.owner
     return { block, frames, row }
   }
 

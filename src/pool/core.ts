@@ -9,7 +9,7 @@ import { encodeAccount, encodeBlock } from './row-codec.js'
 import { Tally } from './tally.js'
 import {
   accountKey, blockKey, encodeRow, framesKey, getRow, metaKey, metaEncoder, newAccount, newMeta, outboxKey, tableOf, decodeRow,
-  type AccountRow, type BlockRow, type FrameRef, type MetaRow,
+  type AccountRow, type BlockRow, type FrameRef, type MetaRow, type Owner,
 } from './rows.js'
 
 export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && timingSafeEqual(a, b)
@@ -33,6 +33,8 @@ export class PoolCore {
   /** Changed by `putBlock` and `removeBlock` only. */
   readonly blocks = new Map<number, BlockRow>()
   readonly tally = new Tally()
+  /** The proposer's: whose the last block of keys became. */
+  lastGiven: Owner = 'theirs'
   channel: PeerChannel | undefined
   /** True between the end of a resynchronisation and the loss of the channel. */
   ready = false

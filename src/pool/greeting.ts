@@ -6,6 +6,8 @@ import type { Epochs } from './epochs.js'
 /** What a hello means for us. */
 export type Verdict =
   | { readonly kind: 'go' }
+  /** The peer's store is an old copy and does not know it: our stock with it is void, and that tells it. */
+  | { readonly kind: 'peerRolledBack', readonly reason: string }
   /** The peer's store is new or void: our stock with it is void too. */
   | { readonly kind: 'void', readonly reason: string }
   /** Our own store is behind what the peer says it saw of it: it is a copy or was rolled back, or the peer lies. */
@@ -24,7 +26,8 @@ const plausible = (c: Column): boolean => c.highestBlock < 2 ** 31 && c.epochs.e
  * greater always wins. A hello can stop or void a pool, never make anything spendable.
  */
 export class Greeting {
-  constructor (private readonly core: PoolCore, private readonly epochs: Epochs) {}
+  /** @param horizonAcknowledged  Lane index that the peer has acknowledged in this start. */
+  constructor (private readonly core: PoolCore, private readonly epochs: Epochs, private readonly horizonAcknowledged: () => number) {}
 
   /** @param pads Where our next pad lies. */
   make (saesGeneration: number, pads: PadRef): Body<'hello'> {
@@ -68,7 +71,15 @@ export class Greeting {
     if (forgotten) return { kind: 'void', reason: 'the peer does not know this store' }
     if (mine.voids > meta.theirVoids && meta.theirStore !== null) return { kind: 'void', reason: 'the peer voided the pool' }
     if (yours !== null && yours.voids < meta.voids) return { kind: 'void', reason: 'voided here' }
+    const takenBack = yours === null ? '' : this.takenBack(yours)
+    if (takenBack !== '') return { kind: 'peerRolledBack', reason: `${hello.kme} does not remember ${takenBack} that it has acknowledged: its store is an old copy` }
     return { kind: 'go' }
+  }
+
+  /** What a peer acknowledges is on its disk before. Its next hello may know more than that, never less; all else that it says may fit an old copy. */
+  private takenBack (yours: Column): string {
+    if (yours.lastSent < this.core.acknowledgedTo) return 'messages'
+    return yours.horizons.some((h) => h.index < this.horizonAcknowledged()) ? 'opened blocks' : ''
   }
 
   /** What we say to a peer is on our disk before: whoever remembers less than the peer was rolled back. */
@@ -89,7 +100,9 @@ export class Greeting {
     // A void dropped the peer's outbox: its next message follows the last it ever numbered.
     if (voided || meta.theirStore === null) {
       this.core.processed(mine.lastSent)
-      meta.grantTaken = mine.grant // Another store counts from there, be it less: its grants would be taken for repeats.
+      // Another store counts from there, be it less: its grants would be taken for repeats, its openings refused.
+      meta.grantTaken = mine.grant
+      meta.horizonTheirs = mine.horizons.find(({ lane }) => lane === 0)?.index ?? 0
     }
     meta.theirVoids = Math.max(meta.theirVoids, mine.voids)
     meta.theirStore = Uint8Array.from(mine.storeId)

@@ -2,13 +2,14 @@ import type { NextBlock } from './composition.js'
 import type { PoolCore } from './core.js'
 import type { Epochs } from './epochs.js'
 import type { Pads } from './pads.js'
+import type { Owner } from './rows.js'
 
 const AUTH_FRAMES = 4
 const APP_FRAMES = 16
 const FIRST_PADS_BYTES = 512
 const FIRST_APP_BLOCKS = 4
-/** A pool that holds less has all its blocks open at once: eight of 16 whole frames. */
-const LARGE_BYTES = 8 * APP_FRAMES * 3_968
+/** A pool that holds less may have all its blocks open at once: eight of 16 whole frames of either side. */
+const LARGE_BYTES = 2 * 8 * APP_FRAMES * 3_968
 
 export interface NextBlockDeps {
   readonly core: PoolCore
@@ -34,7 +35,7 @@ export const nextBlock = ({ core, epochs, pads, padded, use }: NextBlockDeps): N
   for (const owner of padded ? ['mine', 'theirs'] as const : []) {
     if (pads.left(owner) < (isYoung ? Math.min(leastPads(core), reserve) : reserve)) return { owner, purpose: 'auth', epoch: epoch ?? 0, framesMax: AUTH_FRAMES }
   }
-  return epoch === undefined ? undefined : { owner: poorer(core.tally, use(), padded && core.deps.limits.maxStockBytes >= LARGE_BYTES), purpose: 'app', epoch, framesMax: APP_FRAMES }
+  return epoch === undefined ? undefined : { owner: poorer(core, use(), padded && core.deps.limits.maxStockBytes >= LARGE_BYTES), purpose: 'app', epoch, framesMax: APP_FRAMES }
 }
 
 /**
@@ -46,11 +47,12 @@ const leastPads = ({ meta, deps }: PoolCore): number =>
 
 /**
  * The side whose unopened stock is the smaller for its use. Small pools, as the relay's are, open all they have at once: there it is what each side
- * has at all, or one of them would own a full stock of which the other gets nothing; and whose turn it is when both have nothing.
+ * has at all, or one of them would own a full stock of which the other gets nothing. When both have nothing they take turns: a side that uses a slow
+ * link's key as fast as it comes would else get all of it.
  */
-const poorer = ({ unopened, live }: PoolCore['tally'], use: { mine: number, theirs: number }, isLarge: boolean): 'mine' | 'theirs' => {
-  const has = isLarge ? unopened : live
-  if (!isLarge && has.mine === 0 && has.theirs === 0) return use.mine <= use.theirs ? 'mine' : 'theirs'
+const poorer = ({ tally, lastGiven }: PoolCore, use: { mine: number, theirs: number }, isLarge: boolean): Owner => {
+  const has = isLarge ? tally.unopened : tally.live
+  if (has.mine === 0 && has.theirs === 0) return lastGiven === 'mine' ? 'theirs' : 'mine'
   const share = Math.min(0.9, Math.max(0.1, (use.mine + 1) / (use.mine + use.theirs + 2)))
   return has.mine * (1 - share) <= has.theirs * share ? 'mine' : 'theirs'
 }

@@ -13,14 +13,19 @@ export class Openings {
   private readonly early = new Set<BlockRow>()
   /** When the first of them came to be it, or everything went out again: those that come behind it say nothing of whether it was lost. */
   private movedMs = 0
+  /** The looker has said, in this start, that everything up to here is on its disk. */
+  private acknowledgedIndex = 0
 
   constructor (private readonly core: PoolCore) {}
 
   get size (): number { return this.byIndex.size }
+  /** Lane index up to which the looker has acknowledged in this start, 0 for none. */
+  get acknowledgedTo (): number { return this.acknowledgedIndex }
   values (): Iterable<BlockRow> { return this.byIndex.values() }
   has (block: BlockRow): boolean { return this.byIndex.get(block.index) === block }
 
   clear (): void {
+    this.acknowledgedIndex = 0
     this.byIndex.clear()
     this.early.clear()
   }
@@ -54,6 +59,7 @@ export class Openings {
     for (const block of this.sorted()) {
       if (!this.early.has(block)) break
       this.forget(block)
+      this.acknowledgedIndex = block.index
       opened.push(block)
     }
     if (opened.length + refused.length > 0) this.movedMs = this.core.deps.clock.monoMs()

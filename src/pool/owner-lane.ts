@@ -139,6 +139,7 @@ export class OwnerLane {
 
   resendIfStuck (): void { if (!this.alone) this.opening.resendIfStuck() }
   resend (): void { this.opening.resend() }
+  get acknowledgedTo (): number { return this.opening.acknowledgedTo }
 
   // --- leases ------------------------------------------------------------------------------------------
 

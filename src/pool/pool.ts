@@ -83,7 +83,7 @@ export class Pool implements PeerHandler, KeyPool {
     this.lane = new OwnerLane(core, this.views, this.erasure, false, (block) => this.keepForLocal(block))
     this.looker = new LookerLane(core, this.erasure, (number) => this.claims.claimedBytes(number), (number) => this.claims.isHeld(number))
     this.grants = new Grants(core, this.lane, this.erasure, (block) => { this.lane.add(block) })
-    this.greeting = new Greeting(core, this.epochs)
+    this.greeting = new Greeting(core, this.epochs, () => this.lane.acknowledgedTo)
     this.sharing = new Sharing(core)
     this.agreement = new Agreement(core, this.pending, this.views, this.erasure, () => nextBlock({ core, epochs: this.epochs, pads: this.pads, padded: this.kind !== 'relayed', use: () => ({ mine: this.lane.openedLately, theirs: this.theirUse }) }), (e) => this.epochs.has(e), (b) => { this.usable(b) })
     this.startup = new Startup(core, this.lane)
@@ -149,6 +149,11 @@ export class Pool implements PeerHandler, KeyPool {
     }
     if (verdict.kind === 'rolledBack') {
       this.rolledBack(verdict.reason)
+      throw core.protocol(verdict.reason)
+    }
+    if (verdict.kind === 'peerRolledBack') {
+      core.security('peer.rolledBack', verdict.reason)
+      this.leave(verdict.reason) // The next hello tells the peer.
       throw core.protocol(verdict.reason)
     }
     if (verdict.kind === 'void') this.voiding.run(verdict.reason)

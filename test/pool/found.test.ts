@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { SimNode } from '../../sim/pool/node.js'
 import type { World } from '../../sim/pool/world.js'
+import type { Answer } from '../../sim/sae-answer.js'
 import { fetched, keysFor, liveWorld, staysRight } from './lab.js'
 
 // What runs of the model found, each in the few steps that bring it about.
@@ -60,4 +61,17 @@ t.test('association numbers begin anew more often than spaces of them are kept',
   }
   t.equal(b.pool.core.ready, true)
   t.same(world.ledger.violations, [])
+})
+
+t.test('one side uses all of a slow link as it comes: the other gets key all the same', async (t) => {
+  const world = await liveWorld(t, {}, 40), given = { a1: 0, b1: 0 }
+  for (let i = 0; i < 240; i++) {
+    const count = (sae: 'a1' | 'b1') => (answer: Answer): void => { if ('keys' in answer && i >= 120) given[sae] += answer.keys.length }
+    for (let k = 0; k < 8; k++) world.ask('a1', ['b1'], 8, 1_024, count('a1'))
+    world.ask('b1', ['a1'], 8, 1_024, count('b1'))
+    world.frames(1)
+    await world.wait(250)
+  }
+  t.ok(given.a1 > 40 && given.b1 > 40, `both get key (${JSON.stringify(given)})`)
+  await staysRight(t, world)
 })

@@ -56,7 +56,7 @@ export const trustsStamp: Removal = () => patch(SimNode.prototype, 'start', (f) 
 export const forgetsPeersWord: Removal = () => both(
   patch(Greeting.prototype, 'judge', (f) => function (hello) {
     const verdict = f.call(this, hello)
-    return verdict.kind === 'rolledBack' || verdict.kind === 'refuse' ? { kind: 'go' } : verdict
+    return ['rolledBack', 'peerRolledBack', 'refuse'].includes(verdict.kind) ? { kind: 'go' } : verdict
   }),
   patch(Greeting.prototype, 'merge', (f) => function (hello, voided) { f.call(this, { ...hello, yours: null }, voided) }),
 )

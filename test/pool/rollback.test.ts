@@ -1,5 +1,6 @@
 import t from 'tap'
 import type { Body } from '../../src/peer/messages.js'
+import type { World } from '../../sim/pool/world.js'
 import { alarms, fetched, inside, keysFor, liveWorld, staysRight } from './lab.js'
 
 /** What B would say to A now, but for some of it. */
@@ -78,4 +79,54 @@ t.test('a store that really was rolled back gives no key twice, whichever side i
     for (const [master, slave] of [['a1', 'b1'], ['b1', 'a1']] as const) t.ok((await keysFor(world, master, slave, 64)).length > 0, `${homes.join()}: ${master} gets keys again`)
     await staysRight(t, world)
   }
+})
+
+t.test('an old copy that lost nothing of its own is found out by what it had acknowledged', async (t) => {
+  const losses = {
+    messages: async (world: World) => { await keysFor(world, 'a2', 'b2') }, // An association that B knows no more.
+    'opened blocks': async (world: World) => { for (let i = 0; i < 2; i++) await keysFor(world, 'a1', 'b1', 128, 1_024) },
+  }
+  for (const [what, lose] of Object.entries(losses)) {
+    const world = await liveWorld(t), [a, b] = world.nodes
+    await keysFor(world, 'a1', 'b1')
+    await world.wait(5_000)
+    const copy = b.disk.copy()
+    await lose(world)
+    b.kill()
+    b.disk.restore(copy)
+    b.loseLocalPool()
+    world.ledger.forgave(1)
+    world.forgetPads()
+    world.doubt()
+    await b.start()
+    await world.wait(20_000)
+    t.ok(alarms(a, 'peer.rolledBack') > 0, `${what}: an operator is told`)
+    t.ok(a.pool.core.ready && b.pool.core.ready)
+    t.equal(a.pool.core.meta.voids, b.pool.core.meta.theirVoids, 'both know that the pool was void')
+    world.frames(90)
+    await world.wait(5_000)
+    t.equal(await fetched(world, 'b2', 'a2', await keysFor(world, 'a2', 'b2')), 'keys', 'and they agree again')
+    await staysRight(t, world)
+  }
+})
+
+t.test('a store that was rolled back opens blocks again where it stands, not where the peer saw it before', async (t) => {
+  const world = await liveWorld(t), [a, b] = world.nodes, copy = b.disk.copy()
+  for (let i = 0; i < 2; i++) await keysFor(world, 'b1', 'a1', 128, 1_024)
+  const { horizonTheirs } = a.pool.core.meta
+  b.kill()
+  b.disk.restore(copy)
+  b.loseLocalPool()
+  world.ledger.forgave(1)
+  world.forgetPads()
+  world.doubt()
+  await b.start()
+  await world.wait(5_000)
+  t.ok(b.rolledBack !== '' || b.pool.core.meta.horizonMine < horizonTheirs, 'it has forgotten some')
+  await world.wait(15_000)
+  world.frames(90)
+  await world.wait(5_000)
+  t.equal(await fetched(world, 'a1', 'b1', await keysFor(world, 'b1', 'a1')), 'keys')
+  t.equal(b.pool.core.account.burned['refused'] ?? 0, 0, 'no block of its is refused')
+  await staysRight(t, world)
 })
