@@ -130,7 +130,8 @@ export class Orders {
     const peer = random.pick([...new Set(process.allPools.map((pool) => pool.core.deps.remote))]), name = `${kme} ${peer}`
     host.note(`${kme} holds its pools with ${peer}`)
     if (!this.put(kme, peer, 'a run of the model')) return undefined
-    process.kv.flushed().then(() => { if (process.alive) this.held.set(name, host.nowMs()) }).catch(() => {})
+    const isStillHeld = (): boolean => process.alive && process.allPools.every((pool) => pool.core.deps.remote !== peer || pool.holds.here !== '') // A slow disk: it may be released before.
+    process.kv.flushed().then(() => { if (isStillHeld()) this.held.set(name, host.nowMs()) }).catch(() => {})
     return { peer, release: () => { this.release(kme, peer) } }
   }
 
