@@ -11,7 +11,8 @@ type Inverted = readonly number[]
 
 /** Where this process holds the bytes, in all of its writable memory. */
 const scan = (memory: number, wanted: Inverted): Hit[] => {
-  const hits: Hit[] = [], chunk = Buffer.alloc(1 << 20), first = 255 - wanted[0]!
+  const hits: Hit[] = [], chunk = Buffer.alloc(1 << 20), again = Buffer.alloc(wanted.length), first = 255 - wanted[0]!
+  const isAt = (bytes: Buffer, at: number): boolean => wanted.every((value, j) => bytes[at + j] === 255 - value)
   for (const line of readFileSync('/proc/self/maps', 'utf8').split('\n')) {
     const [, from, to] = /^([0-9a-f]+)-([0-9a-f]+) rw/.exec(line) ?? []
     if (from === undefined || to === undefined) continue
@@ -24,10 +25,15 @@ const scan = (memory: number, wanted: Inverted): Hit[] => {
       } catch {
         break // Reserved but never mapped.
       }
-      for (let i = chunk.indexOf(first); i >= 0 && i + wanted.length <= length; i = chunk.indexOf(first, i + 1)) {
-        if (wanted.every((value, j) => chunk[i + j] === 255 - value)) hits.push({ address: at + i, region: start })
+      const found: number[] = []
+      for (let i = chunk.indexOf(first); i >= 0 && i + wanted.length <= length; i = chunk.indexOf(first, i + 1)) if (isAt(chunk, i)) found.push(at + i)
+      chunk.fill(0)
+      // Where this piece of memory is the chunk itself, or lies before it, the chunk has read its own copies.
+      for (const address of found) {
+        readSync(memory, again, 0, again.length, address)
+        if (isAt(again, 0)) hits.push({ address, region: start })
+        again.fill(0)
       }
-      chunk.fill(0) // Else it is found itself, when its own turn comes and the piece before was shorter.
     }
   }
   return hits

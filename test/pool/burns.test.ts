@@ -66,13 +66,12 @@ t.test('proposals under way hold compromised bits: they go, and nothing of them 
 t.test('frames of a refused proposal are burned on both sides at once', async (t) => {
   const world = await liveWorld(t)
   const [a, b] = world.nodes
-  const { agreement } = inside(b.pool)
-  const refuse = agreement.store.bind(agreement)
-  agreement.store = (body: { number: number }, frames: unknown) => { agreement.refuse(body.number, frames) }
+  const { meta } = b.pool.core, { highestBlock } = meta
+  meta.highestBlock = 1_000 // Proposals below it are dead.
   const before = [a, b].map((n) => n.pool.core.account.burned['refused'] ?? 0)
   world.frames(16)
   await world.wait(1_500)
-  agreement.store = refuse
+  meta.highestBlock = highestBlock
   const burned = [a, b].map((n, i) => (n.pool.core.account.burned['refused'] ?? 0) - before[i]!)
   t.ok(burned[0]! > 0)
   t.equal(burned[0], burned[1], 'the same bytes')
@@ -87,11 +86,14 @@ t.test('a proposal too small for its purpose is refused', async (t) => {
   await world.wait(30_000)
   for (const node of world.nodes) node.frame(77_777, 5, 100)
   const sent: { result: string }[] = []
-  inside(b.pool.core).send = (_name: string, body: { result: string }) => { sent.push(body); return true }
+  inside(b.pool.core).send = (name: string, body: { result: string }) => { if (name === 'confirm') sent.push(body); return true }
+  b.pool.core.ready = true
   inside(b.pool).agreement.onPropose({
     number: b.pool.core.meta.highestBlock + 1, owner: 'A', purpose: 'id', lane: 0, epoch: 9, tag: new Uint8Array(16),
     frames: [{ link: 1, block: Buffer.from((77_777).toString(16).padStart(32, '0'), 'hex'), offset: 0, length: 100 }],
   })
+  await world.wait(50)
+  b.pool.core.ready = false
   delete inside(b.pool.core).send
   t.equal(sent[0]?.result, 'refused')
   t.ok(a.process !== undefined)

@@ -118,5 +118,6 @@ t.test('a KME speaks for its own links only: neither its holds nor its proposals
   inside(b.pool).agreement.onPropose({
     number: b.pool.core.meta.highestBlock + 1, owner: 'A', purpose: 'auth', lane: 0, epoch: 0, frames: [frame(1, 200), frame(7, 201)], tag: new Uint8Array(16),
   })
+  inside(b.pool).agreement.answerProposals()
   t.same(b.events.flatMap((e) => e.type === 'frames.wanted' ? [e.link] : []), [1], 'no device is asked for frames of another link')
 })
