@@ -32,5 +32,5 @@ t.jobs = availableParallelism()
 const asked = process.argv.slice(2)
 const files = asked[0] === '--long' ? filesOf('long') : asked.length > 0 ? asked : filesOf('.')
 for (const file of files) {
-  void t.spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, '--enable-source-maps', file], { name: file, buffered: true, timeout: FILE_LIMIT_MS })
+  void t.spawn('env', ['-u', 'NODE_OPTIONS', 'timeout', '-k', '5', `${FILE_LIMIT_MS / 1_000 - 60}`, process.execPath, '--enable-source-maps', file], { name: file, buffered: true, timeout: FILE_LIMIT_MS })
 }
