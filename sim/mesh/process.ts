@@ -243,7 +243,8 @@ export class MeshProcess {
       }
     }
     return {
-      pads: handler.pads, hello: () => handler.hello(), onHello: (body) => { call(() => { handler.onHello(body) }) },
+      pads: handler.pads, hello: () => handler.hello(), acknowledged: () => handler.acknowledged?.(),
+      onHello: (body, before) => { call(() => { handler.onHello(body, before) }) },
       onMessage: (name, body) => { call(() => { handler.onMessage(name, body) }) },
       onReady: (channel) => { call(() => { handler.onReady(this.observed(channel, neighbour)) }) },
       onClosed: (reason) => { call(() => { handler.onClosed(reason) }) }, onWritable: () => { call(() => { handler.onWritable?.() }) },

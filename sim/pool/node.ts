@@ -205,7 +205,7 @@ export class SimNode {
       }
     }
     return {
-      pads: pool.pads, hello: () => pool.hello(), onHello: (body) => { call(() => { pool.onHello(body) }) },
+      pads: pool.pads, hello: () => pool.hello(), acknowledged: () => pool.acknowledged(), onHello: (body, before) => { call(() => { pool.onHello(body, before) }) },
       onMessage: (name, body) => { call(() => { pool.onMessage(name, body) }) }, onReady: (channel) => { call(() => { pool.onReady(channel) }) },
       onClosed: (reason) => { call(() => { pool.onClosed(reason) }) }, onWritable: () => { call(() => { pool.onWritable() }) },
     }

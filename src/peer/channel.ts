@@ -5,7 +5,7 @@ import { kindOf, kindOfCode, packBorrowed, unpackBody, type MessageKind } from '
 import { countEnd, type PeerCounters } from './counters.js'
 import { FRAME_BYTES_MAX, frameBytes, headerBytes, noPad, parseFrame, TAG_BYTES, writeHeader, type FrameHeader, type ParsedFrame } from './frame.js'
 import type { Body, MessageName } from './messages.js'
-import type { PeerChannel, PeerHandler } from './ports.js'
+import type { Acknowledged, PeerChannel, PeerHandler } from './ports.js'
 import { Refusal, refusalOf, type CloseReason } from './refusal.js'
 import type { EndedBy } from './report.js'
 import { SESSION_BYTES, sessionId } from './session.js'
@@ -54,6 +54,7 @@ export class Channel implements PeerChannel {
   #outSession: Uint8Array = new Uint8Array()
   #inSession: Uint8Array = new Uint8Array()
   #isFull = false
+  #before: Acknowledged | undefined
 
   constructor (options: ChannelOptions) {
     this.#o = options
@@ -66,8 +67,9 @@ export class Channel implements PeerChannel {
   /** Of the peer, 0 before its hello. */
   get peersIncarnation (): number { return this.#peersIncarnation }
 
-  /** The dialler speaks first; the acceptor answers, so that its hello is made after an older connection has ended. */
+  /** The dialler speaks first; the acceptor answers, so that its hello is made after an older connection has ended. Either way the peer's is made after this. */
   start (): void {
+    this.#before = this.#o.handler.acknowledged?.()
     if (!this.#isAcceptor) this.#guard(() => { this.#sendHello() })
   }
 
@@ -197,7 +199,7 @@ export class Channel implements PeerChannel {
     const transcript = { offered, version, diallerHello, acceptorHello }
     this.#outSession = sessionId(transcript, this.#isAcceptor)
     this.#inSession = sessionId(transcript, !this.#isAcceptor)
-    this.#o.handler.onHello(hello)
+    this.#o.handler.onHello(hello, this.#before)
     this.#becomeReady()
   }
 

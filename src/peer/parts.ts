@@ -35,7 +35,8 @@ export const joinParts = (base: PeerHandler, parts: readonly PeerPart[]): PeerHa
   return {
     get pads () { return base.pads },
     hello: () => base.hello(),
-    onHello: (body) => { base.onHello(body) },
+    acknowledged: () => base.acknowledged?.(),
+    onHello: (body, before) => { base.onHello(body, before) },
     onMessage: (name, body) => { (byName.get(name) ?? base).onMessage(name, body) },
     onReady: (channel) => {
       isOpen = true

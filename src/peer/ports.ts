@@ -37,13 +37,22 @@ export interface PeerChannel {
   close (reason: string): void
 }
 
+/** What a peer has acknowledged, and so has on its disk: messages of the outbox up to a number, openings of blocks up to a lane index. */
+export interface Acknowledged { readonly messages: number, readonly openings: number }
+
 /** What the engine gives the channel. Handlers throw KmeError `PROTOCOL` to end the connection. */
 export interface PeerHandler {
   readonly pads: AuthPads
   /** Our hello's body, made anew for each connection. */
   hello (): object
-  /** The peer's hello, validated by its schema. After it (and ours sent) the channel is ready. */
-  onHello (body: unknown): void
+  /** What the peer has acknowledged. Asked when a connection begins, and told again with its hello. */
+  acknowledged? (): Acknowledged | undefined
+  /**
+   * The peer's hello, validated by its schema. After it (and ours sent) the channel is ready. `before`: what the peer had acknowledged
+   * when this connection began. Connections may cross, and whoever dials makes its hello at once: the hello may have been on its way
+   * while the peer acknowledged more over another one.
+   */
+  onHello (body: unknown, before?: Acknowledged): void
   /** A message whose tag and number were verified and whose body fits its schema. */
   onMessage (name: MessageName, body: unknown): void
   onReady (channel: PeerChannel): void

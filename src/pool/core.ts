@@ -4,17 +4,16 @@ import { KmeError } from '../kernel/errors.js'
 import type { MessageName, Body } from '../peer/messages.js'
 import type { PeerChannel } from '../peer/ports.js'
 import type { KvWriter } from '../store/kv.js'
+import { Outbox, type Sequenced } from './outbox.js'
 import type { PoolDeps } from './ports.js'
 import { encodeAccount, encodeBlock } from './row-codec.js'
 import { Tally } from './tally.js'
 import {
-  accountKey, blockKey, encodeRow, framesKey, getRow, metaKey, metaEncoder, newAccount, newMeta, outboxKey, tableOf, decodeRow,
+  accountKey, blockKey, framesKey, getRow, metaKey, metaEncoder, newAccount, newMeta, tableOf, decodeRow,
   type AccountRow, type BlockRow, type FrameRef, type MetaRow, type Owner,
 } from './rows.js'
 
 export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && timingSafeEqual(a, b)
-
-type Sequenced = { [N in MessageName]: Body<N> extends { seq: number } ? N : never }[MessageName]
 
 /** Rows as a commit wrote them. */
 interface Written { readonly meta: Uint8Array, readonly account: Uint8Array }
@@ -33,6 +32,7 @@ export class PoolCore {
   /** Changed by `putBlock` and `removeBlock` only. */
   readonly blocks = new Map<number, BlockRow>()
   readonly tally = new Tally()
+  readonly outbox: Outbox
   /** The proposer's: whose the last block of keys became. */
   lastGiven: Owner = 'theirs'
   channel: PeerChannel | undefined
@@ -40,10 +40,7 @@ export class PoolCore {
   ready = false
   /** Why an operator holds the pool, here or at the other KME; '' if none does. Kept by Holds. */
   held = ''
-  /** Everything up to this number of the outbox is done with. */
-  private acknowledged = 0
   private processedFlushed = 0
-  private stuckSinceMs: number | undefined
   private deferred: (() => void)[] | undefined
   private readonly encoder = metaEncoder()
   private written = NOTHING
@@ -52,9 +49,8 @@ export class PoolCore {
   constructor (readonly deps: PoolDeps) {
     this.meta = getRow<MetaRow>(deps.kv, metaKey(this.pool)) ?? newMeta()
     this.account = getRow<AccountRow>(deps.kv, accountKey(this.pool)) ?? newAccount()
-    this.acknowledged = this.meta.lastSent
     this.processedFlushed = this.meta.lastProcessed
-    for (const { seq } of this.outbox(0)) { this.acknowledged = seq - 1; break }
+    this.outbox = new Outbox(this)
     for (const { value } of deps.kv.range(tableOf('block', this.pool))) {
       const row = decodeRow<BlockRow>(value)
       this.blocks.set(row.number, row)
@@ -137,20 +133,8 @@ export class PoolCore {
     else this.channel.together(run)
   }
 
-  /** Queues a message in the transaction of its effect. It is sent when durable and resent until it is acknowledged. @returns its number. */
-  enqueue<N extends Sequenced> (tx: KvWriter, name: N, body: Omit<Body<N>, 'seq' | 'first'>): number {
-    const seq = ++this.meta.lastSent
-    const whole = { ...body, seq, first: false } as Body<N>
-    tx.put(outboxKey(this.pool, seq), encodeRow({ name, body: whole }))
-    if (this.stuckSinceMs === undefined) this.stuckSinceMs = this.deps.clock.monoMs()
-    this.durable(() => { if (this.ready) this.sendSequenced({ name, body: whole, seq }) })
-    return seq
-  }
-
-  /** Sends one entry of the outbox; false when the channel did not take it. */
-  sendSequenced ({ name, body, seq }: { name: MessageName, body: object, seq: number }): boolean {
-    return this.channel?.send(name, { ...body, first: seq <= this.acknowledged + 1 }) === 'sent'
-  }
+  /** Queues a message in the transaction of its effect (`Outbox`). @returns its number. */
+  enqueue<N extends Sequenced> (tx: KvWriter, name: N, body: Omit<Body<N>, 'seq' | 'first'>): number { return this.outbox.add(tx, name, body) }
 
   /** Inside the commit of its effect: this message of the peer is processed. */
   processed (seq: number): void {
@@ -163,27 +147,6 @@ export class PoolCore {
 
   /** Neither an alarm nor an operator keeps the pool from serving. */
   get isServing (): boolean { return this.meta.suspended === '' && this.held === '' }
-
-  /** Outbox entries up to this number are done with. */
-  get acknowledgedTo (): number { return this.acknowledged }
-  get outboxEmpty (): boolean { return this.acknowledged >= this.meta.lastSent }
-
-  /** How long the outbox has had entries without any acknowledgement. */
-  outboxStuckMs (): number { return this.stuckSinceMs === undefined ? 0 : this.deps.clock.monoMs() - this.stuckSinceMs }
-
-  /** Our outbox in order, for resending; entries up to `processed` are done with. */
-  * outbox (processed: number): Iterable<{ name: MessageName, body: object, seq: number }> {
-    for (const { key, value } of this.deps.kv.range({ start: outboxKey(this.pool, processed + 1), end: tableOf('outbox', this.pool).end })) {
-      const { name, body } = decodeRow<{ name: MessageName, body: object }>(value)
-      yield { name, body, seq: key[2] as number }
-    }
-  }
-
-  dropOutbox (tx: KvWriter, upTo: number): void {
-    this.acknowledged = Math.max(this.acknowledged, upTo)
-    this.stuckSinceMs = upTo >= this.meta.lastSent ? undefined : this.deps.clock.monoMs()
-    for (const key of this.deps.kv.keys({ start: outboxKey(this.pool, 0), end: outboxKey(this.pool, upTo + 1) })) tx.remove(key)
-  }
 
   protocol (what: string): KmeError { return new KmeError('PROTOCOL', `${this.deps.remote}: ${what}`) }
 

@@ -1,5 +1,5 @@
 import type { Body, Column } from '../peer/messages.js'
-import type { PadRef } from '../peer/ports.js'
+import type { Acknowledged, PadRef } from '../peer/ports.js'
 import { sameBytes, type PoolCore } from './core.js'
 import type { Epochs } from './epochs.js'
 
@@ -26,8 +26,11 @@ const plausible = (c: Column): boolean => c.highestBlock < 2 ** 31 && c.epochs.e
  * greater always wins. A hello can stop or void a pool, never make anything spendable.
  */
 export class Greeting {
-  /** @param horizonAcknowledged  Lane index that the peer has acknowledged in this start. */
-  constructor (private readonly core: PoolCore, private readonly epochs: Epochs, private readonly horizonAcknowledged: () => number) {}
+  /** @param openings  Lane index that the peer has acknowledged in this start. */
+  constructor (private readonly core: PoolCore, private readonly epochs: Epochs, private readonly openings: () => number) {}
+
+  /** What the peer has acknowledged. */
+  get acknowledged (): Acknowledged { return { messages: this.core.outbox.heardTo, openings: this.openings() } }
 
   /** @param pads Where our next pad lies. */
   make (saesGeneration: number, pads: PadRef): Body<'hello'> {
@@ -50,7 +53,8 @@ export class Greeting {
     return { kme: core.deps.self, mine, yours, saes: saesGeneration }
   }
 
-  judge (hello: Body<'hello'>): Verdict {
+  /** @param before What the peer had acknowledged when the connection began. Its hello was made after that, and perhaps before what it acknowledged since over another one. */
+  judge (hello: Body<'hello'>, before: Acknowledged = this.acknowledged): Verdict {
     const { core } = this
     const { incarnation } = core.deps
     const { meta } = core
@@ -71,15 +75,17 @@ export class Greeting {
     if (forgotten) return { kind: 'void', reason: 'the peer does not know this store' }
     if (mine.voids > meta.theirVoids && meta.theirStore !== null) return { kind: 'void', reason: 'the peer voided the pool' }
     if (yours !== null && yours.voids < meta.voids) return { kind: 'void', reason: 'voided here' }
-    const takenBack = yours === null ? '' : this.takenBack(yours)
+    const takenBack = yours === null ? '' : this.takenBack(yours, before)
     if (takenBack !== '') return { kind: 'peerRolledBack', reason: `${hello.kme} does not remember ${takenBack} that it has acknowledged: its store is an old copy` }
     return { kind: 'go' }
   }
 
   /** What a peer acknowledges is on its disk before. Its next hello may know more than that, never less; all else that it says may fit an old copy. */
-  private takenBack (yours: Column): string {
-    if (yours.lastSent < this.core.acknowledgedTo) return 'messages'
-    return yours.horizons.some((h) => h.index < this.horizonAcknowledged()) ? 'opened blocks' : ''
+  private takenBack (yours: Column, before: Acknowledged): string {
+    const now = this.acknowledged // Less than before if there was a void meanwhile.
+    if (yours.lastSent < Math.min(before.messages, now.messages)) return 'messages'
+    const openings = Math.min(before.openings, now.openings)
+    return yours.horizons.some((h) => h.index < openings) ? 'opened blocks' : ''
   }
 
   /** What we say to a peer is on our disk before: whoever remembers less than the peer was rolled back. */

@@ -22,7 +22,7 @@ export class Inventory {
   /** Sends our list when the connection has settled and nothing that would change it is under way. */
   tick (): void {
     const { core } = this
-    if (this.sent || core.deps.clock.monoMs() - this.readyMs < AFTER_READY_MS || !core.outboxEmpty) return
+    if (this.sent || core.deps.clock.monoMs() - this.readyMs < AFTER_READY_MS || core.outbox.size > 0) return
     const blocks: number[] = [], flying: number[] = []
     for (const b of core.blocks.values()) {
       if (b.owner !== 'mine' || b.purpose !== 'app' || b.state === 'closed') continue
@@ -35,7 +35,7 @@ export class Inventory {
 
   onInventory (body: Body<'inventory'>): void {
     const { core } = this
-    if (!core.outboxEmpty) return // A grant may be under way: the list is older than it.
+    if (core.outbox.size > 0) return // A grant may be under way: the list is older than it.
     const listed = new Set(body.blocks)
     const flying = new Set(body.flying)
     const lost = [...core.blocks.values()].filter((b) => b.owner === 'theirs' && b.purpose === 'app' && b.state === 'usable' &&

@@ -1,5 +1,5 @@
 import type { Body, MessageName } from '../peer/messages.js'
-import type { PeerChannel, PeerHandler } from '../peer/ports.js'
+import type { Acknowledged, PeerChannel, PeerHandler } from '../peer/ports.js'
 import type { KvWriter } from '../store/kv.js'
 import { recordSlot } from '../store/record.js'
 import { Agreement } from './agreement.js'
@@ -139,10 +139,12 @@ export class Pool implements PeerHandler, KeyPool {
 
   hello (): Body<'hello'> { return this.greeting.make(this.core.deps.ownSaes().generation, this.pads.position) }
 
-  onHello (body: unknown): void {
+  acknowledged (): Acknowledged { return this.greeting.acknowledged }
+
+  onHello (body: unknown, before?: Acknowledged): void {
     const { core } = this
     const hello = body as Body<'hello'>
-    const verdict = this.greeting.judge(hello)
+    const verdict = this.greeting.judge(hello, before)
     if (verdict.kind === 'refuse') {
       if (verdict.alarm) core.security('peer.copy', verdict.reason)
       throw core.protocol(verdict.reason)
@@ -159,7 +161,8 @@ export class Pool implements PeerHandler, KeyPool {
     if (verdict.kind === 'void') this.voiding.run(verdict.reason)
     core.commit((tx) => {
       this.greeting.merge(hello, verdict.kind === 'void')
-      core.dropOutbox(tx, verdict.kind === 'void' ? core.meta.lastSent : hello.yours?.lastSent ?? 0)
+      if (verdict.kind === 'void') core.outbox.void(tx)
+      else core.outbox.drop(tx, hello.yours?.lastSent ?? 0)
     })
     this.pads.peerSays({ block: hello.mine.padBlock, offset: hello.mine.padOffset })
     this.pads.restart({ block: hello.yours?.padBlock ?? 0, offset: hello.yours?.padOffset ?? 0 })
@@ -182,7 +185,7 @@ export class Pool implements PeerHandler, KeyPool {
     this.startup.ready(() => { this.spend() })
     this.agreement.resend()
     this.epochs.resend()
-    this.resendOutbox()
+    core.outbox.begin()
     this.lane.resend()
     this.sharing.announce()
     this.holds.ready()
@@ -190,11 +193,7 @@ export class Pool implements PeerHandler, KeyPool {
     core.deps.emit({ type: 'pool.ready' })
   }
 
-  onWritable (): void { if (this.core.ready) this.resendOutbox() }
-
-  private resendOutbox (): void {
-    for (const entry of this.core.outbox(0)) if (!this.core.sendSequenced(entry)) return
-  }
+  onWritable (): void { if (this.core.ready) this.core.outbox.sendRest() }
 
   onClosed (_reason: string): void {
     if (this.core.ready) this.lastReadyMs = this.core.deps.clock.monoMs()
@@ -233,7 +232,7 @@ export class Pool implements PeerHandler, KeyPool {
     chainHead: (b) => { this.sharing.onChainHead(b) },
     namedGrant: (b) => { this.named.onGrant(b) },
     namedGrantAck: (b) => { this.named.offers.onAck(b) },
-    acknowledge: (b) => { if (b.seq <= this.core.meta.lastSent) this.core.commit((tx) => { this.core.dropOutbox(tx, b.seq) }) },
+    acknowledge: (b) => { if (b.seq <= this.core.meta.lastSent) this.core.commit((tx) => { this.core.outbox.drop(tx, b.seq) }) },
   }
 
   /** Messages with an effect that both stores must share: processed once, in order, in one transaction with their number. */
@@ -303,7 +302,7 @@ export class Pool implements PeerHandler, KeyPool {
       this.epochs.tick(this.views)
       this.startup.tick()
       this.lane.resendIfStuck()
-      this.resendIfStuck()
+      core.outbox.tick()
       if (this.lane.spending) this.grants.askIfDry()
       this.renewal.tick()
       this.inventory.tick()
@@ -319,11 +318,6 @@ export class Pool implements PeerHandler, KeyPool {
     this.epochs.sweep()
     this.lane.extend()
     core.deps.emit({ type: 'pool.stock', freeBytes: this.lane.freeBytes(core.ready), maxBytes: core.deps.limits.maxStockBytes })
-  }
-
-  /** Tagged messages that found no pad wait in the outbox; try again. */
-  private resendIfStuck (): void {
-    if (this.core.meta.lastSent > 0 && this.core.outboxStuckMs() > 1_000) this.resendOutbox()
   }
 
   /** Own closed blocks kept for local slaves go `fetch_ttl` after they were closed. */

@@ -61,6 +61,8 @@ export interface MetaRow {
   highestEpoch: number
   padMine: PadPosition, padTheirs: PadPosition
   voids: number, theirVoids: number
+  /** Messages up to this number were dropped by a void, if there was one: the peer need not have seen them. */
+  droppedTo?: number
   suspended: string
   tombstones: number
 }

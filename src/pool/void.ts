@@ -34,7 +34,7 @@ export class VoidPool {
       pool.epochs.clear(tx)
       pool.voids.clear(tx)
       pool.named.clear(tx)
-      core.dropOutbox(tx, core.meta.lastSent)
+      core.outbox.void(tx)
       core.meta.bye = core.meta.byeTheirs = null
       core.meta.generation = core.meta.highestEpoch + 1
       core.meta.nextAssociation = 1

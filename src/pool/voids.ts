@@ -93,7 +93,7 @@ export class Voids {
   }
 
   /** Whether the other KME has made the act durable. */
-  isDone (act: string, told: number): boolean { return !this.asks.has(act) && this.core.acknowledgedTo >= told }
+  isDone (act: string, told: number): boolean { return !this.asks.has(act) && this.core.outbox.acknowledgedTo >= told }
 
   // --- said here ----------------------------------------------------------------------------------------------------
 
@@ -223,7 +223,7 @@ export class Voids {
 
   /** In the transaction of the message. @throws KmeError `PROTOCOL` to a KME that asks and asks, and takes no answer. */
   onVoidAsk (tx: KvWriter, body: Body<'voidAsk'>): () => void {
-    while (this.answered[0] !== undefined && this.answered[0] <= this.core.acknowledgedTo) this.answered.shift()
+    while (this.answered[0] !== undefined && this.answered[0] <= this.core.outbox.acknowledgedTo) this.answered.shift()
     if (this.answered.length >= ANSWERS_MAX) throw this.core.protocol(`${ANSWERS_MAX} answers to its voids by time wait to be acknowledged`)
     const act = { id: Buffer.from(body.incident).toString('hex'), reason: body.reason }
     const { stretches, keys } = this.voidIssued(tx, body.fromMs, body.toMs)

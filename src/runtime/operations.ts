@@ -139,7 +139,7 @@ export class Operations implements AdminPort {
       const context = supervisor().board.context(partIds.peer(kme)) as PeerContext | undefined
       return {
         id: kme, state: supervisor().board.state(partIds.peer(kme)), url: url ?? null, attempt: (context as { attempt?: number } | undefined)?.attempt ?? 0,
-        incarnation: status.incarnation === 0 ? null : status.incarnation, outbox: [...pool.core.outbox(0)].length, reserveBytes: pool.pads.left('mine'), held: pool.core.held,
+        incarnation: status.incarnation === 0 ? null : status.incarnation, outbox: pool.core.outbox.size, reserveBytes: pool.pads.left('mine'), held: pool.core.held,
       }
     })
   }

@@ -64,3 +64,9 @@ export const fetched = async (world: World, slave: string, master: string, ids: 
   await world.wait(1_000)
   return outcome
 }
+
+/** Steps of simulated time until something is so. */
+export const until = async (world: World, what: () => boolean, stepMs = 5, steps = 4_000): Promise<boolean> => {
+  for (let i = 0; i < steps && !what(); i++) await world.wait(stepMs)
+  return what()
+}

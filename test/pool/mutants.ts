@@ -1,5 +1,5 @@
 import {
-  claimsNothing, confirmsAnyBytes, cutsOldSpaces, cutsUnflushed, forgetsPeersWord, goesOnAtLease, opensStayOpen, reusesNumbers, saysNothingOfPads, strikesNoBye, takesGaps, takesGrantsAgain,
+  claimsNothing, confirmsAnyBytes, cutsOldSpaces, cutsUnflushed, forgetsPeersWord, goesOnAtLease, opensStayOpen, reusesNumbers, saysNothingOfPads, sendsPastGaps, strikesNoBye, takesGaps, takesGrantsAgain,
   trustsStamp, usesHorizonAtOnce, type Removal,
 } from './removals.js'
 
@@ -17,7 +17,8 @@ export const mutants: readonly Mutant[] = [
   { rule: 'a store whose stamp is not its own voids its stock', restores: true, seed: 578, remove: trustsStamp },
   { rule: 'what the peer remembers of a store counts, and a store that is behind it is void', restores: true, seed: 76, remove: forgetsPeersWord },
   { rule: 'a grant is taken once', restores: false, seed: 295, remove: takesGrantsAgain },
-  { rule: 'a gap in the outbox numbers waits', restores: false, seed: 24, remove: takesGaps },
+  // This program leaves no gaps; one of an earlier release does.
+  { rule: 'a gap in the outbox numbers waits', restores: false, seed: 24, behind: sendsPastGaps, remove: takesGaps },
   // After a crash every opened block is closed, so that the lease decides nothing: seen where a lane goes on behind what its store says it leased.
   { rule: 'a lease is on disk before it is cut', restores: false, seed: 199, behind: goesOnAtLease, remove: cutsUnflushed },
   { rule: 'claims are checked', restores: false, seed: 2, remove: claimsNothing },

@@ -3,15 +3,10 @@ import type { SimNode } from '../../sim/pool/node.js'
 import type { World } from '../../sim/pool/world.js'
 import type { Stretch } from '../../src/pool/leases.js'
 import type { BlockRow } from '../../src/pool/rows.js'
-import { blockOf, inside, keysFor, liveWorld, staysRight } from './lab.js'
+import { blockOf, inside, keysFor, liveWorld, staysRight, until } from './lab.js'
 
 t.setTimeout(90_000)
 
-/** Steps of simulated time until something is so. */
-const until = async (world: World, what: () => boolean, stepMs = 5, steps = 4_000): Promise<boolean> => {
-  for (let i = 0; i < steps && !what(); i++) await world.wait(stepMs)
-  return what()
-}
 const openOf = (node: SimNode): number[] => [...node.pool.core.blocks.values()].filter((b) => b.owner === 'mine' && b.purpose === 'app' && b.state === 'open').map((b) => b.number)
 
 t.test('a lane that is abandoned while a lease is being flushed closes the block of that lease', async (t) => {
@@ -239,7 +234,7 @@ t.test('a block is granted before the word that it is stored: one KME owns it, n
 })
 
 for (const [when, again] of [
-  ['when it comes again', async (world: World, own: SimNode) => { own.pool.onWritable(); await world.wait(50) }],
+  ['when it comes again', async (world: World) => { await world.wait(1_500) }],
   ['in a hello', async (world: World, own: SimNode) => {
     own.pool.core.channel!.close('test')
     await until(world, () => world.nodes.every((node) => node.pool.core.ready))

@@ -4,6 +4,7 @@ import { Composition } from '../../src/pool/composition.js'
 import { Claims } from '../../src/pool/claims.js'
 import { Greeting } from '../../src/pool/greeting.js'
 import { Grants } from '../../src/pool/grants.js'
+import { Outbox } from '../../src/pool/outbox.js'
 import { OwnerLane } from '../../src/pool/owner-lane.js'
 import { Pads } from '../../src/pool/pads.js'
 import { Pool } from '../../src/pool/pool.js'
@@ -75,6 +76,13 @@ export const takesGrantsAgain: Removal = () => {
     }),
   )
 }
+
+/** A message of the outbox is sent though one before it waits. */
+export const sendsPastGaps: Removal = () => patch(Outbox.prototype, 'stored', (f) => function (entry) {
+  const isNext = entry.seq === this.next
+  f.call(this, entry)
+  if (!isNext && this.core.ready) this.say(entry)
+})
 
 /** A message whose predecessor was lost is processed. */
 export const takesGaps: Removal = () => patch(Pool.prototype, 'onSequenced', (f) => function (name, body, seq) { f.call(this, name, { ...body, first: true }, seq) })

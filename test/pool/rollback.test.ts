@@ -1,13 +1,26 @@
 import t from 'tap'
 import type { Body } from '../../src/peer/messages.js'
 import type { World } from '../../sim/pool/world.js'
-import { alarms, fetched, inside, keysFor, liveWorld, staysRight } from './lab.js'
+import type { SimNode } from '../../sim/pool/node.js'
+import { alarms, fetched, inside, keysFor, liveWorld, staysRight, until } from './lab.js'
 
 /** What B would say to A now, but for some of it. */
 const helloOf = (hello: object, change: (h: Body<'hello'>) => void): Body<'hello'> => {
   const copy = structuredClone(hello) as Body<'hello'>
   change(copy)
   return copy
+}
+
+/** B's disk becomes an old copy of itself, and nothing says so. */
+const restoreB = async (world: World, copy: SimNode['disk']): Promise<void> => {
+  const [, b] = world.nodes
+  b.kill()
+  b.disk.restore(copy)
+  b.loseLocalPool()
+  world.ledger.forgave(1)
+  world.forgetPads()
+  world.doubt()
+  await b.start()
 }
 
 t.setTimeout(90_000)
@@ -92,13 +105,7 @@ t.test('an old copy that lost nothing of its own is found out by what it had ack
     await world.wait(5_000)
     const copy = b.disk.copy()
     await lose(world)
-    b.kill()
-    b.disk.restore(copy)
-    b.loseLocalPool()
-    world.ledger.forgave(1)
-    world.forgetPads()
-    world.doubt()
-    await b.start()
+    await restoreB(world, copy)
     await world.wait(20_000)
     t.ok(alarms(a, 'peer.rolledBack') > 0, `${what}: an operator is told`)
     t.ok(a.pool.core.ready && b.pool.core.ready)
@@ -114,13 +121,7 @@ t.test('a store that was rolled back opens blocks again where it stands, not whe
   const world = await liveWorld(t), [a, b] = world.nodes, copy = b.disk.copy()
   for (let i = 0; i < 2; i++) await keysFor(world, 'b1', 'a1', 128, 1_024)
   const { horizonTheirs } = a.pool.core.meta
-  b.kill()
-  b.disk.restore(copy)
-  b.loseLocalPool()
-  world.ledger.forgave(1)
-  world.forgetPads()
-  world.doubt()
-  await b.start()
+  await restoreB(world, copy)
   await world.wait(5_000)
   t.ok(b.rolledBack !== '' || b.pool.core.meta.horizonMine < horizonTheirs, 'it has forgotten some')
   await world.wait(15_000)
@@ -128,5 +129,46 @@ t.test('a store that was rolled back opens blocks again where it stands, not whe
   await world.wait(5_000)
   t.equal(await fetched(world, 'a1', 'b1', await keysFor(world, 'b1', 'a1')), 'keys')
   t.equal(b.pool.core.account.burned['refused'] ?? 0, 0, 'no block of its is refused')
+  await staysRight(t, world)
+})
+
+t.test('a hello that was long on its way does not know what was acknowledged meanwhile over a connection that crossed it: nothing is void', async (t) => {
+  const world = await liveWorld(t), [a, b] = world.nodes
+  a.pool.core.channel!.close('test')
+  await world.wait(10)
+  let hellos = 0
+  world.network.tap = (from, _to, bytes) => {
+    if (from === 'A') world.network.setFaults('A', 'B', { delayMs: ++hellos === 1 ? 3_000 : 2 })
+    return [bytes]
+  }
+  a.running.manager.dialOnce('B' as never)
+  b.running.manager.dialOnce('A' as never)
+  t.ok(await until(world, () => b.pool.core.ready && a.pool.core.ready), 'connected as B dialled')
+  const { acknowledgedTo } = b.pool.core.outbox, { channel } = b.pool.core
+  t.ok(hellos > 1, "A's own hello is still on its way")
+  t.equal(await fetched(world, 'a2', 'b2', await keysFor(world, 'b2', 'a2')), 'keys')
+  t.ok(b.pool.core.outbox.acknowledgedTo > acknowledgedTo, 'and A has acknowledged more since')
+  t.ok(await until(world, () => b.pool.core.ready && b.pool.core.channel !== channel), 'its connection takes over')
+  await world.wait(2_000)
+  t.equal(alarms(b, 'peer.rolledBack'), 0)
+  t.same([a.pool.core.meta.voids, b.pool.core.meta.voids], [0, 0])
+  await staysRight(t, world)
+})
+
+t.test('what a void dropped the peer need not have seen: a connection that broke between the two hellos is no rollback', async (t) => {
+  const world = await liveWorld(t), [a, b] = world.nodes
+  world.network.partition('A', 'B')
+  a.pool.core.commit((tx) => { a.pool.core.enqueue(tx, 'burn', { blocks: [999_999], cause: 'void' }) })
+  b.pool.void('an operator')
+  await world.wait(200)
+  for (let i = 0; i < 2; i++) a.pool.onHello(b.pool.hello()) // Each of a connection over which no answer comes.
+  t.equal(alarms(a, 'peer.rolledBack'), 0)
+  await a.stop()
+  await a.start()
+  a.pool.onHello(b.pool.hello())
+  t.equal(alarms(a, 'peer.rolledBack'), 0, 'nor after a start')
+  world.network.join('A', 'B')
+  world.frames(90)
+  await world.wait(10_000)
   await staysRight(t, world)
 })
