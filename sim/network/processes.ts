@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { connect, createServer, type AddressInfo } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -13,6 +13,7 @@ import { KmeError } from '../../src/kernel/errors.js'
 import { stayAlive, systemClock } from '../../src/kernel/system-clock.js'
 import { systemRandom } from '../../src/kernel/system-random.js'
 import { sumOf, type LiveNetwork, type Outcome, type Sample } from './live.js'
+import { freePorts } from './ports.js'
 import { LineProxy } from './proxy.js'
 import { ScenarioSae, type SaeReply } from './sae.js'
 import type { Fault, Scenario } from './scenario.js'
@@ -30,15 +31,6 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => {
   const letGo = stayAlive()
   systemClock.after(ms, () => { letGo(); resolve() })
 })
-
-const freePorts = async (count: number): Promise<number[]> => {
-  const servers = await Promise.all(Array.from({ length: count }, () => new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
-    const server = createServer().once('error', reject).listen(0, '127.0.0.1', () => { resolve(server) })
-  })))
-  const ports = servers.map((server) => (server.address() as AddressInfo).port)
-  await Promise.all(servers.map((server) => new Promise((resolve) => { server.close(resolve) })))
-  return ports
-}
 
 /** For measurements. */
 export interface ProcessOptions {

@@ -15,18 +15,14 @@ class KmeDevice implements TestDevice {
   name (n: number): { id: string, offset: number } { return { id: idOf(n), offset: 0 } }
   bytes (n: number): Uint8Array { return unitBytes(n, 32) }
   private put (n: number, key: string): void { this.fake.queue.push({ id: uuidText(Buffer.from(idOf(n), 'hex')), key }) }
-  /** A request under way when a KME ends takes what it takes: what is given to the next one waits until it is over. */
-  private settled: Promise<unknown> = Promise.resolve()
-  settle (): void { this.settled = new Promise((resolve) => { setTimeout(resolve, 150) }) }
-  async give (n: number): Promise<void> {
-    await this.settled
-    this.put(n, base64(this.bytes(n)))
-  }
-
+  private opened = 0
+  /** A request that is under way when a KME ends must not take what is given to the next one: each asks under a name of its own, and only the newest is served. */
+  next (): string { return this.fake.only = `kme-${++this.opened}` }
+  give (n: number): void { this.put(n, base64(this.bytes(n))) }
   giveOther (n: number): void { this.put(n, base64(unitBytes(n + 500, 32))) }
   giveDamaged (n: number): void { this.put(n, `${base64(this.bytes(n)).slice(0, 20)}!!`) }
-  giveHalf (n: number): Promise<void> { this.fake.cutNext = true; return this.give(n) }
-  giveRest (n: number): Promise<void> { return this.give(n) }
+  giveHalf (n: number): void { this.fake.cutNext = true; this.give(n) }
+  giveRest (n: number): void { this.give(n) }
   async die (): Promise<void> { await this.fake.close() }
   async comeBack (): Promise<void> { await this.fake.listen() }
   async close (): Promise<void> { await this.fake.close() }
@@ -41,7 +37,7 @@ adapterSuite({
   end: async () => {
     const { kme, device } = await deviceCertificates()
     const fake = await new Fake014(device).listen(), units = new KmeDevice(fake)
-    return { open: (deps) => { units.settle(); return openPull014(settings(fake.url, kme), deps) }, device: units }
+    return { open: (deps) => openPull014({ ...settings(fake.url, kme), remoteSaeId: units.next() }, deps), device: units }
   },
 })
 
@@ -57,7 +53,7 @@ type Test = typeof t
 
 t.test('the end that does not propose takes nothing new, and fetches what the other end proposed, once', async (t) => {
   const { fake, units, store } = await start(t as unknown as Test, false)
-  await units.give(1)
+  units.give(1)
   for (const n of [2, 3]) fake.known.set(uuidText(Buffer.from(idOf(n), 'hex')), base64(units.bytes(n)))
   const source = store.open()
   source.want!([{ id: idOf(2), offset: 0 }, { id: idOf(3), offset: 0 }])
@@ -80,10 +76,10 @@ t.test('an ID that the device does not know does not hold up the others', async 
 
 t.test('keys are taken as fast as the device makes them, whatever pollMs: to the last one of a KME that refuses what it has not', async (t) => {
   const { fake, units, store } = await start(t as unknown as Test, true, (fake) => { fake.strict = true }, 600_000)
-  for (let n = 0; n < 93; n++) await units.give(n)
+  for (let n = 0; n < 93; n++) units.give(n)
   store.open()
   await until(() => store.frames.size === 93, 'all of them: 8 + 8 + ... + 5')
-  await units.give(93)
+  units.give(93)
   await until(() => store.frames.size === 94, 'a single one, soon')
   const numbers = fake.asked.filter(({ path }) => path.endsWith('enc_keys')).map(({ body }) => (JSON.parse(body) as { number: number }).number)
   t.same(numbers.slice(0, 12), Array.from({ length: 12 }, () => 8), 'full requests while there is enough')
@@ -104,7 +100,7 @@ t.test('what the other end proposes is fetched at once, whatever pollMs and what
 t.test('sizes and numbers are those that the device allows', async (t) => {
   const { fake, units, store } = await start(t as unknown as Test, true, (fake) => { fake.maxKeyPerRequest = 3; fake.maxKeySizeBits = 1_000_000 })
   store.open()
-  await units.give(1)
+  units.give(1)
   await until(() => store.frames.size === 1, 'a key')
   t.same(JSON.parse(fake.asked.find(({ path }) => path.endsWith('enc_keys'))!.body), { number: 3, size: 31_744 }, 'a frame per key')
 })

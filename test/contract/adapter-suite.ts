@@ -207,8 +207,11 @@ export const adapterSuite = (rig: AdapterRig): void => {
     await device.giveOther!(1)
     await until(() => store.kinds().includes('quarantined'), 'quarantine')
     t.equal(store.source!.view().quarantine, 'other-bytes')
-    if (!rig.redelivers) await device.giveOther!(1) // Else it would wait at the device, and come after the release.
-    await new Promise((resolve) => { setTimeout(resolve, 600) })
+    if (!rig.redelivers) { // Else it would wait at the device, and come after the release.
+      await until(() => store.source!.view().waitingFrames === 0, 'the ring is empty')
+      await device.giveOther!(1)
+      await until(() => store.source!.view().waitingFrames > 0, 'it waits there')
+    }
     store.source!.resume()
     await device.give(5)
     await has(store, device, 5)

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { bench, folder, until } from '../native/ring-support.js'
-import { compare, DeviceProcess, Listener, more, world } from './source-support.js'
+import { compare, DeviceProcess, Listener, more, SLOTS, world } from './source-support.js'
 
 t.test('restart with and without state: a new epoch, resent names are taken once, nothing is lost', async (t) => {
   const { a, b, device } = await world(t)
@@ -23,7 +23,7 @@ t.test('a KME that restarts gets what it had not stored, and each name once', as
   const lost = [...b.frames.keys()]
   b.source.close()
   const frozen = a.frames.size
-  const again = new Listener(t, parts, { path: ringB, slots: 256 }).start()
+  const again = new Listener(t, parts, { path: ringB, slots: SLOTS }).start()
   await more(a, 50)
   await until(() => lost.slice(-1).every((name) => again.frames.has(name)), 'the unacknowledged frames come again')
   t.ok(a.frames.size > frozen)

@@ -14,6 +14,8 @@ export class Fake014 {
   readonly asked: { method: string, path: string, body: string }[] = []
   maxKeySizeBits = 256
   maxKeyPerRequest = 16
+  /** Only requests that name this SAE are served; '' all. */
+  only = ''
   /** Cuts the next answer to enc_keys in the middle. */
   cutNext = false
   /** Refuses a request for more keys than it has, as a KME does, instead of giving fewer. */
@@ -58,6 +60,7 @@ export class Fake014 {
   }
 
   private answer (path: string, body: string): [number, object] {
+    if (this.only !== '' && !path.includes(`/${this.only}/`)) return [503, { message: 'this one has gone' }]
     if (path.endsWith('/status')) return [200, { key_size: 256, min_key_size: 64, max_key_size: this.maxKeySizeBits, max_key_per_request: this.maxKeyPerRequest, stored_key_count: this.queue.length }]
     if (path.endsWith('/enc_keys')) {
       const { number } = JSON.parse(body) as { number: number }

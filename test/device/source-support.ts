@@ -108,10 +108,13 @@ export class DeviceProcess {
   }
 }
 
+/** 1.6 s of the rate below: a test that is held up for as long drops nothing. */
+export const SLOTS = 1_024
+
 /** Two ends and the devices between them. */
 export const world = async (t: Test, args: readonly string[] = []) => {
   const dir = folder(t), parts = bench(), ringA = join(dir, 'a'), ringB = join(dir, 'b')
-  const a = new Listener(t, parts, { path: ringA, slots: 256 }, { stalledMs: 1_000 }).start(), b = new Listener(t, parts, { path: ringB, slots: 256 }, { stalledMs: 1_000 }).start()
+  const a = new Listener(t, parts, { path: ringA, slots: SLOTS }, { stalledMs: 1_000 }).start(), b = new Listener(t, parts, { path: ringB, slots: SLOTS }, { stalledMs: 1_000 }).start()
   const device = new DeviceProcess(t, dir, ['--ring-a', ringA, '--ring-b', ringB, '--rate', '20M', '--seed', 'test', ...args])
   await device.attached()
   await until(() => a.frames.size > 20 && b.frames.size > 20, 'frames')

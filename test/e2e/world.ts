@@ -1,10 +1,11 @@
 /** Two sites as a user has them: a PKI, two KMEs as processes, the device process of their link, SAEs over real TLS. */
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, connect, type AddressInfo } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
+import { freePorts } from '../../sim/network/ports.js'
 import type { AccountView, DeviceView, HealthView, LinkView, PoolView } from '../../src/admin/port.js'
 import { AdminClient } from '../../src/cli/admin-client.js'
 import { createPki, issueCertificate, type IssueRequest, type Issued, type PkiContext } from '../../src/crypto/pki.js'
@@ -42,16 +43,6 @@ export interface WorldOptions {
 
 const program = join(projectFolder, 'dist/src/cli/qkme.js')
 const deviceMain = join(projectFolder, 'dist/sim/device/main.js')
-
-/** Ports that are free now, all different. */
-const freePorts = async (count: number): Promise<number[]> => {
-  const servers = await Promise.all(Array.from({ length: count }, () => new Promise<ReturnType<typeof createServer>>((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => { resolve(server) })
-  })))
-  const ports = servers.map((server) => (server.address() as AddressInfo).port)
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
-}
 
 /** One KME: its process, its admin socket, its files. */
 export class Kme {
@@ -162,7 +153,7 @@ export class World {
   private async acquainted (): Promise<void> {
     for (const [site, other] of [['a', 'b'], ['b', 'a']] as const) {
       const asker = this.sae(this.saeIds[site][0]!, site)
-      await eventually(`${this.kmes[site].id} knows the SAEs of ${this.kmes[other].id}`, async () => (await asker.status(this.saeIds[other][0]!)).status === 200 ? true : undefined, 20_000, () => this.kmes[site].tail())
+      await eventually(`${this.kmes[site].id} knows the SAEs of ${this.kmes[other].id}`, async () => (await asker.status(this.saeIds[other][0]!)).status === 200 ? true : undefined, 60_000, () => this.kmes[site].tail())
     }
   }
 

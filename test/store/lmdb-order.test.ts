@@ -89,7 +89,11 @@ t.test('small groups wait when both halves of the journal are full, and lose not
   const { folder, kv, rows } = await opened(t), release = await hold(t, folder)
   await (await rows.put(SMALL)).durable
   await setTimeout(APPLYING_MS) // The first half is on its way with one entry in it.
-  while (rows.all.length < 64) await rows.put(40_000)
+  while (rows.all.length < 64) {
+    const write = await rows.put(40_000)
+    // On a slow disk two would become one group, too large for the journal.
+    if (rows.durable.length >= write.n - 1) await Promise.race([write.durable, setTimeout(APPLYING_MS)])
+  }
   await setTimeout(APPLYING_MS)
   const durable = rows.durable.length
   t.ok(durable > 40 && durable < 64, `${durable} of 64 are durable: as many as a half holds`)
