@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { open, readdir, type FileHandle } from 'node:fs/promises'
+import { lstat, open, readdir, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { makeFolders } from '../kernel/folders.js'
 import type { AdapterDeps, OpenAdapter } from './adapter.js'
@@ -22,6 +22,8 @@ const CHUNK_FRAMES = 16
 const CHUNK_BYTES = CHUNK_FRAMES * FRAME_BYTES_MAX
 /** Files that were read and wait for the store. */
 const WAITING_MAX = 64
+/** Refused files that are remembered; each further one is told at each look. */
+const REFUSED_MAX = 1_000
 
 /** Name of a file's key block: the first 16 bytes of SHA-256 over the file's name. Equal names at both ends are equal blocks. */
 export const corBlock = (fileName: string): Uint8Array => createHash('sha256').update(fileName, 'utf8').digest().subarray(0, 16)
@@ -41,10 +43,12 @@ class CorFilesFeed implements Feed {
   private reading: Reading | undefined
   private readonly waiting: Reading[] = []
   private seen = new Map<string, Seen>()
-  private readonly refused = new Set<string>()
+  /** How each looked when it was refused: it is not opened again before that changes. */
+  private readonly refused = new Map<string, string>()
   private durableTo = 0
   private swept = false
   private filesDone = 0
+  private filesRefused = 0
 
   constructor (private readonly settings: CorFilesSettings, private readonly deps: AdapterDeps) {
     this.loop = new FeedLoop(() => this.work(), (error) => { this.out.fault(causeOf(error)) }, settings.folder)
@@ -57,7 +61,7 @@ class CorFilesFeed implements Feed {
 
   room (): void { this.loop.kick() }
   durable (number: number): void { this.durableTo = number; this.loop.kick() }
-  counters (): Record<string, number> { return { filesDone: this.filesDone, filesRefused: this.refused.size, filesWaiting: this.waiting.length } }
+  counters (): Record<string, number> { return { filesDone: this.filesDone, filesRefused: this.filesRefused, filesWaiting: this.waiting.length } }
 
   stop (): void {
     this.watch?.close()
@@ -92,7 +96,9 @@ class CorFilesFeed implements Feed {
     if (this.waiting.length >= WAITING_MAX) return undefined
     const { folder, suffix } = this.settings
     const busy = new Set(this.waiting.map(({ name }) => name))
-    const names = (await readdir(folder)).filter((name) => name.endsWith(suffix) && !name.startsWith('.') && !busy.has(name) && !this.refused.has(name)).sort()
+    const names = (await readdir(folder)).filter((name) => name.endsWith(suffix) && !name.startsWith('.') && !busy.has(name)).sort()
+    const there = new Set(names)
+    for (const name of this.refused.keys()) if (!there.has(name)) this.refused.delete(name)
     const seen = new Map<string, Seen>()
     let found: Reading | undefined
     for (const name of names) {
@@ -106,17 +112,19 @@ class CorFilesFeed implements Feed {
   /** Opens a file that has come to rest. */
   private async settled (name: string, seen: Map<string, Seen>): Promise<Reading | undefined> {
     const { folder, settleMs, maxFileBytes } = this.settings
-    const { clock } = this.deps
+    const { clock } = this.deps, looks = await this.looksOf(name)
+    if (looks === undefined || looks === this.refused.get(name)) return undefined
     let file: FileHandle
     try {
       file = await open(join(folder, name), constants.O_RDONLY | constants.O_NOFOLLOW)
     } catch (error) {
-      if (codeOf(error) !== 'ENOENT') this.refuse(name, causeOf(error))
+      if (codeOf(error) !== 'ENOENT') this.refuse(name, looks, causeOf(error))
       return undefined
     }
     const { size, mtimeMs } = await file.stat().then((s) => ({ size: s.isFile() ? s.size : -1, mtimeMs: s.mtimeMs }))
-    if (size < 0 || size > maxFileBytes) this.refuse(name, size < 0 ? 'is not a file' : `has ${size} bytes; corFiles.maxFileBytes is ${maxFileBytes}`)
+    if (size < 0 || size > maxFileBytes) this.refuse(name, looks, size < 0 ? 'is not a file' : `has ${size} bytes; corFiles.maxFileBytes is ${maxFileBytes}`)
     else {
+      this.refused.delete(name)
       const before = this.seen.get(name), now = clock.monoMs()
       const same = before?.sizeBytes === size && before.changedMs === mtimeMs
       const note = same ? before : { sizeBytes: size, changedMs: mtimeMs, sinceMs: now }
@@ -130,8 +138,20 @@ class CorFilesFeed implements Feed {
     return undefined
   }
 
-  private refuse (name: string, why: string): void {
-    if (this.refused.size < 1_000) this.refused.add(name)
+  /** Whatever an operator or the device may do to mend it changes one of these. @returns undefined: it is gone. */
+  private async looksOf (name: string): Promise<string | undefined> {
+    try {
+      const { ino, size, mtimeMs, ctimeMs } = await lstat(join(this.settings.folder, name))
+      return [ino, size, mtimeMs, ctimeMs].join(' ')
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return undefined
+      throw error
+    }
+  }
+
+  private refuse (name: string, looks: string, why: string): void {
+    this.filesRefused++
+    if (this.refused.has(name) || this.refused.size < REFUSED_MAX) this.refused.set(name, looks)
     this.deps.log.warn('a key file cannot be taken', { link: this.deps.linkId, file: name, reason: why })
   }
 

@@ -1,4 +1,4 @@
-import { appendFileSync, mkdirSync, promises, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync, promises, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -16,14 +16,16 @@ class CorDevice implements TestDevice {
   name (n: number): { id: string, offset: number } { return { id: Buffer.from(corBlock(this.fileOf(n))).toString('hex'), offset: 0 } }
   whole (n: number): Uint8Array { return unitBytes(n, UNIT_BYTES) }
   bytes (n: number): Uint8Array { return this.whole(n).subarray(0, 3_968) }
-  private put (n: number, bytes: Uint8Array): void {
+  private put (n: number, bytes: Uint8Array, since?: Date): void {
     const path = join(this.folder, this.fileOf(n))
     writeFileSync(`${path}.part`, bytes)
+    if (since !== undefined) utimesSync(`${path}.part`, since, since)
     renameSync(`${path}.part`, path)
   }
 
-  give (n: number): void { this.put(n, this.whole(n)) }
-  giveOther (n: number): void { this.put(n, unitBytes(n + 500, UNIT_BYTES)) }
+  /** @param since When it was written last, as the folder says. */
+  give (n: number, since?: Date): void { this.put(n, this.whole(n), since) }
+  giveOther (n: number, since?: Date): void { this.put(n, unitBytes(n + 500, UNIT_BYTES), since) }
   giveHalf (n: number): void { writeFileSync(join(this.folder, `${this.fileOf(n)}.part`), this.whole(n).subarray(0, 2_000)) }
   giveRest (n: number): void { this.give(n) }
   die (): void { renameSync(this.folder, `${this.folder}.gone`) }
@@ -63,6 +65,13 @@ adapterSuite({
   end: (_t, folder) => ({ open: (deps) => openRecordFile({ path: join(folder, 'keys'), erase: true, scanMs: 100 }, deps), device: new RecordDevice(join(folder, 'keys')) }),
 })
 
+const corWorld = (t: Test, change: object = {}) => {
+  const at = folder(t), drop = join(at, 'drop'), device = new CorDevice(drop)
+  const store = new Store({ open: (deps) => openCorFiles({ ...corSettings(drop), ...change }, deps), device }, at, bench())
+  t.teardown(() => { store.close() })
+  return { at, drop, device, store }
+}
+
 /** Each `rename` of an adapter in this folder goes through `around` until the test ends: those of the test before may still end their last step. */
 const aroundRename = (t: Test, folder: string, around: (from: string, go: () => Promise<void>) => Promise<void>): void => {
   const { rename } = promises
@@ -72,9 +81,7 @@ const aroundRename = (t: Test, folder: string, around: (from: string, go: () => 
 }
 
 t.test('cor files: every frame of a file has its place as its name; what is durable is overwritten and removed', async (t) => {
-  const at = folder(t), drop = join(at, 'drop'), device = new CorDevice(drop)
-  const store = new Store({ open: (deps) => openCorFiles(corSettings(drop), deps), device }, at, bench())
-  t.teardown(() => { store.close() })
+  const { drop, device, store } = corWorld(t)
   store.hold = true
   store.open()
   device.give(1)
@@ -90,11 +97,9 @@ t.test('cor files: every frame of a file has its place as its name; what is dura
 })
 
 t.test('cor files: at the next start what was stored is overwritten, not read, and what was only taken away is read', async (t) => {
-  const at = folder(t), drop = join(at, 'drop'), device = new CorDevice(drop)
+  const { drop, device, store } = corWorld(t)
   writeFileSync(join(drop, 'unit-8.cor.qkme-taken'), device.whole(8))
   writeFileSync(join(drop, 'unit-9.cor.qkme-done'), new Uint8Array(4_000))
-  const store = new Store({ open: (deps) => openCorFiles(corSettings(drop), deps), device }, at, bench())
-  t.teardown(() => { store.close() })
   store.open()
   device.give(1)
   await until(() => store.frames.size >= 4 && readdirSync(drop).length === 0, 'all are gone')
@@ -102,9 +107,7 @@ t.test('cor files: at the next start what was stored is overwritten, not read, a
 })
 
 t.test('cor files: a file that the device puts in place of one that goes is not lost, at whatever moment', async (t) => {
-  const at = folder(t), drop = join(at, 'drop'), device = new CorDevice(drop)
-  const store = new Store({ open: (deps) => openCorFiles(corSettings(drop), deps), device }, at, bench())
-  t.teardown(() => { store.close() })
+  const { at, device, store } = corWorld(t)
   let given = false
   aroundRename(t, at, async (from, go) => {
     if (from.endsWith('unit-1.cor') && !given) { given = true; device.giveOther(1) } // The last moment before the stored one goes.
@@ -116,31 +119,48 @@ t.test('cor files: a file that the device puts in place of one that goes is not 
   t.ok(given)
 })
 
-t.test('cor files: a file that was changed after it was read stays, and is read again', async (t) => {
-  const at = folder(t), drop = join(at, 'drop'), device = new CorDevice(drop)
-  const store = new Store({ open: (deps) => openCorFiles(corSettings(drop), deps), device }, at, bench())
-  t.teardown(() => { store.close() })
+/** A file whose frames are all known, and whose place in the folder `change` alters before they are durable. */
+const changedBeforeDurable = async (t: Test, sinceMs: number, change: (path: string, device: CorDevice) => void): Promise<string> => {
+  const { drop, device, store } = corWorld(t), path = join(drop, 'unit-1.cor'), since = new Date(sinceMs)
   store.hold = true
   store.open()
-  device.give(1)
+  device.give(1, since)
   await until(() => store.frames.size === 2, 'both frames')
-  appendFileSync(join(drop, 'unit-1.cor'), unitBytes(7, 4_000))
+  change(path, device)
   store.hold = false
   for (const batch of store.held.splice(0)) batch.acknowledge()
-  await until(() => store.kinds().includes('quarantined'), 'it is longer under the same name')
+  await until(() => store.kinds().includes('quarantined'), 'what is there now is read')
   t.same(readdirSync(drop), ['unit-1.cor'])
+  return path
+}
+
+t.test('cor files: a file that was changed after it was read stays, and is read again', async (t) => {
+  await changedBeforeDurable(t, Date.now() - 60_000, (path) => { appendFileSync(path, unitBytes(7, 4_000)) })
 })
 
-t.test('cor files: a file that is too large, or a link, is refused and left alone', async (t) => {
-  const at = folder(t), drop = join(at, 'drop'), device = new CorDevice(drop)
-  const store = new Store({ open: (deps) => openCorFiles({ ...corSettings(drop), maxFileBytes: 5_000 }, deps), device }, at, bench())
-  t.teardown(() => { store.close() })
-  writeFileSync(join(drop, 'a-large.cor'), new Uint8Array(6_000))
+t.test('cor files: another file of the same size and time under the name is another one: it stays, and is read', async (t) => {
+  const sinceMs = Math.floor(Date.now() / 1_000) * 1_000 - 60_000
+  const path = await changedBeforeDurable(t, sinceMs, (_path, device) => { device.giveOther(1, new Date(sinceMs)) })
+  t.same(new Uint8Array(readFileSync(path)), unitBytes(501, UNIT_BYTES))
+})
+
+t.test('cor files: a file that is too large, or a link, is refused and left alone until it is mended', async (t) => {
+  const { at, drop, device, store } = corWorld(t, { maxFileBytes: 5_000 }), large = join(drop, 'a-large.cor'), link = join(drop, 'b-link.cor')
+  writeFileSync(large, new Uint8Array(6_000))
+  writeFileSync(join(at, 'elsewhere'), device.whole(2))
+  symlinkSync(join(at, 'elsewhere'), link)
   store.open()
   device.give(1)
   await until(() => store.frames.size === 2, 'the good one comes')
-  t.equal(store.source!.counters()['filesRefused'], 1)
-  t.ok(readdirSync(drop).includes('a-large.cor'))
+  device.give(3)
+  await until(() => store.frames.size === 4, 'and the next one')
+  t.equal(store.source!.counters()['filesRefused'], 2, 'each once')
+  t.same(readdirSync(drop).filter((name) => !name.startsWith('unit')), ['a-large.cor', 'b-link.cor'])
+  writeFileSync(large, device.whole(4))
+  rmSync(link)
+  writeFileSync(link, device.whole(5))
+  await until(() => store.frames.size === 8, 'both are what they should be now')
+  t.same(new Uint8Array(readFileSync(join(at, 'elsewhere'))), device.whole(2))
 })
 
 t.test('record file: what is durable is overwritten in place; a new file under the name is read from its start', async (t) => {
