@@ -44,6 +44,9 @@ export class SaeDirectory implements SaePolicy {
     return this.pinned.get(sae) ?? this.remote.get(sae)
   }
 
+  /** Another KME that serves the SAE, by configuration or its own word, while it is not one of ours. */
+  elsewhere (sae: SaeId): KmeId | undefined { const kme = this.whereIs(sae); return kme === this.config.kme.id ? undefined : kme }
+
   ownSaes (): { generation: number, saes: readonly SaeId[] } { return { generation: this.generation, saes: [...this.own] } }
 
   /** Every list that was announced, as it stands. */

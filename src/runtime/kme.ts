@@ -103,7 +103,8 @@ export class Kme {
     this.peers = createPeers(config, trust.kmes, this.keyspace.vault, clock, random, logs.log('peer'), (kme) => this.handlerFor(kme), (edge) => { this.alert(edge) })
     this.incidents = new Incidents({ self: config.kme.id, clock, random, keyspace: this.keyspace, log: logs.log('runtime'), alert: (edge) => { this.alert(edge) } })
     this.registration = new Registration({
-      policy: config.policy.unregistered, clock, log: logs.log('session'), kv: () => this.keyspace.now.store.kv, alert: (edge) => { this.alert(edge) }, register: (id, name) => this.operations.addSae({ id, name }),
+      policy: config.policy.unregistered, clock, log: logs.log('session'), kv: () => this.keyspace.now.store.kv, alert: (edge) => { this.alert(edge) }, register: (id, name) => this.operations.registerNow({ id, name }),
+      elsewhere: (id) => this.keyspace.now.directory.elsewhere(id),
     })
     this.operations = new Operations({
       config, version: o.version, clock, startedMs: clock.wallMs(), keyspace: this.keyspace, supervisor: () => this.supervisor, peers: this.peers,

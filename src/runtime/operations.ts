@@ -187,13 +187,23 @@ export class Operations implements AdminPort {
 
   // --- acts ---------------------------------------------------------------------------------------------------------
 
-  async addSae ({ id, name }: NewSae): Promise<SaeView> {
-    const { kv } = this.d.keyspace.now.store
-    const isRequested = getSae(kv, id)?.status === 'requested', note = name === undefined ? {} : { note: name }
-    if (isRequested) await changeSae(kv, id, { status: 'active', ...note })
-    else await addSae(kv, { id, status: 'active', createdMs: this.d.clock.wallMs(), ...note })
-    this.decided(id, false)
-    return this.saeView(id, getSae(kv, id))
+  async addSae (sae: NewSae): Promise<SaeView> {
+    await this.storeActive(sae)
+    this.decided(sae.id, false)
+    return this.saeView(sae.id, getSae(this.d.keyspace.now.store.kv, sae.id))
+  }
+
+  /** The SAE is known when this returns, and on disk when the promise resolves: for one that is registered by its request, which is answered at once. */
+  registerNow (sae: NewSae): Promise<unknown> {
+    const stored = this.storeActive(sae)
+    if (getSae(this.d.keyspace.now.store.kv, sae.id)?.status === 'active') this.decided(sae.id, false)
+    return stored
+  }
+
+  /** Seen in the store when this returns. */
+  private storeActive ({ id, name }: NewSae): Promise<number> {
+    const { kv } = this.d.keyspace.now.store, note = name === undefined ? {} : { note: name }
+    return getSae(kv, id)?.status === 'requested' ? changeSae(kv, id, { status: 'active', ...note }) : addSae(kv, { id, status: 'active', createdMs: this.d.clock.wallMs(), ...note })
   }
 
   private decided (id: SaeId, suspended: boolean): void {
@@ -204,6 +214,8 @@ export class Operations implements AdminPort {
 
   async approveSae (id: SaeId): Promise<void> {
     if (getSae(this.d.keyspace.now.store.kv, id)?.status !== 'requested') throw new KmeError('NOT_FOUND', `SAE ${id} has not asked to be registered`)
+    const kme = this.d.keyspace.now.directory.elsewhere(id)
+    if (kme !== undefined) throw new KmeError('BAD_REQUEST', `SAE ${id} is served by ${kme}: remove the request, or the SAE there and in this KME's configuration`)
     await this.change(id, 'active')
   }
 

@@ -1,6 +1,6 @@
 import { alertBegins, alertEnds, type AlertEdge } from '../../machines/part.js'
 import type { Config } from '../config/schema.js'
-import type { SaeId } from '../kernel/ids.js'
+import type { KmeId, SaeId } from '../kernel/ids.js'
 import type { Log } from '../kernel/log.js'
 import type { Clock } from '../kernel/time.js'
 import type { Kv } from '../store/kv.js'
@@ -12,6 +12,8 @@ export interface RegistrationDeps {
   readonly log: Log
   readonly kv: () => Kv
   readonly alert: (edge: AlertEdge) => void
+  /** Another KME that is known to serve an SAE; undefined: none. */
+  readonly elsewhere: (id: SaeId) => KmeId | undefined
   /** Registers an SAE; it is known when this returns, and on disk when the promise resolves. */
   readonly register: (id: SaeId, name: string) => Promise<unknown>
 }
@@ -24,6 +26,7 @@ const ALERT = ['sae.requested', 'registry'] as const
 /**
  * What becomes of an SAE that shows a valid certificate and is not registered (`policy.unregistered`): it is refused, registered at
  * once, or refused and noted as a request, which an operator approves, suspends or removes. A request is a row of the registry, kept over restarts.
+ * An SAE of another KME is refused in any case: registered here, too, it would take its own keys out of every other SAE's reach.
  */
 export class Registration {
   private readonly requested = new Set<SaeId>()
@@ -41,7 +44,7 @@ export class Registration {
   /** It asked for something and was not known. @param issuer Subject of the CA of its certificate. @returns whether it is registered now. */
   asked (id: SaeId, issuer: string): boolean {
     const { d } = this
-    if (d.policy === 'refuse') return false
+    if (d.policy === 'refuse' || d.elsewhere(id) !== undefined) return false
     if (d.policy === 'register') {
       d.register(id, 'registered at its first request').catch((error: unknown) => { d.log.warn('an SAE could not be registered', { sae: id, error }) })
       return true
@@ -58,10 +61,13 @@ export class Registration {
       return
     }
     requested.add(id)
-    addSae(d.kv(), { id, status: 'requested', createdMs: d.clock.wallMs(), note: `certificate of ${issuer}`.slice(0, NOTE_MAX) })
-      .catch((error: unknown) => { d.log.warn('the request of an SAE could not be noted', { sae: id, error }); this.settled(id) })
-    d.log.security({ category: 'authentication', severity: 'medium', event: 'sae.requested', subject: id, outcome: 'refused', fields: { issuer } })
-    this.tell()
+    addSae(d.kv(), { id, status: 'requested', createdMs: d.clock.wallMs(), note: `certificate of ${issuer}`.slice(0, NOTE_MAX) }).then(() => {
+      d.log.security({ category: 'authentication', severity: 'medium', event: 'sae.requested', subject: id, outcome: 'refused', fields: { issuer } })
+      this.tell()
+    }, (error: unknown) => { // Nothing is told before it is on disk: while the disk is full this comes at each of its calls.
+      requested.delete(id)
+      d.log.warn('the request of an SAE could not be noted', { sae: id, error })
+    })
   }
 
   /** An operator has decided. */

@@ -33,6 +33,8 @@ export interface WorldOptions {
   /** Arguments of Node before the program. */
   readonly node?: readonly string[]
   readonly logLevel?: string
+  /** What becomes of SAEs that are not registered; default: they are noted. */
+  readonly unregistered?: 'refuse' | 'register' | 'request'
   /** Added to the TLS groups of a site: of its REST server, which knows SAEs, and of its peering. */
   readonly tls?: (site: Site, role: 'sae' | 'kme') => Settings
   /** The device group of a site's link, instead of a ring; `file` makes paths in the world's folder. */
@@ -132,7 +134,7 @@ export class World {
       peering: { host: '127.0.0.1', port: own.peerPort, tls: tls('peer', 'kme'), keepAliveMs: 1_000, retry: { minMs: 50, maxMs: 500 } },
       peers: [{ kme: other.id, url: `wss://localhost:${other.peerPort}` }],
       links: [{ id: 1, peer: other.id, ...this.options.link?.(site, (...path) => this.file(...path)) ?? { ring: { path: this.ring(site) } }, ...this.options.qberAbort === undefined ? {} : { qber: { warn: this.options.qberAbort / 2, abort: this.options.qberAbort } } }],
-      policy: { default: 'allow', unregistered: 'request' }, saes: this.saeIds[site].map((id) => ({ id })),
+      policy: { default: 'allow', unregistered: this.options.unregistered ?? 'request' }, saes: this.saeIds[site].map((id) => ({ id })),
       pools: { runwayMs: 2_000, leaseMs: 200, maxKeyCount: 40_000, lowKeys: 100, criticalKeys: 10, ...this.options.pools },
       store: { masterKey: { file: `${own.id}-master.key` }, mapSizeBytes: 1 << 30, reserveBytes: 1 << 20 },
       logging: { level: this.options.logLevel ?? 'info' },
