@@ -1,14 +1,15 @@
 /** Load in both directions from several SAEs, through crashes: masters take keys, slaves fetch them, all is written down. */
+import { systemClock } from '../../src/kernel/system-clock.js'
 import { systemRandom } from '../../src/kernel/system-random.js'
 import { pause } from '../e2e/process.js'
 import { idsOf, keysOf, type Reply, type Sae } from '../e2e/sae.js'
 import type { Ledger } from './ledger.js'
 
 const SIZES_BITS = [64, 128, 256, 256, 256, 1_024, 8_192]
-/** A batch whose fetch got no answer is asked for again so often; then it is given up: its claim may be durable. */
-const FETCHES_MAX = 400
+/** A batch whose fetch got no answer is asked for again for so long: by time, because a KME that starts on a slow machine refuses many connections. */
+const FETCHING_MS = 90_000
 
-interface Batch { readonly ids: readonly string[], /** A fetch ended without an answer: it may have counted. */ doubtful: boolean, tries: number }
+interface Batch { readonly ids: readonly string[], /** A fetch ended without an answer: it may have counted. */ doubtful: boolean, tries: number, readonly sinceMs: number }
 
 /** One master and its slave, at the two sites of one world. */
 export class Pair {
@@ -37,7 +38,7 @@ export class Pair {
         const keys = keysOf(reply)
         if (keys.length !== number) this.ledger.faults.push(`asked for ${number} keys, got ${keys.length}`)
         this.ledger.cut(this.master.id, keys)
-        this.open.push({ ids: idsOf(keys), doubtful: false, tries: 0 })
+        this.open.push({ ids: idsOf(keys), doubtful: false, tries: 0, sinceMs: systemClock.monoMs() })
         this.answers++
       } else if (reply !== undefined && reply.status !== 503 && reply.status !== 400) this.ledger.faults.push(`enc_keys: ${reply.status} ${reply.text}`)
       await pause(reply?.status === 200 ? this.restMs : 50)
@@ -62,7 +63,8 @@ export class Pair {
       return
     } else if (reply.status === 400) return // An earlier try may have counted as delivered.
     else if (reply.status !== 503) { this.ledger.faults.push(`dec_keys: ${reply.status} ${reply.text}`); return }
-    if (++batch.tries > FETCHES_MAX) { this.ledger.faults.push(`keys were not fetchable for ${FETCHES_MAX} tries: ${String(reply?.status)}`); return }
+    batch.tries++
+    if (systemClock.monoMs() - batch.sinceMs > FETCHING_MS) { this.ledger.faults.push(`keys were not fetchable for ${FETCHING_MS / 1_000} s, ${batch.tries} tries: ${String(reply?.status)}`); return }
     this.open.push(batch)
     await pause(50)
   }

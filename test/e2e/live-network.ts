@@ -4,6 +4,7 @@ import type { Test } from 'tap'
 import { ProcessNetwork } from '../../sim/network/processes.js'
 import { runScenario, type RunResult } from '../../sim/network/run.js'
 import { readScenario, type Scenario } from '../../sim/network/scenario.js'
+import { eventually } from './process.js'
 
 export interface LiveScenario { readonly scenario: Scenario, readonly network: ProcessNetwork }
 
@@ -17,9 +18,16 @@ export const startLive = async (t: Test, text: string): Promise<LiveScenario> =>
   return { scenario, network }
 }
 
-/** Both ways between these KMEs: two keys each, equal at both ends. */
+/** Both ways between these KMEs: two keys each, equal at both ends. Who is told 503 asks again, as SAEs do. */
 export const exchangeAll = async (t: Test, network: ProcessNetwork, pairs: Scenario['load']['between'], about = '', demands: Readonly<Record<string, unknown>> = {}): Promise<void> => {
-  for (const [a, b] of pairs) for (const [from, to] of [[a, b], [b, a]] as const) t.equal((await network.exchange(from, to, 2, demands)).why, '', `${from} to ${to}${about}`)
+  for (const [a, b] of pairs) for (const [from, to] of [[a, b], [b, a]] as const) {
+    let why = ''
+    await eventually(`keys from ${from} to ${to}${about}`, async () => {
+      why = (await network.exchange(from, to, 2, demands)).why
+      return why.includes(' 503 ') ? undefined : true
+    }, 60_000, () => why)
+    t.equal(why, '', `${from} to ${to}${about}`)
+  }
 }
 
 /** The load and the faults of the scenario; no key differs and no bit is lost from the accounts, whatever they do. */

@@ -1,6 +1,7 @@
 /** An SAE: HTTPS with its client certificate, kept alive, and what ETSI GS QKD 014 lets it ask. */
 import { readFileSync } from 'node:fs'
 import { Agent, request, type RequestOptions } from 'node:https'
+import { eventually } from './process.js'
 
 export interface Reply {
   readonly status: number
@@ -63,6 +64,15 @@ export class Sae {
       : this.call('POST', `/api/v1/keys/${master}/dec_keys`, { key_IDs: ids.map((id) => ({ key_ID: id })) })
   }
 
+  /** Keys, asked for again while the KME says 503, as an SAE does: on a slow disk or a busy machine key is a moment late. Any other refusal is an error. */
+  take (slave: string, ask: { number?: number, size?: number, additional_slave_SAE_IDs?: readonly string[] } = {}): Promise<Received[]> {
+    const { additional_slave_SAE_IDs: others, ...usual } = ask
+    return served(`keys for ${slave}`, () => others === undefined ? this.enc(slave, usual) : this.post(slave, ask))
+  }
+
+  /** The keys of these IDs, asked for like `take`. */
+  fetch (master: string, ids: readonly string[]): Promise<Received[]> { return served(`keys of ${master}`, () => this.dec(master, ids)) }
+
   close (): void { this.agent.destroy() }
 }
 
@@ -71,5 +81,10 @@ export const keysOf = (reply: Reply): Received[] => {
   if (reply.status !== 200) throw new Error(`expected keys, got ${reply.status} ${reply.text}`)
   return (reply.json().keys as { key_ID: string, key: string }[]).map(({ key_ID: id, key }) => ({ id, key }))
 }
+
+const served = (what: string, ask: () => Promise<Reply>): Promise<Received[]> => eventually(what, async () => {
+  const reply = await ask()
+  return reply.status === 503 ? undefined : keysOf(reply)
+})
 
 export const idsOf = (keys: readonly Received[]): string[] => keys.map(({ id }) => id)

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { eventually, pause } from './process.js'
 import { filesBelow, leaks, type Haystack } from './marks.js'
-import { idsOf, keysOf } from './sae.js'
+import { idsOf } from './sae.js'
 import { startWorld } from './world.js'
 
 const preload = new URL('heap-on-signal.js', import.meta.url).href
@@ -22,10 +22,10 @@ t.test('no key that was delivered is left in logs, files, metrics, errors or the
   const keys: string[] = []
   const errors: Haystack[] = []
   for (const [master, slave, number] of [[a, b, 8], [b, a, 8], [a, a2, 4], [a, b, 1]] as const) {
-    const made = keysOf(await master.enc(slave.id, { number }))
+    const made = await master.take(slave.id, { number })
     keys.push(...made.map(({ key }) => key))
     if (number === 1) continue // One key that nobody fetches.
-    keysOf(await slave.dec(master.id, idsOf(made)))
+    await slave.fetch(master.id, idsOf(made))
     for (const reply of [await slave.dec(master.id, idsOf(made)), await slave.dec('sae-x', idsOf(made)), await master.dec(slave.id, idsOf(made)), await master.post(slave.id, { size: 12 })]) {
       t.not(reply.status, 200)
       errors.push({ name: 'error answer', bytes: Buffer.from(`${reply.text}${JSON.stringify(reply.headers)}`) })
