@@ -63,10 +63,13 @@ export class Agreement {
 
   /** The blocks that close now are written; `launchComposed` proposes them. */
   compose (tx: KvWriter): void {
-    if (this.mayCompose) this.composed.push(...this.composition.round(tx, this.flights.room - this.composed.length))
+    if (this.mayCompose) this.composed.push(...this.composition.round(tx, this.room))
   }
 
-  private get mayCompose (): boolean { return this.core.ready && this.core.proposer && this.composed.length < this.flights.room }
+  private get mayCompose (): boolean { return this.core.ready && this.core.proposer && this.room > 0 }
+
+  /** How many more blocks may be written. */
+  private get room (): number { return this.flights.room - this.composed.length - this.waiting.size }
 
   /** Bytes of proposals whose frames the other side lacks so far. */
   get lackingBytes (): number { return this.flights.lackingBytes }

@@ -23,8 +23,8 @@ export class Flights {
 
   constructor (private readonly nowMs: () => number) {}
 
-  /** How many more may be proposed. */
-  get room (): number { return Math.max(0, Math.min(UNANSWERED_MAX - this.open.size, UNANSWERED_MAX + LACKING_MAX - this.open.size - this.lacking.size)) }
+  /** How many more may be proposed: each that is not answered may come to be one of those that the other side lacks. */
+  get room (): number { return Math.max(0, Math.min(UNANSWERED_MAX, LACKING_MAX - this.lacking.size) - this.open.size) }
 
   has (number: number): boolean { return this.open.has(number) || this.lacking.has(number) }
   get (number: number): Flight | undefined { return this.open.get(number) ?? this.lacking.get(number) }

@@ -25,8 +25,9 @@ export class Lacked {
 
   has (number: number): boolean { return this.numbers.has(number) }
 
-  /** At the bound the oldest is forgotten. */
+  /** At the bound the one is forgotten that was not asked for the longest. */
   add (number: number): void {
+    this.numbers.delete(number)
     this.numbers.add(number)
     for (const oldest of this.numbers) {
       if (this.numbers.size <= LACKING_MAX) return

@@ -3,7 +3,7 @@ import type { SimNode } from '../../sim/pool/node.js'
 import type { World } from '../../sim/pool/world.js'
 
 import { usableBytes, type AccountRow } from '../../src/pool/rows.js'
-import { fetched, keysFor, liveWorld, staysRight } from './lab.js'
+import { fetched, keysFor, liveWorld, staysRight, until } from './lab.js'
 
 // What a stop in good order keeps.
 
@@ -94,5 +94,22 @@ t.test('a crash burns a local pool\'s lease, and no key comes twice', async (t) 
   await a.start()
   t.equal(burned(localAccount(a).account, 'crash'), leased)
   t.equal((await keysFor(world, 'a1', 'a2', 5)).length, 5)
+  await staysRight(t, world)
+})
+
+t.test('a cursor that gives back more than was leased and not cut is a doubt: every opened block is closed, and nothing comes twice', async (t) => {
+  const world = await liveWorld(t), [a] = world.nodes, { meta } = a.pool.core
+  await keysFor(world, 'a1', 'b1', 32)
+  await a.stop()
+  const { index, offset } = meta.bye!.cursors[0]!
+  t.ok(offset > 0, 'the lane stands within a block')
+  await a.start()
+  const { core } = a.pool, { bye } = core.meta
+  const before = [...core.blocks.values()].filter((b) => b.owner === 'mine' && b.state === 'open')
+  t.ok(before.length > 0)
+  core.meta.bye = { ...bye!, cursors: [{ lane: 0, index, offset: offset - 8 }] }
+  t.ok(await until(world, () => a.pool.lane.spending, 50, 200))
+  t.same(before.filter((b) => core.blocks.has(b.number)).map((b) => b.number), [], 'nothing of them is left')
+  t.equal((await keysFor(world, 'a1', 'b1', 32)).length, 32)
   await staysRight(t, world)
 })
