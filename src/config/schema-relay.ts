@@ -38,7 +38,7 @@ export const relaySchema = group('Blocks for KMEs without a link to this one, re
   pools: list('KMEs with which keys are shared over other KMEs. Beside a direct link, too: for requests that ask for it.', relayPoolSchema, { maxItems: 1_024 }),
   automatic: automaticSchema,
   tunnels: tunnelsSchema,
-  reserveBytes: integer('Of the key with a neighbour, so much stays for the SAEs of the two KMEs: the relay, of our own blocks and of others, takes none of it.', { minimum: 0, maximum: 1_073_741_824, default: 65_536, unit: 'bytes' }),
+  reserveBytes: integer('Of the key with a neighbour, so much stays for the SAEs of the two KMEs: the relay, of our own blocks and of others, takes none of it. At least a key of 8192 bits: the relay of a busy network would else take all of a link.', { minimum: 1_024, maximum: 1_073_741_824, default: 65_536, unit: 'bytes' }),
   jobs: integer('Blocks of one pool under way from here at once, at most; as many as go well are.', { minimum: 1, maximum: 256, default: 64 }),
   jobMs: integer('A block that is not confirmed by the far KME within this time is burned.', { minimum: 500, maximum: 120_000, default: 10_000, unit: 'ms' }),
 })

@@ -93,7 +93,7 @@ export class Composition {
     core.putBlock(tx, block)
     tx.put(framesKey(core.pool, block.number), row)
     this.pending.remove(frames)
-    if (next.purpose === 'app') core.lastGiven = next.owner
+    if (next.purpose === 'app') core.given = { owner: next.owner, inARow: core.given.owner === next.owner ? core.given.inARow + 1 : 1 }
     return { block, frames, row }
   }
 

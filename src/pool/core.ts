@@ -19,6 +19,8 @@ export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => a.length ===
 interface Written { readonly meta: Uint8Array, readonly account: Uint8Array }
 
 const NOTHING: Written = { meta: new Uint8Array(0), account: new Uint8Array(0) }
+/** More than are leased at once. */
+const FRAMES_KEPT = 64
 const isSame = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0
 
 /**
@@ -33,14 +35,16 @@ export class PoolCore {
   readonly blocks = new Map<number, BlockRow>()
   readonly tally = new Tally()
   readonly outbox: Outbox
-  /** The proposer's: whose the last block of keys became. */
-  lastGiven: Owner = 'theirs'
+  /** The proposer's: whose the last block of keys became, and how many in a row. */
+  given: { readonly owner: Owner, readonly inARow: number } = { owner: 'theirs', inARow: 0 }
   channel: PeerChannel | undefined
   /** True between the end of a resynchronisation and the loss of the channel. */
   ready = false
   /** Why an operator holds the pool, here or at the other KME; '' if none does. Kept by Holds. */
   held = ''
   private processedFlushed = 0
+  /** They never change: a lease, a view and the erasure ask for them one after the other. */
+  private readonly frames = new Map<number, readonly FrameRef[]>()
   private deferred: (() => void)[] | undefined
   private readonly encoder = metaEncoder()
   private written = NOTHING
@@ -116,11 +120,19 @@ export class PoolCore {
   removeBlock (tx: KvWriter, number: number): void {
     this.blocks.delete(number)
     this.tally.remove(number)
+    this.frames.delete(number)
     tx.remove(blockKey(this.pool, number))
   }
 
-  framesOf (number: number): FrameRef[] {
-    return getRow<FrameRef[]>(this.deps.kv, framesKey(this.pool, number)) ?? []
+  /** A block's frames; those of the last ones that were asked for are kept. */
+  framesOf (number: number): readonly FrameRef[] {
+    const known = this.frames.get(number)
+    if (known !== undefined) return known
+    const frames = getRow<FrameRef[]>(this.deps.kv, framesKey(this.pool, number))
+    if (frames === undefined) return []
+    if (this.frames.size >= FRAMES_KEPT) for (const oldest of this.frames.keys()) { this.frames.delete(oldest); break }
+    this.frames.set(number, frames)
+    return frames
   }
 
   send<N extends MessageName> (name: N, body: Body<N>): boolean {

@@ -71,6 +71,9 @@ export class Epochs {
       Math.max(this.needed, this.asked) > current.epoch
   }
 
+  /** The next frames that come here are to found an epoch: association numbers wait for it, so that even a full pool takes them. */
+  get awaitsBlock (): boolean { return this.core.ready && this.core.proposer && this.due() }
+
   private get areNumbersUsedUp (): boolean { return this.core.meta.nextAssociation > this.core.deps.limits.associationsPerEpoch }
 
   /** The epoch that our numbers of associations wait for: they are used up, or count from it on. 0 if for none. */
@@ -246,10 +249,11 @@ export class Epochs {
   /** Erases epochs that no block needs any more, except the newest. */
   sweep (): void {
     const { core } = this
-    const newest = Math.max(0, ...this.rows.keys())
+    const newest = Math.max(0, ...this.rows.keys()), old = [...this.rows.keys()].filter((e) => e !== newest && e !== this.current?.epoch)
+    if (old.length === 0) return // Nearly always: no walk over all blocks.
     const used = new Set<number>()
     for (const b of core.blocks.values()) if (b.purpose === 'app') used.add(b.epoch)
-    const gone = [...this.rows.keys()].filter((e) => e !== newest && e !== this.current?.epoch && !used.has(e))
+    const gone = old.filter((e) => !used.has(e))
     if (gone.length === 0) return
     core.commit((tx) => { for (const epoch of gone) tx.remove(epochKey(core.pool, epoch)) })
     for (const epoch of gone) this.forget(epoch)

@@ -8,6 +8,8 @@ const AUTH_FRAMES = 4
 const APP_FRAMES = 16
 const FIRST_PADS_BYTES = 512
 const FIRST_APP_BLOCKS = 4
+/** A side without a whole block gets the next one when the other has had so many one after the other. */
+const IN_A_ROW_MAX = 4
 /** A pool that holds less may have all its blocks open at once: eight of 16 whole frames of either side. */
 const LARGE_BYTES = 2 * 8 * APP_FRAMES * 3_968
 
@@ -47,12 +49,13 @@ const leastPads = ({ meta, deps }: PoolCore): number =>
 
 /**
  * The side whose unopened stock is the smaller for its use. Small pools, as the relay's are, open all they have at once: there it is what each side
- * has at all, or one of them would own a full stock of which the other gets nothing. When both have nothing they take turns: a side that uses a slow
- * link's key as fast as it comes would else get all of it.
+ * has at all, or one of them would own a full stock of which the other gets nothing. A side that uses a slow link's key as fast as it comes would
+ * get all of it: so when both have nothing they take turns, and one that has a single block, of which nobody knows here how much is left, waits for no
+ * more than a few blocks of the other.
  */
-const poorer = ({ tally, lastGiven }: PoolCore, use: { mine: number, theirs: number }, isLarge: boolean): Owner => {
-  const has = isLarge ? tally.unopened : tally.live
-  if (has.mine === 0 && has.theirs === 0) return lastGiven === 'mine' ? 'theirs' : 'mine'
+const poorer = ({ tally, given }: PoolCore, use: { mine: number, theirs: number }, isLarge: boolean): Owner => {
+  const has = isLarge ? tally.unopened : tally.live, other = given.owner === 'mine' ? 'theirs' : 'mine'
+  if ((has.mine === 0 && has.theirs === 0) || (has[other] < 2 && given.inARow >= IN_A_ROW_MAX)) return other
   const share = Math.min(0.9, Math.max(0.1, (use.mine + 1) / (use.mine + use.theirs + 2)))
   return has.mine * (1 - share) <= has.theirs * share ? 'mine' : 'theirs'
 }

@@ -12,6 +12,7 @@ const placeOf = (f: FrameRef): string => f.at === undefined ? nameOf(f) : `${f.l
 
 /** A proposal whose frames are not here comes again each second. */
 const LACK_MS = 3_000
+const FRESH_MS = 5_000
 /** Names kept of frames that were burned here and belonged to no block. */
 const GONE_MAX = 8_192
 
@@ -25,6 +26,8 @@ export class PendingFrames {
   private readonly rows = new FrameRows()
   private order = 0
   private lackedUntilMs = -Infinity
+  /** When the newest came. */
+  private cameMs = -Infinity
   private readonly gone = new Set<string>()
   bytes = 0
 
@@ -58,6 +61,7 @@ export class PendingFrames {
   add (frame: FrameRef, sinceMs = this.core.deps.clock.monoMs()): void {
     this.waiting.set(nameOf(frame), { frame, order: ++this.order, sinceMs })
     this.bytes += frame.length
+    this.cameMs = sinceMs
   }
 
   /** The oldest frames, up to `count`, still waiting. */
@@ -109,6 +113,9 @@ export class PendingFrames {
   ofDeviceBlock (link: number, id: string): FrameRef[] {
     return [...this.waiting.values()].map((w) => w.frame).filter((f) => f.link === link && f.id === id)
   }
+
+  /** Whether frames wait that may soon be blocks. The other side may lack older ones: they are nobody's. */
+  get isFresh (): boolean { return this.size > 0 && this.core.deps.clock.monoMs() - this.cameMs < FRESH_MS }
 
   /** Of the newest. */
   get lastOrder (): number { return this.order }

@@ -74,7 +74,7 @@ export class Pool implements PeerHandler, KeyPool {
     this.kind = traits.route === 'relayed' ? 'relayed' : 'direct'
     const core = this.core = new PoolCore(deps)
     this.views = new BlockViews(core, (epoch) => this.epochs.key(epoch))
-    this.erasure = new Erasure(core, this.views)
+    this.erasure = new Erasure(core, this.views, (number) => { this.claims.forget(number) })
     this.epochs = new Epochs(core, this.erasure, () => { this.renewal.begun() })
     this.claims = new Claims(core)
     this.pending = new PendingFrames(core, links)
@@ -89,7 +89,7 @@ export class Pool implements PeerHandler, KeyPool {
     this.startup = new Startup(core, this.lane)
     this.voiding = new VoidPool(core, this)
     this.holds = new Holds(core, links)
-    this.renewal = new Renewal(core, this.lane, this.epochs, this.views, () => this.voids, () => !this.hungry && this.pending.size === 0)
+    this.renewal = new Renewal(core, this.lane, this.epochs, this.views, () => this.voids)
     this.voids = voidsOf(this, (epochs, reason) => { this.renewal.replace(epochs, { id: '', reason: `told by ${core.deps.remote}: ${reason}` }, false) })
     this.inventory = new Inventory(core, this.erasure)
     this.burns = new Burns(core, this.erasure, this.pending, this.agreement, this.lane, this.pads)
@@ -128,6 +128,7 @@ export class Pool implements PeerHandler, KeyPool {
   get hungry (): boolean {
     const { maxStockBytes, authReserveBytes } = this.core.deps.limits, stock = this.stockBytes()
     if (this.pending.full || this.pending.isLacking || stock < maxStockBytes || stock - this.agreement.lackingBytes < maxStockBytes) return !this.pending.full
+    if (this.epochs.awaitsBlock) return true
     if (this.kind === 'relayed') return false
     // Fresh frames become pads first: a full pool without pads could not even open a block.
     return this.pads.left('mine') < authReserveBytes || this.pads.left('theirs') < authReserveBytes

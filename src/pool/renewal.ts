@@ -2,51 +2,28 @@ import type { PeerChannel } from '../peer/ports.js'
 import type { PoolCore } from './core.js'
 import type { Epochs } from './epochs.js'
 import type { OwnerLane } from './owner-lane.js'
-import type { BlockRow } from './rows.js'
 import type { BlockViews } from './views.js'
 import type { Voids } from './voids.js'
 
 /** Each question costs a pad, and the oldest epoch may keep a new one waiting for a day. */
 const ASK_MS = 60_000
-const ROOM_MS = 10_000
 
 /** Begins a pool's numbers of associations anew with another ID epoch: when they are used up, and when the keys of an epoch are known to others. */
 export class Renewal {
   private asked = { epoch: 0, over: undefined as PeerChannel | undefined, atMs: -Infinity }
-  private roomMs = -Infinity
 
   constructor (
     private readonly core: PoolCore, private readonly lane: OwnerLane, private readonly epochs: Epochs, private readonly views: BlockViews,
-    private readonly voids: () => Voids, private readonly isFull: () => boolean,
+    private readonly voids: () => Voids,
   ) {}
 
-  /** While our numbers wait for an ID epoch: sees to it that one comes. */
+  /** While our numbers wait for an ID epoch, the proposer is asked for one. It takes the frames for it however full the pool is (`Epochs.awaitsBlock`). */
   tick (): void {
-    const { core, epochs } = this
-    if (!core.ready || epochs.needed === 0 || epochs.isFull) return
-    if (!core.proposer) this.ask(epochs.needed)
-    this.makeRoom()
-  }
-
-  private ask (epoch: number): void {
-    const { core, asked } = this
+    const { core, epochs, asked } = this, epoch = epochs.needed
+    if (!core.ready || core.proposer || epoch === 0 || epochs.isFull) return
     const now = core.deps.clock.monoMs(), over = core.channel
     if (asked.epoch === epoch && asked.over === over && now - asked.atMs < ASK_MS) return
     if (core.send('epochAsk', { epoch })) this.asked = { epoch, over, atMs: now }
-  }
-
-  /** A full pool takes no frames, and so none for an epoch: the youngest of our blocks that nothing was named in makes room on both sides. */
-  private makeRoom (): void {
-    const { core, lane } = this, now = core.deps.clock.monoMs()
-    if (!this.isFull() || core.tally.idBlocks > 0 || now - this.roomMs < ROOM_MS) return
-    this.roomMs = now
-    let youngest: BlockRow | undefined
-    for (const b of core.blocks.values()) {
-      if (b.owner === 'mine' && b.purpose === 'app' && b.spent === 0 && (b.state === 'usable' || b.state === 'open') && b.number > (youngest?.number ?? 0)) youngest = b
-    }
-    if (youngest === undefined) return
-    if (youngest.state === 'open') lane.endEarly(new Set([youngest]), 'epoch')
-    else lane.burnUnopened(lane.removeUnopened((b) => b === youngest), 'epoch')
   }
 
   /** The numbers have begun anew: blocks of older epochs are closed or burned. */

@@ -34,6 +34,13 @@ class LaneFairness {
 
   used (from: KmeId, flow: string, bytes: number): void {
     this.refusedMs = undefined
+    this.note(from, flow, bytes)
+  }
+
+  /** It asks, and there is nothing: its share is kept for it as if it had taken something. */
+  wants (from: KmeId, flow: string): void { this.note(from, flow, 0) }
+
+  private note (from: KmeId, flow: string, bytes: number): void {
     this.neighbours.used(from, bytes)
     let flows = this.flows.get(from)
     if (flows === undefined) this.flows.set(from, flows = new Fairness(this.clock))
@@ -66,14 +73,16 @@ export class Allotment {
     const spare = access.freeBytes - access.keptBytes(this.p.limits.reserveBytes) - this.promises.of(next)
     const most = Math.min(bytes, Math.max(PART_BYTES_MAX, spare * this.p.limits.sparePart))
     const offered = Math.min(most, spare, access.reachBytes(most)) & ~7
-    if (offered < Math.min(most, OFFER_BYTES_MIN)) return 0
+    if (offered < Math.min(most, OFFER_BYTES_MIN)) { this.with(next).wants(from, flowOf(path)); return 0 }
     return spare < PLENTY_JOBS * most && this.fairness.get(next)?.mayTakeLast(from, flowOf(path)) === false ? 0 : offered
   }
 
-  used (from: KmeId, next: KmeId, path: readonly KmeId[], bytes: number): void {
+  used (from: KmeId, next: KmeId, path: readonly KmeId[], bytes: number): void { this.with(next).used(from, flowOf(path), bytes) }
+
+  private with (next: KmeId): LaneFairness {
     let lane = this.fairness.get(next)
     if (lane === undefined) this.fairness.set(next, lane = new LaneFairness(this.p.clock))
-    lane.used(from, flowOf(path), bytes)
+    return lane
   }
 
   stop (): void { this.promises.stop() }

@@ -8,6 +8,8 @@ import type { NeighbourLane, RelayedPool } from './ports.js'
 /** Use is covered for so long, in both directions. */
 const AHEAD_S = 120
 
+/** A lane with less is empty: a key may be longer. */
+const DRY_BELOW_BYTES = 1_024
 /** What an empty lane asks for beside the target: a block. */
 const DRY_BYTES = 63_488
 
@@ -37,8 +39,8 @@ export class RelayedEnd implements RelayedPool {
     if (!pool.hungry) return 0
     const { maxStockBytes } = pool.core.deps.limits
     // All of a small stock may be the other side's: what we own nothing of is not enough.
-    const dryBytes = pool.pending.bytes === 0 && pool.lane.freeBytes(true) === 0 ? DRY_BYTES : 0
-    return Math.max(dryBytes, Math.floor(Math.min(maxStockBytes, Math.max(this.stockBytes, 2 * AHEAD_S * pool.lane.used.perSecond())) - pool.stockBytes()))
+    const dryBytes = pool.lane.freeBytes(true) < DRY_BELOW_BYTES && !pool.pending.isFresh ? DRY_BYTES : 0
+    return Math.max(dryBytes, pool.epochs.awaitsBlock ? 1 : 0, Math.floor(Math.min(maxStockBytes, Math.max(this.stockBytes, 2 * AHEAD_S * pool.lane.used.perSecond())) - pool.stockBytes()))
   }
 
   ingest (records: Uint8Array, meta: ArrayLike<number>, count: number, then: () => void): void {

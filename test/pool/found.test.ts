@@ -19,6 +19,21 @@ t.test('a slave beside its master fetches as many keys at once as one elsewhere,
   await staysRight(t, world)
 })
 
+for (const [light, heavy] of [['a1', 'b1'], ['b1', 'a1']] as const) {
+  t.test(`of a slow link's key ${light} gets some though ${heavy} uses all that comes, and a rest of a block is left to ${light}`, async (t) => {
+    const world = await liveWorld(t, { limits: { maxStockBytes: 262_144 } }, 32)
+    const useAll = async (master: string, slave: string): Promise<void> => { for (let i = 0; i < 40 && (await keysFor(world, master, slave, 32, 1_000, 1)).length > 0;) i++ }
+    for (let round = 0; round < 8; round++) {
+      if (round === 0) await useAll(light, heavy)
+      await useAll(heavy, light)
+      if (round < 7) world.frames(4)
+      await world.wait(2_000)
+    }
+    t.equal((await keysFor(world, light, heavy, 32, 1_000)).length, 32)
+    await staysRight(t, world)
+  })
+}
+
 const owners = (world: World): string[] => {
   const [a, b] = world.nodes.map((node) => node.pool.core.blocks)
   return [...a!.values()].filter((x) => x.purpose === 'app').map((x) => [x.owner, b!.get(x.number)?.owner].sort().join())

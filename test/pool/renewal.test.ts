@@ -40,14 +40,17 @@ for (const [home, master, slave, other] of [[0, 'a1', 'b1', 'b2'], [1, 'b1', 'a1
   })
 }
 
-t.test('a full pool that nobody uses makes room for the frames of an epoch', async (t) => {
+t.test('a full pool that nobody uses takes the frames of an epoch, and burns nothing for them', async (t) => {
   for (const home of [0, 1] as const) {
     const world = await liveWorld(t, { limits: { ...limits, maxStockBytes: 400_000, authReserveBytes: 4_096 } }), node = world.nodes[home]
     for (const each of world.nodes) each.pool.pads.left = () => 1 << 20 // Nor do they lack pads.
     await feed(world, 2)
     t.same(world.nodes.map((each) => each.pool.hungry), [false, false], 'both are full')
+    let burned = -1
+    inside(node.pool.epochs).onNumbersBegun = () => { burned = node.pool.core.account.burned.epoch ?? 0; node.pool.renewal.begun() }
     useUp(node)
     await feed(world, 4)
+    t.equal(burned, 0)
     t.equal(node.pool.core.meta.generation, 2, `the numbers of ${node.o.id} begin anew`)
     const [master, slave] = home === 0 ? ['a1', 'b1'] as const : ['b1', 'a1'] as const
     t.equal(await fetched(world, slave, master, await keysFor(world, master, slave)), 'keys')

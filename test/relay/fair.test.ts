@@ -76,6 +76,26 @@ t.test('what is kept for those who took less is theirs for two seconds: flows th
   t.equal(ofGreedy(), 0, 'then it is kept again')
 })
 
+t.test('a flow that found nothing so far has a share of what comes next', async t => {
+  const clock = new SimClock(), z = lane(10_000 + 2 * JOB), allotment = new Allotment(ports(clock, { Z: z })), greedy = ['X', 'M', 'Z'], second = ['W', 'X', 'M', 'Z']
+  for (let i = 0; i < 20; i++) {
+    t.equal(allotment.offer('X', 'Z', greedy, JOB), JOB, 'alone it gets all that comes')
+    allotment.used('X', 'Z', greedy, JOB)
+    z.freeBytes = 10_000
+    clock.advance(500)
+    if (i < 19) z.freeBytes = 10_000 + 2 * JOB
+  }
+  for (const [from, path] of [['X', second], ['Y', ['Y', 'M', 'Z']]] as const) {
+    t.equal(allotment.offer(from, 'Z', path, JOB), 0, 'there is nothing')
+    z.freeBytes = 10_000 + 2 * JOB
+    t.equal(allotment.offer('X', 'Z', greedy, JOB), 0, 'and what comes is not for whoever had all before')
+    t.equal(allotment.offer(from, 'Z', path, JOB), JOB)
+    allotment.used(from, 'Z', path, JOB)
+    z.freeBytes = 10_000
+    clock.advance(12_000)
+  }
+})
+
 t.test('what is set aside is offered to nobody else, and what SAEs keep to no job', async t => {
   const clock = new SimClock(), z = lane(10_000 + 5 * JOB), allotment = new Allotment(ports(clock, { Z: z })), path = ['X', 'M', 'Z']
   for (let i = 0; i < 5; i++) {

@@ -54,7 +54,7 @@ export const drawMix = (random: SimRandom, nodes: number): MeshMix => {
       leaseMinBytes: random.pick([64, 1_024]), missingFrameMs: random.pick([2_000, 5_000]), authReserveBytes: random.pick([4_096, 8_192]),
       authFloorBytes: 512, associationsPerEpoch: random.pick([5, 60_000, 60_000]), maxStockBytes: plenty * 262_144,
     },
-    relayLimits: { reserveBytes: random.pick([0, 4_096]), jobMs: 4_000, passMs: 1_000, framesPerJob: plenty > 1 ? SHARE_FRAMES_MAX : random.pick([2, 16]), sparePart: 1, jobsMax: random.pick([2, 8]), avoidMs: 500, avoidMaxMs: 4_000 },
+    relayLimits: { reserveBytes: random.pick([1_024, 4_096]), jobMs: 4_000, passMs: 1_000, framesPerJob: plenty > 1 ? SHARE_FRAMES_MAX : random.pick([2, 16]), sparePart: 1, jobsMax: random.pick([2, 8]), avoidMs: 500, avoidMaxMs: 4_000 },
     flushMs: random.pick([0, 3, 3, 20]), delayMs: random.pick([1, 2, 20]), jitterMs: random.pick([0, 3, 40]),
     wall: Array.from({ length: nodes }, () => ({ aheadMs: random.pick([0, 0, 3_600_000, -3_600_000]), driftPpm: random.pick([0, 200, -5_000]) })),
     frameBytes: random.pick([1_984, 3_968, 3_968]), stockBytes: plenty * random.pick([16_384, 32_768]), downMs: random.pick([500, 3_000, 12_000]),
