@@ -20,8 +20,6 @@ export interface RegistrationDeps {
 
 /** Requests that wait for an operator; beyond, who asks is refused and not noted. */
 export const REQUESTS_MAX = 1_000
-/** All requests are one alert. */
-const ALERT = ['sae.requested', 'registry'] as const
 
 /**
  * What becomes of an SAE that shows a valid certificate and is not registered (`policy.unregistered`): it is refused, registered at
@@ -78,7 +76,7 @@ export class Registration {
   }
 
   private tell (): void {
-    if (this.requested.size === 0) this.d.alert(alertEnds(...ALERT))
-    else this.d.alert(alertBegins(...ALERT, 'low', 'SAEs with a valid certificate ask to be registered: qkme sae list, then qkme sae approve, suspend or remove'))
+    if (this.requested.size === 0) this.d.alert(alertEnds('sae.requested', 'registry')) // All requests are one alert.
+    else this.d.alert(alertBegins('sae.requested', 'registry', 'low', 'SAEs with a valid certificate ask to be registered: qkme sae list, then qkme sae approve, suspend or remove'))
   }
 }
