@@ -65,7 +65,7 @@ export interface Kv extends KvReader {
    */
   flushed (): Promise<void>
   stats (): KvStats
-  /** Flushes, then closes. Never rejects because of an earlier failure. */
+  /** Flushes, then closes. Never rejects because of an earlier failure. @throws KmeError `STORE_UNAVAILABLE` if the disk takes nothing for 30 s. */
   close (): Promise<void>
 }
 

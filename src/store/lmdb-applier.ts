@@ -6,18 +6,22 @@ import { statfsSync } from 'node:fs'
 import { isMainThread, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { storeFailure } from './batch-format.js'
 import { applyBatch, openLmdb, usedBytes, type Lmdb } from './lmdb-batch.js'
-import { DOORBELL, ORDERS, say, type ApplierData, type BatchMessage, type ToApplier } from './lmdb-link.js'
+import { DOORBELL, ENDED, ORDERS, say, SLEEP_MS_MAX, type ApplierData, type BatchMessage, type ToApplier } from './lmdb-link.js'
 import { ChunkMemory } from './lmdb-memory.js'
 
 const SCRATCH_BYTES = 2 << 20
 
-/** In the order of the orders, until the thread is ended or the disk refuses a write. */
-const run = ({ folder, mapBytes, port, control }: ApplierData): void => {
-  const db = openLmdb(folder, mapBytes), memory = new ChunkMemory(SCRATCH_BYTES)
+/** In the order of the orders, until it is told to stop, the writer has ended, or the disk refuses a write. */
+const run = (db: Lmdb, { folder, port, control }: ApplierData): void => {
+  const memory = new ChunkMemory(SCRATCH_BYTES)
   for (;;) {
-    const seen = Atomics.load(control, ORDERS), order = receiveMessageOnPort(port)?.message as ToApplier | undefined
-    if (order === undefined) Atomics.wait(control, ORDERS, seen)
-    else if ('drop' in order) memory.drop(order.drop)
+    const seen = Atomics.load(control, ORDERS), hasWriter = Atomics.load(control, ENDED) === 0
+    const order = receiveMessageOnPort(port)?.message as ToApplier | undefined
+    if (order === 'stop') return
+    if (order === undefined) {
+      if (!hasWriter) return
+      Atomics.wait(control, ORDERS, seen, SLEEP_MS_MAX)
+    } else if ('drop' in order) memory.drop(order.drop)
     else say(port, control, DOORBELL, { applied: apply(db, memory, order.apply, order.entry), ...room(db, folder) })
   }
 }
@@ -33,11 +37,17 @@ const room = (db: Lmdb, folder: string): { readonly usedBytes: number, readonly 
   return { usedBytes: usedBytes(db), freeBytes: bavail * bsize }
 }
 
-const main = (data: ApplierData): void => {
-  try { run(data) } catch (cause) {
+const main = async (data: ApplierData): Promise<void> => {
+  let db: Lmdb | undefined
+  try {
+    db = openLmdb(data.folder, data.mapBytes)
+    run(db, data)
+  } catch (cause) {
     const { code, message } = storeFailure(cause, `writing to the store in ${data.folder}`)
     say(data.port, data.control, DOORBELL, { failed: code, message })
   }
+  await db?.close()
+  say(data.port, data.control, DOORBELL, 'stopped')
 }
 
-if (!isMainThread) main(workerData as ApplierData)
+if (!isMainThread) await main(workerData as ApplierData)

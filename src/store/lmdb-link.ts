@@ -9,7 +9,11 @@ import type { KmeErrorCode } from '../kernel/errors.js'
 export const DOORBELL = 0
 export const ANSWERS = 1
 export const ORDERS = 2
-export const CONTROL_NUMBERS = 3
+/** Not 0 once one of the two threads has ended: what that one has not said by then it will not say. */
+export const ENDED = 3
+export const CONTROL_NUMBERS = 4
+/** So long a thread sleeps at most: a bell that is not heard delays, and hangs nothing. */
+export const SLEEP_MS_MAX = 1_000
 
 export interface WriterData { readonly folder: string, /** The last batch in the data file. */ readonly applied: number, readonly port: MessagePort, readonly applier: MessagePort, readonly control: Int32Array }
 export interface ApplierData { readonly folder: string, readonly mapBytes: number, readonly port: MessagePort, readonly control: Int32Array }
@@ -27,17 +31,24 @@ export type FromWriter =
   | { readonly durable: number }
   | Applied
   | Failed
+  /** Neither thread touches a file from now on. */
   | 'stopped'
 
 /** Batches for one transaction of the data file, with the number of the last entry of the journal among them or before them. */
-export type ToApplier = { readonly apply: readonly BatchMessage[], readonly entry: number } | { readonly drop: number }
-export type FromApplier = Applied | Failed
+export type ToApplier = { readonly apply: readonly BatchMessage[], readonly entry: number } | { readonly drop: number } | 'stop'
+/** An answer for each `apply`, until it has failed; 'stopped' is its last word, and its data file is closed then. */
+export type FromApplier = Applied | Failed | 'stopped'
 
 export const JOURNAL_FILE = 'journal.bin'
 
 /** Says it, and wakes who waits for it. */
 export const say = (port: MessagePort, control: Int32Array, bell: number, message: ToWriter | FromWriter | ToApplier | FromApplier): void => {
   port.postMessage(message)
+  ring(control, bell)
+}
+
+/** Wakes who waits, and lets who is about to wait look once more: so it comes after what there is to see. */
+export const ring = (control: Int32Array, bell: number): void => {
   Atomics.add(control, bell, 1)
   Atomics.notify(control, bell)
 }

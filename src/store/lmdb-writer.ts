@@ -11,15 +11,13 @@ import { systemClock } from '../kernel/system-clock.js'
 import { Journal } from './journal.js'
 import { storeFailure } from './batch-format.js'
 import { WORD_BYTES } from './lmdb-chunks.js'
-import { ANSWERS, DOORBELL, JOURNAL_FILE, ORDERS, say, type BatchMessage, type FromApplier, type FromWriter, type ToWriter, type WriterData } from './lmdb-link.js'
+import { ANSWERS, DOORBELL, ENDED, JOURNAL_FILE, ORDERS, say, SLEEP_MS_MAX, type BatchMessage, type FromApplier, type FromWriter, type ToWriter, type WriterData } from './lmdb-link.js'
 import { ChunkMemory } from './lmdb-memory.js'
 
 const JOURNALED_BYTES_MAX = 128 << 10
 /** So much goes to the data file together, or more if the applier is busy: as much as a half of the journal holds. */
 const UNAPPLIED_BYTES_MAX = 512 << 10
 const APPLY_AFTER_MS = 200
-/** Nothing is lost if a bell is not heard: the applier is looked at again. */
-const WAIT_MS_MAX = 1_000
 
 class Writer {
   private readonly journal: Journal
@@ -36,11 +34,12 @@ class Writer {
     this.entry = data.applied
   }
 
-  /** After a failure of its own: a transaction of the data file that is under way ends as it would have. */
-  settle (): void { this.waitForApplier() }
-
   /** Until 'stop' or the first failure. */
   run (): void {
+    try { this.work() } finally { this.journal.close() }
+  }
+
+  private work (): void {
     const { control, port } = this.data
     for (let stopping = false; !stopping;) {
       const seen = Atomics.load(control, DOORBELL)
@@ -55,12 +54,11 @@ class Writer {
       if (group.length > 0) this.commit(group)
       const leftMs = this.busy || this.unapplied.length === 0 ? Infinity : this.unappliedSinceMs + APPLY_AFTER_MS - systemClock.monoMs()
       if (leftMs <= 0) this.apply([])
-      else if (group.length === 0 && !stopping) Atomics.wait(control, DOORBELL, seen, leftMs)
+      else if (group.length === 0 && !stopping) Atomics.wait(control, DOORBELL, seen, Math.min(leftMs, SLEEP_MS_MAX))
     }
     this.waitForApplier()
     if (this.unapplied.length > 0) this.apply([])
     this.waitForApplier()
-    this.journal.close()
   }
 
   private answer (message: FromWriter): void { say(this.data.port, this.data.control, ANSWERS, message) }
@@ -103,14 +101,17 @@ class Writer {
     say(this.data.applier, this.data.control, ORDERS, { drop: chunk })
   }
 
-  /** @throws KmeError what the applier failed with */
+  /** @throws KmeError what the applier failed with, or that it has ended. */
   private hear (): void {
+    const hasEnded = Atomics.load(this.data.control, ENDED) !== 0
     for (let next = receiveMessageOnPort(this.data.applier); next !== undefined; next = receiveMessageOnPort(this.data.applier)) {
       const message = next.message as FromApplier
+      if (message === 'stopped') break
       this.busy = false
       if ('failed' in message) throw new KmeError(message.failed, message.message)
       this.answer(message)
     }
+    if (hasEnded) throw new KmeError('STORE_UNAVAILABLE', `the thread that writes the data file in ${this.data.folder} ended without a word. Start again`)
   }
 
   private waitForApplier (): void {
@@ -119,24 +120,30 @@ class Writer {
       const seen = Atomics.load(control, DOORBELL)
       this.hear()
       if (!this.busy) return
-      Atomics.wait(control, DOORBELL, seen, WAIT_MS_MAX)
+      Atomics.wait(control, DOORBELL, seen, SLEEP_MS_MAX)
     }
   }
 }
 
+/** The applier does what it was told before, and closes the data file. */
+const endApplier = ({ applier, control }: WriterData): void => {
+  say(applier, control, ORDERS, 'stop')
+  for (let isOver = false; ;) {
+    const seen = Atomics.load(control, DOORBELL), hasEnded = Atomics.load(control, ENDED) !== 0
+    for (let next = receiveMessageOnPort(applier); next !== undefined; next = receiveMessageOnPort(applier)) isOver ||= next.message === 'stopped'
+    if (isOver || hasEnded) return
+    Atomics.wait(control, DOORBELL, seen, SLEEP_MS_MAX)
+  }
+}
+
 const main = (data: WriterData): void => {
-  let writer: Writer | undefined
-  const fail = (cause: unknown): void => {
+  try {
+    new Writer(data).run()
+  } catch (cause) {
     const { code, message } = storeFailure(cause, `writing to the store in ${data.folder}`)
     say(data.port, data.control, ANSWERS, { failed: code, message })
   }
-  try {
-    writer = new Writer(data)
-    writer.run()
-  } catch (cause) {
-    fail(cause)
-    try { writer?.settle() } catch (second) { fail(second) }
-  }
+  endApplier(data)
   say(data.port, data.control, ANSWERS, 'stopped')
 }
 

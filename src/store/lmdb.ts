@@ -6,7 +6,6 @@
  */
 import { existsSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
-import { MessageChannel, receiveMessageOnPort, Worker, type MessagePort } from 'node:worker_threads'
 import { invariant, KmeError } from '../kernel/errors.js'
 import { checkDataFile } from './data-file.js'
 import { decodeKey, encodeKey, keyBytes } from './key-codec.js'
@@ -16,8 +15,9 @@ import { storeFailure } from './batch-format.js'
 import { applyBatch, appliedSeq, openLmdb, PAGE_BYTES, usedBytes, type Lmdb } from './lmdb-batch.js'
 import { ChunkPool, type Batch, type Chunk } from './lmdb-chunks.js'
 import { Overlay } from './lmdb-overlay.js'
-import { ANSWERS, CONTROL_NUMBERS, DOORBELL, JOURNAL_FILE, say, type ApplierData, type FromWriter, type ToWriter, type WriterData } from './lmdb-link.js'
+import { JOURNAL_FILE, type FromWriter } from './lmdb-link.js'
 import { mergePage, type Layer } from './lmdb-range.js'
+import { LmdbThreads } from './lmdb-threads.js'
 import { TxWriter } from './lmdb-tx.js'
 
 export interface LmdbOptions {
@@ -26,13 +26,15 @@ export interface LmdbOptions {
   readonly mapBytes: number
   /** Free space on the disk below which only transactions that remove something pass. */
   readonly reserveBytes: number
+  /** So long without progress of the disk, and a call that waits for it gives up. Default 30 s; tests wait less. */
+  readonly patienceMs?: number
 }
 
 const OUTSTANDING_BYTES_MAX = 32 << 20
 const IN_FLIGHT_MAX = 2
-const BLOCKED_MS_MAX = 30_000
+const PATIENCE_MS = 30_000
 
-/** Opens or creates the data file, replays the journal into it, starts the writer. @throws KmeError `STORE_UNAVAILABLE`, `STORE_CORRUPT`, `STORE_FULL` */
+/** Opens or creates the data file, replays the journal into it. @throws KmeError `STORE_UNAVAILABLE`, `STORE_CORRUPT`, `STORE_FULL` */
 export const openLmdbKv = async (options: LmdbOptions): Promise<Kv> => {
   checkDataFile(join(options.folder, 'data.mdb'), PAGE_BYTES)
   const db = openLmdb(options.folder, options.mapBytes)
@@ -53,10 +55,7 @@ export const openLmdbKv = async (options: LmdbOptions): Promise<Kv> => {
 class LmdbKv implements Kv {
   private readonly overlay = new Overlay()
   private readonly pool = new ChunkPool()
-  private readonly control = new Int32Array(new SharedArrayBuffer(4 * CONTROL_NUMBERS))
-  private readonly port: MessagePort
-  private readonly workers: readonly Worker[]
-  private readonly stopped: Promise<void>
+  private readonly threads: LmdbThreads
   private open: Batch | undefined
   private chunk: Chunk
   private sent: Batch[] = []
@@ -64,8 +63,7 @@ class LmdbKv implements Kv {
   private waitingBytes = 0
   private durableSeq = 0
   private failure: KmeError | undefined
-  private closed = false
-  private onStopped: () => void = () => {}
+  private closing: Promise<void> | undefined
   private turnScheduled = false
   private writing: TxWriter | undefined
   private usedBytes: number
@@ -77,17 +75,8 @@ class LmdbKv implements Kv {
     const { bavail, bsize } = statfsSync(options.folder)
     this.freeBytes = bavail * bsize
     this.chunk = this.pool.take(0)
-    const { folder, mapBytes } = options, { control } = this, { port1, port2 } = new MessageChannel(), orders = new MessageChannel()
-    this.port = port1
-    const writer: WriterData = { folder, applied, port: port2, applier: orders.port1, control }
-    const applier: ApplierData = { folder, mapBytes, port: orders.port2, control }
-    this.workers = [this.startThread('lmdb-writer', writer, [port2, orders.port1]), this.startThread('lmdb-applier', applier, [orders.port2])]
-    this.stopped = new Promise((resolve) => {
-      this.onStopped = resolve
-      for (const worker of this.workers) worker.once('exit', () => { resolve() })
-    })
-    this.port.on('message', (message: FromWriter) => { this.onAnswer(message) })
-    this.port.unref()
+    const { folder, mapBytes, patienceMs = PATIENCE_MS } = options
+    this.threads = new LmdbThreads({ folder, mapBytes, applied, patienceMs }, { answer: (message) => { this.onAnswer(message) }, lost: (error) => { this.fail(error) } })
   }
 
   get (key: KvKey): Uint8Array | undefined { return this.read(encodeKey(key)) }
@@ -140,18 +129,14 @@ class LmdbKv implements Kv {
     return { usedBytes: this.usedBytes, limitBytes: this.options.mapBytes, freeBytes: this.freeBytes, pendingBytes: this.waitingBytes }
   }
 
-  async close (): Promise<void> {
-    if (this.closed) return
-    this.closed = true
-    if (this.failure === undefined) {
-      this.send(true)
-      this.post('stop')
+  close (): Promise<void> { return this.closing ??= this.finish() }
+
+  private async finish (): Promise<void> {
+    this.send(true)
+    try { await this.threads.end() } catch (error) {
+      this.fail(error as KmeError) // The data file stays open: a thread may be within it.
+      throw error
     }
-    // After a failure the writer stops by itself, but not before the applier is idle: one that is ended within a transaction would keep LMDB's lock.
-    this.port.ref()
-    await this.stopped
-    this.port.close()
-    for (const worker of this.workers) await worker.terminate()
     await this.db.close()
   }
 
@@ -190,13 +175,6 @@ class LmdbKv implements Kv {
     }
   }
 
-  private startThread (name: string, workerData: WriterData | ApplierData, transferList: MessagePort[]): Worker {
-    const worker = new Worker(new URL(`./${name}.js`, import.meta.url), { workerData, transferList, execArgv: [] })
-    worker.on('error', (cause) => { this.fail(new KmeError('STORE_UNAVAILABLE', `a thread of the store (${name}) ended: ${cause.message}. Start again`, { cause })) })
-    worker.unref()
-    return worker
-  }
-
   private accept (writer: TxWriter): void {
     const bytes = writer.chunk.used - writer.from
     if (this.nearlyFull(bytes) && !writer.removes) {
@@ -226,19 +204,14 @@ class LmdbKv implements Kv {
     if (!now && inFlight >= IN_FLIGHT_MAX) return
     this.open = undefined
     this.sent.push(batch)
-    this.port.ref()
+    this.threads.keepAlive(true)
     const { chunk } = batch
     batch.to = chunk.used
-    this.post({ chunk: chunk.id, ...(chunk.shared ? {} : { memory: chunk.memory }), from: batch.from, to: batch.to, seq: batch.seq })
+    this.threads.post({ chunk: chunk.id, ...(chunk.shared ? {} : { memory: chunk.memory }), from: batch.from, to: batch.to, seq: batch.seq })
     chunk.shared = true
   }
 
-  private post (message: ToWriter): void {
-    say(this.port, this.control, DOORBELL, message)
-  }
-
-  private onAnswer (message: FromWriter): void {
-    if (message === 'stopped') return this.onStopped()
+  private onAnswer (message: Exclude<FromWriter, 'stopped'>): void {
     if ('failed' in message) return this.fail(new KmeError(message.failed, message.message))
     if ('durable' in message) this.markDurable(message.durable)
     else {
@@ -248,7 +221,7 @@ class LmdbKv implements Kv {
       this.forget(message.applied)
     }
     if (!this.turnScheduled) this.send(false)
-    if (this.durableSeq === this.nextSeq - 1 && !this.closed) this.port.unref()
+    if (this.durableSeq === this.nextSeq - 1 && this.closing === undefined) this.threads.keepAlive(false)
   }
 
   private markDurable (seq: number): void {
@@ -275,7 +248,7 @@ class LmdbKv implements Kv {
 
   /** Gives a chunk back once nothing in it is waiting. */
   retire (chunk: Chunk): void {
-    if (chunk.waiting === 0 && this.pool.give(chunk) && chunk.shared) this.post({ drop: chunk.id })
+    if (chunk.waiting === 0 && this.pool.give(chunk) && chunk.shared) this.threads.post({ drop: chunk.id })
   }
 
   /** The bound is ours: LMDB would enlarge its map. Rows that only replace others count as new until they are in the file. */
@@ -287,24 +260,19 @@ class LmdbKv implements Kv {
     this.failure ??= error
     for (const batch of [...this.sent, ...(this.open === undefined ? [] : [this.open])]) batch.durable?.reject(this.failure)
     this.sent = []
-    if (!this.closed) this.port.unref()
+    if (this.closing === undefined) this.threads.keepAlive(false)
   }
 
   private refuseIfDead (): void {
     if (this.failure !== undefined) throw this.failure
-    if (this.closed) throw new KmeError('STORE_UNAVAILABLE', 'the store is closed')
+    if (this.closing !== undefined) throw new KmeError('STORE_UNAVAILABLE', 'the store is closed')
   }
 
   /** Too much is on its way: waits for the disk, like any program that writes faster than it. */
   private waitForRoom (): void {
     this.send(true)
-    for (let waitedMs = 0; this.pool.outstandingBytes > OUTSTANDING_BYTES_MAX; waitedMs += 100) {
-      const seen = Atomics.load(this.control, ANSWERS)
-      for (let next = receiveMessageOnPort(this.port); next !== undefined; next = receiveMessageOnPort(this.port)) this.onAnswer(next.message as FromWriter)
-      this.refuseIfDead()
-      if (waitedMs > BLOCKED_MS_MAX) throw new KmeError('STORE_UNAVAILABLE', 'the disk has taken nothing for 30 s: check it, then start again')
-      if (this.pool.outstandingBytes > OUTSTANDING_BYTES_MAX) Atomics.wait(this.control, ANSWERS, seen, 100)
-    }
+    this.threads.waitUntil(() => this.failure !== undefined || this.pool.outstandingBytes <= OUTSTANDING_BYTES_MAX)
+    this.refuseIfDead()
   }
 }
 

@@ -95,7 +95,7 @@ const holderOf = (path: string): Promise<string | undefined> => new Promise((res
 const listen = (path: string): Promise<Server | undefined> => new Promise((resolve, reject) => {
   const server = createServer((socket) => {
     socket.on('error', () => { socket.destroy() })
-    socket.end(String(process.pid))
+    socket.end(String(process.pid), () => { socket.destroy() }) // Whoever stays connected must not keep the lock from being given back.
   })
   server.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EADDRINUSE') resolve(undefined)

@@ -51,6 +51,8 @@ const opened = async (t: Teardown): Promise<{ folder: string, kv: Kv, rows: Rows
   const folder = mkdtempSync(join(tmpdir(), 'qkme-order-'))
   t.teardown(() => { rmSync(folder, { recursive: true, force: true }) })
   const kv = await openLmdbKv({ folder, mapBytes: 1 << 28, reserveBytes: 0 })
+  kv.transact((tx) => { tx.put(['first'], Uint8Array.of(1)) })
+  while (kv.stats().pendingBytes > 0) await setTimeout(5) // The data file's thread has begun: it takes the lock then, too.
   return { folder, kv, rows: new Rows(kv) }
 }
 

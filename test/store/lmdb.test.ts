@@ -98,7 +98,7 @@ t.test('entries of both halves come back in their order, whichever is the older;
 
 t.test('the journal alone brings back what the data file lacks, and a torn end is left out', async (t) => {
   const folder = folderOf(t), path = join(folder, 'journal.bin')
-  await (await open(folder)).close()
+  Journal.open(path).close()
   const empty = readFileSync(path)
   const put = (key: string): Buffer => {
     const encoded = Buffer.from([0x20, ...Buffer.from(key), 0])

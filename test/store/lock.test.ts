@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -34,6 +34,19 @@ t.test('one process at a time, also within one', async (t) => {
   await end(other.process)
   await lock.release()
   t.same(readdirSync(folder), [])
+  await (await lockStore(folder, systemRandom)).release()
+})
+
+t.test('a lock is given back while somebody stays connected to it', async (t) => {
+  const folder = folderOf(t), lock = await lockStore(folder, systemRandom), { dev, ino } = statSync(folder, { bigint: true })
+  const stays = await Promise.all([`\0qkme-store-${dev}-${ino}`, join(folder, 'lock.sock')].map(async (path) => {
+    const socket = connect({ path, allowHalfOpen: true })
+    socket.on('error', () => undefined) // That it is closed in its face is what is wanted.
+    t.equal(String((await once(socket, 'data'))[0]), String(process.pid))
+    return socket
+  }))
+  await lock.release()
+  for (const socket of stays) socket.destroy()
   await (await lockStore(folder, systemRandom)).release()
 })
 
