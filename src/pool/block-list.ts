@@ -63,7 +63,10 @@ export class BlockList {
   /** Takes out every block that fits. @returns them, in their order. */
   removeIf (which: (block: BlockRow) => boolean): BlockRow[] {
     const out: BlockRow[] = []
-    for (const block of this) if (which(block)) out.push(block)
+    for (let i = this.start; i < this.entries.length; i++) { // Asked four times a second, of thousands.
+      const { block } = this.entries[i]!
+      if (which(block)) out.push(block)
+    }
     if (out.length > 0) {
       const gone = new Set(out), rest = [...this].filter((block) => !gone.has(block))
       this.clear()

@@ -1,5 +1,5 @@
 import type { KvWriter } from '../store/kv.js'
-import { parseClaims, packClaim, CLAIM_BYTES, SEGMENT_UNITS } from './claim-rows.js'
+import { parseClaims, packClaim, CLAIM_BYTES, SEGMENT_UNITS, type ClaimEntry } from './claim-rows.js'
 import type { PoolCore } from './core.js'
 import { claimsKey, tableOf, usableBytes, type BlockRow } from './rows.js'
 
@@ -170,23 +170,36 @@ export class Claims {
   /** Bytes (whole units) of the block that at least one slave has, as the store knows it. */
   claimedBytes (number: number): number {
     const block = this.core.blocks.get(number)
-    return block === undefined || block.index === 0 ? 0 : this.of(block).claimedBytes // Before it was opened there can be no claim.
+    if (block === undefined || block.index === 0) return 0 // Before it was opened there can be no claim.
+    return this.cache.get(number)?.claimedBytes ?? this.storedBytes(number)
+  }
+
+  /** An account asks for all blocks, of which most have no claim: that must not push out those in use, nor cost memory for each. */
+  private storedBytes (number: number): number {
+    const places = new Map<number, number>()
+    for (const { place, length } of this.rowsOf(number)) places.set(place, units(length) * UNIT)
+    let bytes = 0
+    for (const claimed of places.values()) bytes += claimed
+    return bytes
+  }
+
+  private * rowsOf (number: number): Generator<ClaimEntry> {
+    for (const { key, value } of this.core.deps.kv.range(tableOf('claim', this.core.pool, number))) yield * parseClaims(key[3] as number, value)
   }
 
   /** Slaves that have the claim at `place`. */
   mask (block: BlockRow, place: number): number { return this.of(block).masks[place] ?? 0 }
 
+  /** The block is gone: what was set and not written is written no more. */
   forget (number: number): void { this.cache.delete(number) }
 
   private of (block: BlockRow): BlockClaims {
     let claims = this.cache.get(block.number)
     if (claims !== undefined) return claims
     claims = new BlockClaims(block)
-    for (const { key, value } of this.core.deps.kv.range(tableOf('claim', this.core.pool, block.number))) {
-      for (const { place, length, association, mask, slaves } of parseClaims(key[3] as number, value)) {
-        claims.set(place, length, association, mask, slaves)
-        claims.count(place)
-      }
+    for (const { place, length, association, mask, slaves } of this.rowsOf(block.number)) {
+      claims.set(place, length, association, mask, slaves)
+      claims.count(place)
     }
     this.cache.set(block.number, claims)
     this.evict(block.number)

@@ -27,7 +27,7 @@ export const isTooSmall = (purpose: Purpose, frames: readonly FrameRef[]): boole
 export interface NextBlock { readonly owner: 'mine' | 'theirs', readonly purpose: Purpose, readonly epoch: number, readonly framesMax: number }
 
 /** `row`: of its frames, if it was written just now. */
-export interface Composed { readonly block: BlockRow, readonly frames: FrameRef[], readonly row?: Uint8Array }
+export interface Composed { readonly block: BlockRow, readonly frames: readonly FrameRef[], readonly row?: Uint8Array }
 
 /**
  * Which waiting frames make the proposer's next block, and when (design 3.2): a block closes when it is full, or when its oldest

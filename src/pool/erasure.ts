@@ -15,7 +15,8 @@ const HEADER_BYTES = 64
  * leased or used was booked when that happened (I10).
  */
 export class Erasure {
-  constructor (private readonly core: PoolCore, private readonly views: BlockViews) {}
+  /** @param gone Nothing about the block is kept. */
+  constructor (private readonly core: PoolCore, private readonly views: BlockViews, private readonly gone: (number: number) => void) {}
 
   /** `stockBytes` of the spendable part were never named and are burned with `cause`; the rest of it is booked already. */
   block (tx: KvWriter, block: BlockRow, stockBytes: number, cause: string): void {
@@ -28,6 +29,7 @@ export class Erasure {
     for (const key of core.deps.kv.keys(tableOf('claim', core.pool, block.number))) tx.remove(key)
     core.account.blocksErased++
     this.views.drop(block.number)
+    this.gone(block.number)
   }
 
   /** Both sides know the block: its confirmation bytes, and up to 7 that fill no unit, leave the stock. */

@@ -10,10 +10,7 @@ invariant(RECORD_STRIDE === RECORD_PITCH_BYTES, 'records share rows at the dista
 const HEADER_BYTES = 64
 const KIND_AT = 1
 
-const isNamed = (record: Uint8Array, frame: FrameRef): boolean => {
-  const { link, id, offset } = recordName(record)
-  return link === frame.link && offset === frame.offset && id === frame.id
-}
+const isSameName = (name: RecordName, frame: FrameRef): boolean => name.link === frame.link && name.offset === frame.offset && name.id === frame.id
 
 /** The writing side: where the sealed records of a pool's frames are put. */
 export class FrameRows {
@@ -71,13 +68,16 @@ export class FrameRows {
 }
 
 /** Rows as they are read; only one reader or eraser is at work at any time. */
-const scratch = new Uint8Array(SHARED_RECORDS_MAX * RECORD_PITCH_BYTES)
+const scratch = new Uint8Array(SHARED_RECORDS_MAX * RECORD_PITCH_BYTES), scratchBytes = Buffer.from(scratch.buffer)
 
 /** Reads records one after the other; a row that several of them share is read once. Used within one turn, while nothing is removed. */
 export class RecordReader {
   private row = 0
   private link = -1
   private length = -1
+  /** Of the record of this row that was read last: the next one's is the same nearly always. */
+  private name: RecordName | undefined
+  private nameAt = 0
 
   constructor (private readonly kv: KvReader) {}
 
@@ -93,11 +93,13 @@ export class RecordReader {
       this.length = this.kv.copyTo(recordsKey(frame.link, row), scratch)
       this.row = row
       this.link = frame.link
+      this.name = undefined
     }
     const shape = sharedShape(this.length), at = index * RECORD_PITCH_BYTES
     if (shape === undefined || index >= shape.count) return undefined
-    const record = scratch.subarray(at, at + shape.recordBytes)
-    return isNamed(record, frame) ? record : undefined
+    const name = this.name = recordNameAt(scratchBytes, at, this.name, this.nameAt)
+    this.nameAt = at
+    return isSameName(name, frame) ? scratch.subarray(at, at + shape.recordBytes) : undefined
   }
 }
 
@@ -151,6 +153,6 @@ export function * storedFrames (kv: KvReader, link: number): Generator<StoredFra
     const name = { link, id: key[2] as string, offset: key[3] as number }, record = kv.get(key)
     if (record === undefined) continue
     const frame = { ...name, length: Math.max(0, record.length - RECORD_OVERHEAD_BYTES) }
-    yield { frame, record, isWhole: record.length > RECORD_OVERHEAD_BYTES && recordPayload(record) === frame.length && isNamed(record, frame) }
+    yield { frame, record, isWhole: record.length > RECORD_OVERHEAD_BYTES && recordPayload(record) === frame.length && isSameName(recordName(record), frame) }
   }
 }

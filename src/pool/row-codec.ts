@@ -85,12 +85,19 @@ export const encodeFrames = (frames: readonly FrameRef[]): Uint8Array => {
 export const frameNames = (row: Uint8Array): { readonly names: Uint8Array, readonly stride: number } =>
   ({ names: row.subarray(2), stride: row[1] === KIND.placed ? PLACED_BYTES : FRAME_BYTES })
 
+/** Frames of one device block stand one after the other: their name is made once. */
+const isSameId = (bytes: Buffer, a: number, b: number): boolean => {
+  for (let i = 12; i < FRAME_BYTES; i += 4) if (bytes.readInt32LE(a + i) !== bytes.readInt32LE(b + i)) return false
+  return true
+}
+
 const decodeFrames = (bytes: Buffer): FrameRef[] => {
   const isPlaced = bytes[1] === KIND.placed, frameBytes = isPlaced ? PLACED_BYTES : FRAME_BYTES
   if ((bytes.length - 2) % frameBytes !== 0) throw damaged()
   const frames: FrameRef[] = []
-  for (let at = 2; at < bytes.length; at += frameBytes) {
-    const frame = { link: bytes.readUInt32LE(at), id: bytes.toString('hex', at + 12, at + FRAME_BYTES), offset: bytes.readUInt32LE(at + 4), length: bytes.readUInt32LE(at + 8) }
+  for (let at = 2, id = ''; at < bytes.length; at += frameBytes) {
+    if (at === 2 || !isSameId(bytes, at, at - frameBytes)) id = bytes.toString('hex', at + 12, at + FRAME_BYTES)
+    const frame = { link: bytes.readUInt32LE(at), id, offset: bytes.readUInt32LE(at + 4), length: bytes.readUInt32LE(at + 8) }
     const index = isPlaced ? bytes[at + PLACED_BYTES - 1]! : ALONE
     frames.push(index === ALONE ? frame : { ...frame, at: { row: bytes.readDoubleLE(at + FRAME_BYTES), index } })
   }

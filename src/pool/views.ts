@@ -5,7 +5,7 @@ import { RecordReader } from './frame-rows.js'
 import { frameNames } from './row-codec.js'
 import type { BlockRow, FrameRef } from './rows.js'
 
-interface View { readonly handle: BlockHandle, readonly frames: FrameRef[], readonly starts: Uint32Array, users: number }
+interface View { readonly handle: BlockHandle, readonly frames: readonly FrameRef[], readonly starts: Uint32Array, users: number }
 
 /**
  * Plaintext views of blocks in the arena: a handle per block, frames opened when they are needed. A view with no user
@@ -18,7 +18,7 @@ export class BlockViews {
   constructor (private readonly core: PoolCore, private readonly epochKey: (epoch: number) => KeyHandle | 0, private readonly idleMax = 64) {}
 
   /** A handle that stays valid until the matching `leave`. `known`: its frames, if the caller has them. */
-  enter (block: BlockRow, known?: FrameRef[]): BlockHandle {
+  enter (block: BlockRow, known?: readonly FrameRef[]): BlockHandle {
     let view = this.views.get(block.number)
     if (view !== undefined && block.number === this.newest) { // Nearly always: its place in the map is right.
       view.users++
@@ -70,7 +70,7 @@ export class BlockViews {
    * (the arena has no room), 'damaged' does not (a record is missing or does not authenticate; an alarm is raised). `row`: of its frames, if
    * they may have come a moment ago: their bytes may be open still.
    */
-  reach (block: BlockRow, from: number, to: number, known?: FrameRef[], row?: Uint8Array): BlockHandle | 'full' | 'damaged' {
+  reach (block: BlockRow, from: number, to: number, known?: readonly FrameRef[], row?: Uint8Array): BlockHandle | 'full' | 'damaged' {
     const handle = this.enter(block, known)
     if (row !== undefined && known !== undefined && this.hasJustCome(handle, row) === known.length) return handle
     const why = this.attempt(block.number, from, to)

@@ -24,7 +24,6 @@ export class VoidPool {
         // Of an own closed block everything is booked: it stays for local slaves only.
         const booked = block.owner === 'theirs' ? pool.claims.claimedBytes(block.number) : block.state === 'closed' ? usableBytes(block) : block.spent
         pool.erasure.block(tx, block, Math.max(0, usableBytes(block) - booked), 'void')
-        pool.claims.forget(block.number)
       }
       const frames = pool.pending.peek(pool.pending.size)
       core.burn('void', frames.reduce((sum, f) => sum + f.length, 0))

@@ -100,10 +100,36 @@ t.test('claims: rows of schema 1 hold beside those of today', async (t) => {
   kv.transact((tx) => { for (const place of [0, 8]) claims.write(tx, 1, place) })
   const again = new Claims(core)
   t.same([again.check(block, 0, 32, 7, 1), again.check(block, 5, 16, 7, 0), again.check(block, 8, 32, 7, 0)], ['taken', 'taken', 'taken'])
-  t.equal(again.claimedBytes(1), 80)
+  t.same([again.claimedBytes(1), new Claims(core).claimedBytes(1)], [80, 80], 'a claim in both forms counts once')
   t.notOk(again.isHeld(1), 'both slaves have the first one')
   kv.transact((tx) => { tx.put(['claim', 'B', 1, -1], new Uint8Array(12)) })
   t.throws(() => new Claims(core).check(block, 0, 32, 7, 0), { code: 'STORE_CORRUPT' })
+})
+
+t.test('claims: who asks what is claimed of all blocks pushes none out of memory', async (t) => {
+  const kv = new SimDisk().open(), blocks = Array.from({ length: 12 }, (_, i) => blockRow(i + 1, 560)), core = coreOf(kv, blocks), claims = new Claims(core, 2)
+  claims.take(blocks[0]!, 4, 32, 1, 0, 1)
+  kv.transact((tx) => { claims.write(tx, 1, 4) })
+  claims.letGo(1)
+  let reads = 0
+  const { range } = kv
+  kv.range = (of) => { reads++; return range.call(kv, of) }
+  t.same(blocks.map(({ number }) => claims.claimedBytes(number)), [32, ...new Array<number>(11).fill(0)])
+  t.equal(reads, 11, 'one is in memory')
+  t.equal(claims.check(blocks[0]!, 4, 32, 1, 0), 'taken')
+  t.equal(reads, 11, 'and stays there')
+})
+
+t.test('claims: of a block that is gone, what was set and not written is neither written nor booked', async (t) => {
+  const kv = new SimDisk().open(), block = blockRow(1, 560), core = coreOf(kv, [block]), claims = new Claims(core)
+  claims.take(block, 0, 32, 1, 0, 1)
+  claims.take(block, 4, 32, 1, 0, 1)
+  kv.transact((tx) => {
+    claims.write(tx, 1, 0)
+    claims.forget(1)
+  })
+  kv.transact((tx) => { claims.write(tx, 1, 4) })
+  t.same([[...kv.keys(tableOf('claim', 'B', 1))], core.account.delivered], [[], 32], 'the first was booked before its block went')
 })
 
 t.test('claims: what is in memory is bounded, and unanswered claims never leave it', async () => {
