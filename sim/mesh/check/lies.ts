@@ -7,6 +7,9 @@ import type { SimRandom } from '../../random.js'
 export const LIES = ['bits', 'frames', 'pads', 'path', 'again', 'blame', 'swallow', 'tunnel', 'detour', 'cry', 'twice'] as const
 export type Lie = typeof LIES[number]
 
+/** Of the bytes of a job, from somewhere on, every so manieth is changed: most keys of it. */
+const CHANGED_EACH = 16
+
 /** @returns what goes out in place of a message: the same, another, or nothing. */
 export type Tamper = (name: MessageName, body: unknown) => unknown
 
@@ -34,7 +37,8 @@ export const liar = (random: SimRandom, lies: readonly Lie[], cry: (to: KmeId, b
 const relay = (random: SimRandom, job: Body<'relay'>, isNow: (lie: Lie) => boolean): Body<'relay'> => {
   if (job.data.length > 0 && isNow('bits')) {
     const data = Uint8Array.from(job.data)
-    data[random.integer(data.length)]! ^= 1 << random.integer(8)
+    const first = random.integer(data.length), bit = 1 << random.integer(8)
+    for (let at = first; at < data.length; at += CHANGED_EACH) data[at]! ^= bit // One bit of a whole job would be in no key that is given here.
     return { ...job, data }
   }
   if (job.frames.length > 1 && isNow('frames')) return { ...job, frames: [...job.frames].reverse() }
