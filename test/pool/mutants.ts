@@ -23,8 +23,8 @@ export const mutants: readonly Mutant[] = [
   { rule: 'a lease is on disk before it is cut', restores: false, seed: 199, behind: goesOnAtLease, remove: cutsUnflushed },
   { rule: 'claims are checked', restores: false, seed: 2, remove: claimsNothing },
   { rule: 'a block that was open when its owner crashed is closed', restores: false, seed: 1, remove: opensStayOpen },
-  { rule: 'confirmation tags are compared', restores: false, seed: 72, remove: confirmsAnyBytes },
+  { rule: 'confirmation tags are compared', restores: false, seed: 141, remove: confirmsAnyBytes },
   { rule: 'the number of a dead block is never used again', restores: false, seed: 1, remove: reusesNumbers },
-  { rule: 'blocks of an older association space are not cut', restores: false, seed: 1, remove: cutsOldSpaces },
+  { rule: 'blocks of an older association space are not cut', restores: false, seed: 2, remove: cutsOldSpaces },
   { rule: 'a hello says what pads are left', restores: false, seed: 1418, remove: saysNothingOfPads },
 ]
