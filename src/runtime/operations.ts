@@ -194,10 +194,10 @@ export class Operations implements AdminPort {
   }
 
   /** The SAE is known when this returns, and on disk when the promise resolves: for one that is registered by its request, which is answered at once. */
-  registerNow (sae: NewSae): Promise<unknown> {
+  async registerNow (sae: NewSae): Promise<void> {
     const stored = this.storeActive(sae)
     if (getSae(this.d.keyspace.now.store.kv, sae.id)?.status === 'active') this.decided(sae.id, false)
-    return stored
+    await stored
   }
 
   /** Seen in the store when this returns. */

@@ -44,7 +44,9 @@ export class Registration {
     const { d } = this
     if (d.policy === 'refuse' || d.elsewhere(id) !== undefined) return false
     if (d.policy === 'register') {
-      d.register(id, 'registered at its first request').catch((error: unknown) => { d.log.warn('an SAE could not be registered', { sae: id, error }) })
+      d.register(id, 'registered at its first request').then(
+        () => { d.log.security({ category: 'authentication', severity: 'low', event: 'sae.registered', subject: id, outcome: 'allowed', fields: { issuer } }) },
+        (error: unknown) => { d.log.warn('an SAE could not be registered', { sae: id, error }) })
       return true
     }
     if (!this.requested.has(id)) this.note(id, issuer)

@@ -21,7 +21,9 @@ t.test('refuse and register: nothing is noted', async t => {
   const refuse = world('refuse'), register = world('register')
   t.notOk(refuse.registration.asked('a', 'CN=ca'))
   t.ok(register.registration.asked('a', 'CN=ca'))
+  await settle()
   t.same([refuse.registered, register.registered, listSaes(refuse.kv), listSaes(register.kv)], [[], ['a'], [], []])
+  t.same([refuse.events, register.events], [[], ['sae.registered a']])
 })
 
 t.test('request: refused and noted once, over restarts, until an operator decides', async t => {
