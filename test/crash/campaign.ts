@@ -22,6 +22,8 @@ export interface CampaignResult {
 }
 
 const DELAY_MAX_MS = 1_500
+/** Keys taken and fetched, at least. */
+export const KEYS_MIN = 200
 
 const strike = async (world: World): Promise<void> => {
   await pause(systemRandom.integer(DELAY_MAX_MS))
@@ -65,6 +67,7 @@ export const campaign = async (kills: number, tell: (line: string) => void): Pro
         tell(`${i} kills: ${ledger.keys} keys, ${ledger.fetched} fetched, ${ledger.faults.length} faults`)
       }
     }
+    await eventually('load enough for a verdict', () => ledger.keys > KEYS_MIN && ledger.fetched > KEYS_MIN ? true : undefined) // On a slow machine kills leave little time for it.
     await Promise.all(pairs.map((pair) => pair.stop()))
     await world.ready(1)
     const accounts = { a: await world.kmes.a.account(), b: await world.kmes.b.account() }
