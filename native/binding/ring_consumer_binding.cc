@@ -195,7 +195,7 @@ class Consumer : public Napi::ObjectWrap<Consumer> {
   /// Heartbeat out, the device's life in: [connected, producer state, age of its beat in ms, waiting, fault, pid].
   void Tick(const Napi::CallbackInfo& info) {
     Ingest& ingest = Live(info.Env());
-    if (vault::RecentFrames* const recent = vault::RecentOf(sink_.sealer)) recent->Sweep(MonotonicNs());
+    vault::RecentFrames::SweepAll(MonotonicNs());
     auto health = Typed<Napi::Uint32Array>(info.Env(), info[0], napi_uint32_array, kHealthNumbers, "health has six numbers");
     Beat(ingest.fault() == IngestFault::kNone && ingest.quarantine() == Quarantine::kNone ? SideState::kRun : SideState::kFault);
     const RingControl* control = region_->view().control();
@@ -254,6 +254,7 @@ class Consumer : public Napi::ObjectWrap<Consumer> {
   void Close(const Napi::CallbackInfo&) { Release(); }
 
   void Release() {
+    if (region_) vault::RecentFrames::ClearAll();  // Without its beat nothing would wipe what it kept; other rings' frames are opened again.
     bell_.reset();
     server_.reset();
     if (ingest_) Beat(SideState::kRetired);

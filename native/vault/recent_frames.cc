@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 namespace qkme::vault {
 namespace {
@@ -14,9 +15,20 @@ void WriteName(const RecordHeader& header, size_t length, uint8_t* out) {
   std::memcpy(out + 12, header.device_block, 16);
 }
 
+// Never destroyed: vaults may live until the process ends.
+std::vector<RecentFrames*>& Live() {
+  static auto* const live = new std::vector<RecentFrames*>;
+  return *live;
+}
+
 }  // namespace
 
-RecentFrames::RecentFrames(Arena* arena) : arena_(arena), count_(std::min(kFramesMax, arena->total() / 4)) {}
+RecentFrames::RecentFrames(Arena* arena) : arena_(arena), count_(std::min(kFramesMax, arena->total() / 4)) { Live().push_back(this); }
+
+RecentFrames::~RecentFrames() {
+  Clear();
+  std::erase(Live(), this);
+}
 
 void RecentFrames::Release(Place* place) {
   if (place->cell != Arena::kNone) arena_->Release(place->cell);
@@ -55,6 +67,14 @@ void RecentFrames::Sweep(uint64_t now_ns) {
 
 void RecentFrames::Clear() {
   for (Place& place : places_) Release(&place);
+}
+
+void RecentFrames::SweepAll(uint64_t now_ns) {
+  for (RecentFrames* const recent : Live()) recent->Sweep(now_ns);
+}
+
+void RecentFrames::ClearAll() {
+  for (RecentFrames* const recent : Live()) recent->Clear();
 }
 
 }  // namespace qkme::vault

@@ -21,7 +21,7 @@ class RecentFrames {
   static constexpr size_t kNameBytes = 28;
 
   explicit RecentFrames(Arena* arena);
-  ~RecentFrames() { Clear(); }
+  ~RecentFrames();
   RecentFrames(const RecentFrames&) = delete;
   RecentFrames& operator=(const RecentFrames&) = delete;
 
@@ -32,6 +32,10 @@ class RecentFrames {
   /// Wipes what was kept longer than kKeptNs.
   void Sweep(uint64_t now_ns);
   void Clear();
+
+  /// The same for every vault of the process: a ring's beat must not depend on whether the sealer of its last frame lives. JavaScript thread only.
+  static void SweepAll(uint64_t now_ns);
+  static void ClearAll();
 
  private:
   struct Place {

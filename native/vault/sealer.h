@@ -10,10 +10,10 @@
 
 namespace qkme::vault {
 
-/// A seal key with an IV counter that starts at 0. Exists once per (key, start): the counter is the
-/// only thing between us and a repeated IV, so sealers are never copied.
 class RecentFrames;
 
+/// A seal key with an IV counter that starts at 0. Exists once per (key, start): the counter is the
+/// only thing between us and a repeated IV, so sealers are never copied.
 class Sealer {
  public:
   /// `key` is kKeyBytes; it is not kept (OpenSSL keeps its schedule). `recent`: of the vault that owns the sealer, and outlives it.

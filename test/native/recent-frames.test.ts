@@ -82,3 +82,18 @@ t.test('nobody takes it: wiped after a second', async (t) => {
   reader.consumer.tick(numbers)
   t.equal(vault.stats().cellsUsed, 1)
 })
+
+t.test('wiped all the same when the sealer of an hour is gone, and at once when the ring is closed', async (t) => {
+  const { vault, reader, drained } = open(t), numbers = new Uint32Array(TICK_NUMBERS)
+  drained(0, 5)
+  vault.dropSealer(reader.bench.sealer)
+  await sleep(1_050)
+  t.equal(vault.stats().cellsUsed, 5)
+  reader.consumer.tick(numbers)
+  t.equal(vault.stats().cellsUsed, 0)
+  const next = open(t)
+  next.drained(0, 3)
+  t.equal(next.vault.stats().cellsUsed, 3)
+  next.reader.consumer.close()
+  t.equal(next.vault.stats().cellsUsed, 0)
+})
