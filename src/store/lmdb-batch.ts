@@ -1,7 +1,8 @@
 /** The data file: LMDB. What needs the form of a batch only, such as the writer's thread, loads batch-format.ts and none of this. */
 import { open, type RootDatabase } from 'lmdb'
 import { mkdirSync } from 'node:fs'
-import { OP_HEADER_BYTES, OP_PAD, OP_PUT, storeFailure } from './batch-format.js'
+import { KmeError } from '../kernel/errors.js'
+import { OP_HEADER_BYTES, OP_PAD, OP_PUT, OP_REMOVE, storeFailure, VALUE_BYTES_MAX } from './batch-format.js'
 
 export type Lmdb = RootDatabase<Buffer, Buffer>
 export const PAGE_BYTES = 4096
@@ -39,17 +40,24 @@ export const applyBatch = (db: Lmdb, parts: Iterable<Buffer>, seq: number): void
   })
 }
 
+/** @throws KmeError `STORE_CORRUPT` at the first operation that is none: its transaction ends without effect. */
 const applyOps = (db: Lmdb, ops: Buffer): void => {
   for (let at = 0; at < ops.length;) {
-    if (ops[at] === OP_PAD) { at++; continue }
-    const keyAt = at + OP_HEADER_BYTES, valueAt = keyAt + ops.readUInt16LE(at + 1)
-    const end = valueAt + ops.readUInt32LE(at + 3)
+    const op = ops[at]
+    if (op === OP_PAD) { at++; continue }
+    const keyAt = at + OP_HEADER_BYTES
+    if ((op !== OP_PUT && op !== OP_REMOVE) || keyAt > ops.length) throw malformed(at)
+    const valueAt = keyAt + ops.readUInt16LE(at + 1), end = valueAt + ops.readUInt32LE(at + 3)
+    if (end > ops.length || valueAt === keyAt || end - valueAt > VALUE_BYTES_MAX) throw malformed(at)
     const key = ops.subarray(keyAt, valueAt)
-    if (ops[at] === OP_PUT) db.putSync(key, ops.subarray(valueAt, end))
+    if (op === OP_PUT) db.putSync(key, ops.subarray(valueAt, end))
     else db.removeSync(key)
     at = end
   }
 }
+
+const malformed = (at: number): KmeError =>
+  new KmeError('STORE_CORRUPT', `byte ${at} of a batch begins no operation: the journal is damaged. Move the folder away and restore a backup (qkme restore); the key stock in it is lost`)
 
 /** Number of the last batch in the data file; 0 in a new one. */
 export const appliedSeq = (db: Lmdb): number => db.get(APPLIED_KEY)?.readDoubleLE(0) ?? 0

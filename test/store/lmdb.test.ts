@@ -145,6 +145,35 @@ t.test('the journal alone brings back what the data file lacks, and a torn end i
   t.equal(await found(), 'abcd')
 })
 
+t.test('an entry that is no batch, though its checksum is right, is refused, and nothing of it is taken', async (t) => {
+  const folder = folderOf(t), path = join(folder, 'journal.bin')
+  const op = (code: number, keyBytes: number, valueBytes: number, rest: Buffer): Buffer => {
+    const head = Buffer.alloc(7)
+    head[0] = code
+    head.writeUInt16LE(keyBytes, 1)
+    head.writeUInt32LE(valueBytes, 3)
+    return Buffer.concat([head, rest])
+  }
+  const key = Buffer.from([0x20, 0x61, 0]), good = op(1, 3, 1, Buffer.concat([key, Buffer.from([9])])), mebibyte = 1 << 20
+  const largest = op(1, 3, mebibyte, Buffer.concat([key, Buffer.alloc(mebibyte, 3)]))
+  for (const [what, bad] of [
+    ['an operation that is not known', op(4, 3, 0, key)], ['none', op(0, 3, 0, key)], ['a header that ends early', good.subarray(0, 6)],
+    ['a key that ends early', op(1, 4, 0, key)], ['a value that ends early', op(1, 3, 2, Buffer.concat([key, Buffer.from([9])]))],
+    ['no key', op(2, 0, 0, Buffer.alloc(0))], ['a value of a byte too much', op(1, 3, mebibyte + 1, Buffer.concat([key, Buffer.alloc(mebibyte + 1)]))],
+  ] as const) {
+    writeFileSync(path, plain(1, Buffer.concat([good, bad])))
+    await t.rejects(open(folder), { code: 'STORE_CORRUPT', message: /byte 11 of a batch begins no operation.*qkme restore/ }, what)
+  }
+  writeFileSync(path, Buffer.alloc(0))
+  const empty = await open(folder)
+  t.notOk(empty.has(['a']))
+  await empty.close()
+  writeFileSync(path, plain(1, largest))
+  const whole = await open(folder)
+  t.equal(whole.get(['a'])?.length, mebibyte)
+  await whole.close()
+})
+
 t.test('a data file whose heads or roots are damaged, or that was cut off, is refused with words', async (t) => {
   const folder = folderOf(t), path = join(folder, 'data.mdb')
   const kv = await open(folder)
