@@ -85,7 +85,13 @@ export class Agreement {
 
   private launch (composed: readonly Composed[]): void {
     const { core } = this, messages = composed.flatMap((each) => this.proposal(each) ?? [])
-    if (messages.length > 0) core.durable(() => { core.together(() => { for (const message of messages) if (core.ready && this.flights.has(message.number)) core.send('propose', message) }) })
+    if (messages.length > 0) core.durable(() => { core.together(() => { for (const message of messages) this.say(message) }) })
+  }
+
+  private say (message: Body<'propose'>): void {
+    if (!this.core.ready || !this.flights.has(message.number)) return
+    this.flights.said(message.number)
+    this.core.send('propose', message)
   }
 
   /** @returns undefined if the block cannot be proposed now, or never. */

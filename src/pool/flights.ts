@@ -37,9 +37,14 @@ export class Flights {
   }
 
   add (message: Body<'propose'>, answerTag: Uint8Array): void {
-    const now = this.nowMs()
     this.lacking.delete(message.number)
-    this.open.set(message.number, { answerTag, message, sinceMs: now, retryAtMs: now + UNANSWERED_MS })
+    this.open.set(message.number, { answerTag, message, sinceMs: this.nowMs(), retryAtMs: Infinity })
+  }
+
+  /** It is on disk, and was said: not before may it be said again, or after a power cut the other side would remember more of this store than the store itself. */
+  said (number: number): void {
+    const flight = this.open.get(number)
+    if (flight !== undefined) flight.retryAtMs = this.nowMs() + UNANSWERED_MS
   }
 
   /** The other side lacks frames of it. It is proposed again after a second, or more if there are many: each question costs pads. */

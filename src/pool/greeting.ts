@@ -94,6 +94,7 @@ export class Greeting {
     if (yours.lastSent > meta.lastSent) return 'messages sent'
     if (yours.horizons.some((h) => h.index > meta.horizonMine)) return 'horizon'
     if (yours.grant > meta.grantGiven) return 'grants'
+    if (yours.voids > meta.voids) return 'voids'
     if (proposer && yours.highestBlock > meta.highestBlock) return 'blocks proposed'
     const pads = this.core.blocks.get(yours.padBlock)
     return yours.padBlock > meta.highestBlock || (pads !== undefined && pads.owner === 'mine' && yours.padOffset > pads.spent) ? 'pads used' : ''
@@ -106,8 +107,9 @@ export class Greeting {
     // A void dropped the peer's outbox: its next message follows the last it ever numbered.
     if (voided || meta.theirStore === null) {
       this.core.processed(mine.lastSent)
-      // Another store counts from there, be it less: its grants would be taken for repeats, its openings refused.
+      // Another store counts from there, be it less: its grants would be taken for repeats, its openings refused, its next void overlooked.
       meta.grantTaken = mine.grant
+      meta.theirVoids = mine.voids
       meta.horizonTheirs = mine.horizons.find(({ lane }) => lane === 0)?.index ?? 0
     }
     meta.theirVoids = Math.max(meta.theirVoids, mine.voids)

@@ -15,8 +15,10 @@ export class Openings {
   private movedMs = 0
   /** The looker has said, in this start, that everything up to here is on its disk. */
   private acknowledgedIndex = 0
+  /** What is opened behind this is not on disk: after a power cut the looker would remember more of this store than the store itself. */
+  private durableTo: number
 
-  constructor (private readonly core: PoolCore) {}
+  constructor (private readonly core: PoolCore) { this.durableTo = core.meta.horizonMine }
 
   get size (): number { return this.byIndex.size }
   /** Lane index up to which the looker has acknowledged in this start, 0 for none. */
@@ -38,7 +40,9 @@ export class Openings {
 
   private sorted (): BlockRow[] { return [...this.byIndex.values()].sort((a, b) => a.index - b.index) }
 
-  /** Sent for the first time. */
+  /** Opened up to here, on disk: may be said. */
+  stored (index: number): void { this.durableTo = Math.max(this.durableTo, index) }
+
   add (blocks: readonly BlockRow[]): void {
     if (this.size === 0) this.movedMs = this.core.deps.clock.monoMs()
     for (const block of blocks) this.byIndex.set(block.index, block)
@@ -74,7 +78,7 @@ export class Openings {
   /** Everything goes out again, also what waits for others, so that an acknowledgement comes that lets it go: one message for each run of consecutive indices. */
   resend (): void {
     this.movedMs = this.core.deps.clock.monoMs()
-    const all = this.sorted()
+    const all = this.sorted().filter((b) => b.index <= this.durableTo)
     while (all.length > 0) {
       let run = 1
       while (run < all.length && run < OPEN_MESSAGE_MAX && all[run]!.index === all[0]!.index + run) run++

@@ -125,7 +125,10 @@ export class OwnerLane {
       core.durable(() => { this.onHorizonAck({ lane: 0, from, index: from + blocks.length - 1, refused: [] }) })
       return
     }
-    core.durable(() => { core.send('horizon', { lane: 0, from, blocks: blocks.map((b) => b.number) }) })
+    core.durable(() => {
+      this.opening.stored(from + blocks.length - 1)
+      core.send('horizon', { lane: 0, from, blocks: blocks.map((b) => b.number) })
+    })
   }
 
   onHorizonAck (body: Body<'horizonAck'>): void {

@@ -2,6 +2,10 @@ import t from 'tap'
 import type { Body } from '../../src/peer/messages.js'
 import type { World } from '../../sim/pool/world.js'
 import type { SimNode } from '../../sim/pool/node.js'
+import type { PoolCore } from '../../src/pool/core.js'
+import type { Epochs } from '../../src/pool/epochs.js'
+import { Greeting } from '../../src/pool/greeting.js'
+import { newMeta } from '../../src/pool/rows.js'
 import { alarms, fetched, inside, keysFor, liveWorld, staysRight, until } from './lab.js'
 
 /** What B would say to A now, but for some of it. */
@@ -171,4 +175,37 @@ t.test('what a void dropped the peer need not have seen: a connection that broke
   world.frames(90)
   await world.wait(10_000)
   await staysRight(t, world)
+})
+
+t.test('a store that has lost a void which it told comes back as another; its next voids are heard, and those of a store that counts from the beginning', async (t) => {
+  const world = await liveWorld(t), [a, b] = world.nodes, copy = a.disk.copy()
+  await world.wait(5_000)
+  a.pool.void('an operator')
+  t.ok(await until(world, () => b.pool.core.meta.theirVoids === 1 && b.pool.core.ready), 'the other side has heard of it')
+  a.kill()
+  a.disk.restore(copy)
+  a.loseLocalPool()
+  world.ledger.forgave(0)
+  world.forgetPads()
+  world.doubt()
+  await a.start()
+  await world.wait(20_000)
+  t.ok(a.events.some((e) => e.type === 'store.rolledBack'))
+  t.equal(b.pool.core.meta.theirVoids, a.pool.core.meta.voids)
+  world.frames(90)
+  await world.wait(5_000)
+  t.ok(b.pool.core.blocks.size > 0)
+  a.pool.void('again')
+  t.ok(await until(world, () => b.pool.core.meta.theirVoids === a.pool.core.meta.voids && b.pool.core.blocks.size === 0), 'as empty as the first time')
+  world.frames(90)
+  await staysRight(t, world)
+})
+
+t.test('the first void of a new store is heard by a peer that heard one of the store before it', (t) => {
+  const meta = { ...newMeta(), theirStore: new Uint8Array(16), theirVoids: 3 }
+  const core = { meta, proposer: false, storeId: new Uint8Array(16), processed: () => {} } as unknown as PoolCore
+  const mine = { storeId: new Uint8Array(16).fill(2), incarnation: 1, nonce: new Uint8Array(16), horizons: [], epochs: [], grant: 0, voids: 0, lastSent: 0 }
+  new Greeting(core, {} as Epochs, () => 0).merge({ mine, yours: null } as unknown as Body<'hello'>, true)
+  t.equal(meta.theirVoids, 0)
+  t.end()
 })
