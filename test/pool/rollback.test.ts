@@ -15,16 +15,16 @@ const helloOf = (hello: object, change: (h: Body<'hello'>) => void): Body<'hello
   return copy
 }
 
-/** B's disk becomes an old copy of itself, and nothing says so. */
-const restoreB = async (world: World, copy: SimNode['disk']): Promise<void> => {
-  const [, b] = world.nodes
-  b.kill()
-  b.disk.restore(copy)
-  b.loseLocalPool()
-  world.ledger.forgave(1)
+/** A disk becomes an old copy of itself, and nothing says so. */
+const restore = async (world: World, home: 0 | 1, copy: SimNode['disk']): Promise<void> => {
+  const node = world.nodes[home]
+  node.kill()
+  node.disk.restore(copy)
+  node.loseLocalPool()
+  world.ledger.forgave(home)
   world.forgetPads()
   world.doubt()
-  await b.start()
+  await node.start()
 }
 
 t.setTimeout(90_000)
@@ -109,7 +109,7 @@ t.test('an old copy that lost nothing of its own is found out by what it had ack
     await world.wait(5_000)
     const copy = b.disk.copy()
     await lose(world)
-    await restoreB(world, copy)
+    await restore(world, 1, copy)
     await world.wait(20_000)
     t.ok(alarms(a, 'peer.rolledBack') > 0, `${what}: an operator is told`)
     t.ok(a.pool.core.ready && b.pool.core.ready)
@@ -125,7 +125,7 @@ t.test('a store that was rolled back opens blocks again where it stands, not whe
   const world = await liveWorld(t), [a, b] = world.nodes, copy = b.disk.copy()
   for (let i = 0; i < 2; i++) await keysFor(world, 'b1', 'a1', 128, 1_024)
   const { horizonTheirs } = a.pool.core.meta
-  await restoreB(world, copy)
+  await restore(world, 1, copy)
   await world.wait(5_000)
   t.ok(b.rolledBack !== '' || b.pool.core.meta.horizonMine < horizonTheirs, 'it has forgotten some')
   await world.wait(15_000)
@@ -182,13 +182,7 @@ t.test('a store that has lost a void which it told comes back as another; its ne
   await world.wait(5_000)
   a.pool.void('an operator')
   t.ok(await until(world, () => b.pool.core.meta.theirVoids === 1 && b.pool.core.ready), 'the other side has heard of it')
-  a.kill()
-  a.disk.restore(copy)
-  a.loseLocalPool()
-  world.ledger.forgave(0)
-  world.forgetPads()
-  world.doubt()
-  await a.start()
+  await restore(world, 0, copy)
   await world.wait(20_000)
   t.ok(a.events.some((e) => e.type === 'store.rolledBack'))
   t.equal(b.pool.core.meta.theirVoids, a.pool.core.meta.voids)
