@@ -12,7 +12,29 @@ export const admit = (exchange: Exchange): boolean => {
     exchange.answerError({ code: 'STOPPING', message: 'this KME is stopping' }, true)
     return false
   }
-  const wallMs = exchange.wallMs = rest.clock.wallMs()
+  if (!isLetIn(exchange)) return false
+  return rest.requestBuckets.on ? withinRate(exchange) : true
+}
+
+/** A body this much later than its headers came by itself. */
+const LATE_MS = 100
+
+/**
+ * The body is there. Who sends one a byte at a time may take an hour for it, and must not act then under a certificate or a
+ * registration that has ended since, nor have keys recorded under the time of its headers.
+ *
+ * @returns whether to go on, as `admit`.
+ */
+export const admitLate = (exchange: Exchange): boolean => {
+  const nowMs = exchange.rest.clock.monoMs()
+  if (nowMs - exchange.cameMs < LATE_MS) return true
+  exchange.cameMs = nowMs
+  return isLetIn(exchange)
+}
+
+/** Certificate and session, as they are now. Answers otherwise. */
+const isLetIn = (exchange: Exchange): boolean => {
+  const { rest } = exchange, wallMs = exchange.wallMs = rest.clock.wallMs()
   const verdict = rest.identities.verdict(exchange.res.getX509Certificate(), wallMs)
   if (!verdict.ok) {
     if (verdict.reason === 'ocsp-pending') { exchange.answerError({ code: 'BUSY', message: 'the revocation status of the certificate is being asked for', retryAfterS: 1 }, false); return false }
@@ -22,14 +44,14 @@ export const admit = (exchange: Exchange): boolean => {
   exchange.caller = verdict.id
   exchange.crowded = rest.bursts.isAbove(verdict.id)
   const state = rest.sessions.state(verdict.id, verdict.issuer)
-  if (state === 'active') return rest.requestBuckets.on ? withinRate(exchange) : true
+  if (state === 'active') return true
   if (state === 'throttled') exchange.refuse({ code: 'THROTTLED', message: 'this SAE is slowed down by the KME' })
   else exchange.answerUnauthenticated({ reason: state, serial: verdict.serialHex })
   return false
 }
 
 const withinRate = (exchange: Exchange): boolean => {
-  const waitS = exchange.rest.requestBuckets.take(exchange.caller, 1, exchange.startMs)
+  const waitS = exchange.rest.requestBuckets.take(exchange.caller, 1, exchange.cameMs)
   if (waitS > 0) exchange.refuse({ code: 'THROTTLED', message: 'too many requests', retryAfterS: waitS })
   return waitS === 0
 }

@@ -1,3 +1,4 @@
+import { admitLate } from './admit.js'
 import type { Exchange } from './exchange.js'
 import { RequestError } from './request-error.js'
 import { textBytes } from './text-bytes.js'
@@ -58,7 +59,8 @@ export const checkContentType = (contentType: string, strict: boolean): void => 
 
 /**
  * Collects a body of at most `limits.bodyBytes` and hands it on in one piece, valid only during the call. What is
- * being received by all connections together is bounded too; a slow sender is ended by the idle time limit.
+ * being received by all connections together is bounded too; a sender that stops is ended by the idle time limit, and one that is slow must
+ * still be let in when the body is there.
  *
  * @throws FramingError `BODY_TOO_LARGE` if more is announced than allowed.
  */
@@ -88,7 +90,8 @@ export const readBody = (exchange: Exchange, framing: Framing, onBody: (body: Ui
     exchange.corked = true
     try {
       const chunk = new Uint8Array(data)
-      if (isLast && kept === undefined && chunk.length <= rest.limits.bodyBytes) onBody(chunk)
+      if (isLast && !admitLate(exchange)) over = true
+      else if (isLast && kept === undefined && chunk.length <= rest.limits.bodyBytes) onBody(chunk)
       else {
         keep(chunk)
         if (isLast) onBody((kept as Buffer | undefined ?? Buffer.alloc(0)).subarray(0, length))

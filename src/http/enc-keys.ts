@@ -62,7 +62,7 @@ const deliver = (exchange: Exchange, slave: SaeId, request: KeyRequest): void =>
   const { rest, caller } = exchange
   if (rest.keyBitBuckets.on) {
     const bits = request.number * request.sizeBits
-    const waitS = rest.keyBitBuckets.take(caller, bits, exchange.startMs)
+    const waitS = rest.keyBitBuckets.take(caller, bits, exchange.cameMs)
     if (waitS > 0) {
       exchange.refuse({ code: 'THROTTLED', message: 'too many key bits', retryAfterS: waitS })
       return
@@ -73,6 +73,6 @@ const deliver = (exchange: Exchange, slave: SaeId, request: KeyRequest): void =>
 }
 
 const askForKeys = (exchange: Exchange, slave: SaeId, { number, sizeBits, additionalSlaves, extensions }: KeyRequest): void => {
-  const { caller, startMs, wallMs } = exchange
-  exchange.rest.service.encKeys({ caller, slave, additionalSlaves, number, sizeBits, extensions, receivedMs: startMs, receivedWallMs: wallMs }, exchange)
+  const { caller, cameMs, wallMs } = exchange
+  exchange.rest.service.encKeys({ caller, slave, additionalSlaves, number, sizeBits, extensions, receivedMs: cameMs, receivedWallMs: wallMs }, exchange)
 }

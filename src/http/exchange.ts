@@ -30,7 +30,8 @@ const NO_DELIVERY = -1
  */
 export class Exchange implements KeyReply {
   caller: SaeId = ''
-  /** Wall clock when the caller was let in. */
+  /** When the request was there as a whole and its caller was let in, by the monotonic and the wall clock. */
+  cameMs: number
   wallMs = 0
   /** Key bits taken from the caller's bucket for this request. */
   keyBits = 0
@@ -49,15 +50,13 @@ export class Exchange implements KeyReply {
 
   /** @param method  Index into `methods` of counters.ts. */
   constructor (readonly rest: Rest, readonly gate: Gate, readonly res: UwsResponse, private readonly method: number) {
-    this.#startMs = rest.clock.monoMs()
+    this.#startMs = this.cameMs = rest.clock.monoMs()
   }
 
   get replied (): boolean { return this.#replied }
 
   /** Whether the connection is gone. */
   get dead (): boolean { return this.#dead }
-
-  get startMs (): number { return this.#startMs }
 
   /**
    * Hands the request to the key service, which owes a reply from then on: now, or in the loop's next turn if the caller

@@ -88,6 +88,33 @@ t.test('a certificate that expires, and a revocation list past its nextUpdate, c
   }
 })
 
+t.test('a body that comes long after its headers: who may not come in any more gets nothing, and what is given has the time of the body', async (t) => {
+  let aheadMs = 0
+  const clock: Clock = { ...systemClock, wallMs: () => Date.now() + aheadMs, monoMs: () => systemClock.monoMs() + aheadMs }
+  const short = await pki.issue('sae-b', { days: 20, renew: true }), lab = await startLab(t, pki, { clock })
+  const late = async (laterMs: number, state: 'active' | 'suspended' | 'throttled'): Promise<number | undefined> => {
+    aheadMs = 0
+    lab.sessions.set('sae-b', 'active')
+    const client = await lab.connect(short)
+    client.send('POST /api/v1/keys/sae-x/enc_keys HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{')
+    while (lab.server.counters.pending === 0) await new Promise<void>((resolve) => { setImmediate(resolve) })
+    aheadMs = laterMs
+    lab.sessions.set('sae-b', state)
+    client.send('}')
+    const answer = await client.answer()
+    client.destroy()
+    while (lab.server.counters.pending > 0) await new Promise<void>((resolve) => { setImmediate(resolve) })
+    return answer?.status
+  }
+  t.same([await late(60_000, 'suspended'), await late(60_000, 'throttled'), await late(21 * dayMs, 'active')], [401, 503, 401])
+  t.same(lab.service.encRequests, [])
+  t.match(lab.events.map(({ fields }) => fields?.['reason']), ['suspended', 'this SAE is slowed down by the KME', 'expired'])
+  t.equal(await late(60_000, 'active'), 200)
+  const [{ receivedMs = 0, receivedWallMs = 0 } = {}] = lab.service.encRequests
+  t.ok(receivedMs - systemClock.monoMs() > 50_000 && receivedWallMs - Date.now() > 50_000, 'not of the headers')
+  t.same(lab.faults, [])
+})
+
 t.test('a session that is suspended counts on the next request; a throttled one is 503', async (t) => {
   const fresh = await pki.issue('sae-d')
   const lab = await startLab(t, pki)
