@@ -271,7 +271,9 @@ class LmdbKv implements Kv {
   /** Too much is on its way: waits for the disk, like any program that writes faster than it. */
   private waitForRoom (): void {
     this.send(true)
-    this.threads.waitUntil(() => this.failure !== undefined || this.pool.outstandingBytes <= OUTSTANDING_BYTES_MAX)
+    try { this.threads.waitUntil(() => this.failure !== undefined || this.pool.outstandingBytes <= OUTSTANDING_BYTES_MAX) } catch (error) {
+      this.fail(error as KmeError) // Else each further call would hold the event loop as long.
+    }
     this.refuseIfDead()
   }
 }

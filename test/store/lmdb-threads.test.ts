@@ -72,13 +72,19 @@ for (const name of ['applier', 'writer'] as const) {
   })
 }
 
+/** Another process holds the data file's lock. @returns ends that. */
+const hold = async (t: Teardown, folder: string): Promise<() => void> => {
+  const holder = spawn(process.execPath, [fileURLToPath(new URL('./lmdb-holder.js', import.meta.url)), folder], { stdio: ['pipe', 'pipe', 'inherit'] })
+  t.teardown(() => { holder.kill('SIGKILL') })
+  await once(holder.stdout, 'data')
+  return () => { holder.stdin.end('.') }
+}
+
 t.test('a disk that takes nothing: the close gives up and says so; what was durable is there, and nobody stays behind', async (t) => {
   const folder = folderOf(t), { kv, ended } = await opened(folder, 1, 300)
   await kv.flushed()
   await isIdle(kv)
-  const holder = spawn(process.execPath, [fileURLToPath(new URL('./lmdb-holder.js', import.meta.url)), folder], { stdio: ['pipe', 'pipe', 'inherit'] })
-  t.teardown(() => { holder.kill('SIGKILL') })
-  await once(holder.stdout, 'data')
+  const release = await hold(t, folder)
   put(kv, 2)
   await kv.flushed()
   put(kv, 3, LARGE)
@@ -86,7 +92,24 @@ t.test('a disk that takes nothing: the close gives up and says so; what was dura
   await t.rejects(kv.close(), { code: 'STORE_UNAVAILABLE', message: /taken nothing for 0.3 s: check it/ })
   await flushed
   t.throws(() => { put(kv, 4) }, { code: 'STORE_UNAVAILABLE' })
-  holder.stdin.end('.')
+  release()
   t.same(await ended, [0, 0])
   t.same(await rows(folder), [1, 2, 3])
+})
+
+t.test('a disk that takes nothing: more than 32 MiB on their way end the store, and only one call waits for that', async (t) => {
+  const folder = folderOf(t), { kv, ended } = await opened(folder, 1, 300), mebibyte = 1 << 20
+  await kv.flushed()
+  await isIdle(kv)
+  const release = await hold(t, folder)
+  let n = 2
+  t.throws(() => { for (; n < 60; n++) put(kv, n, mebibyte) }, { code: 'STORE_UNAVAILABLE', message: /taken nothing for 0.3 s/ })
+  const waits = t.capture(Atomics, 'wait')
+  t.throws(() => { put(kv, n) }, { code: 'STORE_UNAVAILABLE', message: /taken nothing for 0.3 s/ })
+  t.same(waits(), [], 'refused at once')
+  await t.rejects(kv.flushed(), { code: 'STORE_UNAVAILABLE' })
+  release()
+  await kv.close()
+  t.same(await ended, [0, 0])
+  t.ok(n > 20 && n < 40, `${n - 2} of a MiB each, in chunks of 1.25 MiB`)
 })
