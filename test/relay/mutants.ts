@@ -79,6 +79,8 @@ const lies = (lie: Lie) => (mix: MeshMix): boolean => does('lie')(mix) && mix.li
 
 /** Rules of a network, and how to remove each: `seed` is a run of five KMEs that notices. */
 export const meshMutants: readonly MeshMutant[] = [
+  // Relayed frames are confirmed once more as a block: that stands behind.
+  { rule: 'a share is confirmed end to end before it becomes key', seed: 1484, behind: confirmsAnyBytes, remove: confirmsAnyShare, needs: lies('bits') },
   { rule: 'the bits of a job that failed never go out again', seed: 2, remove: sendsBitsAgain },
   { rule: 'claims are checked', seed: 1, remove: claimsNothing },
   { rule: 'the looker acknowledges a horizon before it is used', seed: 4, remove: usesHorizonAtOnce },
@@ -96,8 +98,6 @@ export const meshMutants: readonly MeshMutant[] = [
 
 /** Rules that the model looks at and that no run of sixteen which can bring it about has noticed (docs/simulation.md): for a search. */
 export const seedlessMutants: readonly Omit<MeshMutant, 'seed'>[] = [
-  // Relayed frames are confirmed once more as a block: that stands behind.
-  { rule: 'a share is confirmed end to end before it becomes key', behind: confirmsAnyBytes, remove: confirmsAnyShare, needs: lies('bits') },
   { rule: 'an empty lane asks for a block, though the other side holds the stock', remove: asksNothingWhenEmpty },
   // As between two KMEs: seen where a lane goes on behind what its store says it leased.
   { rule: 'pads of the relay are leased on disk before bits go out under them', behind: goesOnAtLease, remove: cutsUnflushed, needs: does('power') },
