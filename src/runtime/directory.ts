@@ -32,10 +32,14 @@ export class SaeDirectory implements SaePolicy {
     for (const kme of this.keptKmes()) this.take(kme, this.kept(kme))
   }
 
-  /** Reads the registry again. */
+  /** Reads the registry again. One that was removed is served here no more: it may have moved to another KME. */
   reload (): void {
-    const configured = this.config.saes.filter((s) => s.kme === undefined || s.kme === this.config.kme.id).map((s) => s.id)
-    this.own = new Set([...configured, ...listSaes(this.kv).filter((s) => s.status !== 'requested').map((s) => s.id)])
+    const own = new Set(this.config.saes.filter((s) => s.kme === undefined || s.kme === this.config.kme.id).map((s) => s.id))
+    for (const { id, status } of listSaes(this.kv)) {
+      if (status === 'revoked') own.delete(id)
+      else if (status !== 'requested') own.add(id)
+    }
+    this.own = own
     this.generation = saeGeneration(this.kv) + 1
   }
 

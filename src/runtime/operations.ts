@@ -215,7 +215,7 @@ export class Operations implements AdminPort {
   async approveSae (id: SaeId): Promise<void> {
     if (getSae(this.d.keyspace.now.store.kv, id)?.status !== 'requested') throw new KmeError('NOT_FOUND', `SAE ${id} has not asked to be registered`)
     const kme = this.d.keyspace.now.directory.elsewhere(id)
-    if (kme !== undefined) throw new KmeError('BAD_REQUEST', `SAE ${id} is served by ${kme}: remove the request, or the SAE there and in this KME's configuration`)
+    if (kme !== undefined) throw new KmeError('BAD_REQUEST', `SAE ${id} is served by ${kme}: remove it there, or, if it is yours all the same, qkme sae add`)
     await this.change(id, 'active')
   }
 

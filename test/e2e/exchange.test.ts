@@ -133,7 +133,12 @@ t.test('the command line against the running KME', async (t) => {
   t.match(status, { status: { kme: 'kme-a', state: 'working' }, peers: [{ id: 'kme-b', state: 'ready' }], links: [{ state: 'up' }] })
   const listed = async () => (await qkme(world.folder, ['sae', 'list', ...at])).json().map((sae: { id: string, state: string }) => [sae.id, sae.state])
   t.match(await listed(), [['sae-a-1', 'active'], ['sae-a-2', /known|active/], ['sae-x', 'requested']], 'the stranger is noted')
-  t.equal((await qkme(world.folder, ['sae', 'approve', 'sae-x', ...at])).code, 0)
+  const atB = ['--config', world.kmes.b.configFile, '--json']
+  t.equal((await qkme(world.folder, ['sae', 'add', 'sae-x', ...atB])).code, 0)
+  await eventually('kme-a knows that kme-b serves it', async () => (await a1.status('sae-x')).status === 200 || undefined)
+  t.match((await qkme(world.folder, ['sae', 'approve', 'sae-x', ...at])).err, /served by kme-b/)
+  t.equal((await qkme(world.folder, ['sae', 'remove', 'sae-x', ...atB])).code, 0)
+  await eventually('approved when it is gone there', async () => (await qkme(world.folder, ['sae', 'approve', 'sae-x', ...at])).code === 0 || undefined)
   t.equal((await world.sae('sae-x', 'a').status('sae-b-1')).status, 200, 'and let in')
   t.not((await qkme(world.folder, ['sae', 'approve', 'sae-a-1', ...at])).code, 0, 'it has not asked')
   t.equal((await qkme(world.folder, ['sae', 'remove', 'sae-x', ...at])).code, 0)
