@@ -5,7 +5,7 @@ import type { PendingFrames } from './pending.js'
 import { encodeFrames } from './row-codec.js'
 import { framesKey, usableBytes, type BlockRow, type FrameRef, type Purpose } from './rows.js'
 
-const BLOCK_FRAMES_MAX = 16
+export const BLOCK_FRAMES_MAX = 16
 /**
  * Frames become blocks in rounds: a commit, a flush and a write of each message cost as much for one block as for several. At the
  * greatest rate of a link known (115.8 Mbit/s) a round is four or five blocks.

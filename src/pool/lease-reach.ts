@@ -1,10 +1,10 @@
+import { BLOCK_FRAMES_MAX } from './composition.js'
 import { usableBytes, type BlockRow } from './rows.js'
 
 /** Frames of leased blocks, at most: it bounds what the lane pins in the arena. As many as eight full blocks have. */
 export const LEASED_FRAMES_MAX = 128
 /** A job of the relay names the stretches that it takes, and a message holds 64 of them: so it counts on no more blocks. */
 const BLOCKS_MAX = 48
-const BLOCK_FRAMES_MAX = 16
 /** What others take before of the block at the front leaves its frames pinned: one block less is counted on, or the rest would be waited for in vain. */
 const REACH_FRAMES_MAX = LEASED_FRAMES_MAX - BLOCK_FRAMES_MAX
 

@@ -6,6 +6,7 @@ import { Agreement } from './agreement.js'
 import { Associations } from './associations.js'
 import { Burns } from './burns.js'
 import { Claims } from './claims.js'
+import { BLOCK_FRAMES_MAX } from './composition.js'
 import { PoolCore } from './core.js'
 import { Epochs } from './epochs.js'
 import { Erasure } from './erasure.js'
@@ -128,7 +129,7 @@ export class Pool implements PeerHandler, KeyPool {
   get hungry (): boolean {
     const { maxStockBytes, authReserveBytes } = this.core.deps.limits, stock = this.stockBytes()
     if (this.pending.full || this.pending.isLacking || stock < maxStockBytes || stock - this.agreement.lackingBytes < maxStockBytes) return !this.pending.full
-    if (this.epochs.awaitsBlock) return true
+    if (this.epochs.awaitsBlock && this.pending.size < BLOCK_FRAMES_MAX) return true // No more than it may take: a suspended pool founds none.
     if (this.kind === 'relayed') return false
     // Fresh frames become pads first: a full pool without pads could not even open a block.
     return this.pads.left('mine') < authReserveBytes || this.pads.left('theirs') < authReserveBytes

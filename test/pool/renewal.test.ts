@@ -6,7 +6,7 @@ import { inside, fetched, keysFor, liveWorld, staysRight } from './lab.js'
 
 // Numbers of associations that are used up begin anew with the next ID epoch, in the step that makes it active, and not before.
 
-const PER_EPOCH = 3
+const PER_EPOCH = 3, BATCH_FRAMES = 32
 const limits = { associationsPerEpoch: PER_EPOCH, keyTtlMs: 600_000, fetchTtlMs: 60_000 }
 
 /** All numbers are given; the next association needs another space of them. */
@@ -56,6 +56,20 @@ t.test('a full pool that nobody uses takes the frames of an epoch, and burns not
     t.equal(await fetched(world, slave, master, await keysFor(world, master, slave)), 'keys')
     t.same(world.ledger.violations, [])
   }
+})
+
+t.test('a full pool that is suspended, and founds no epoch, takes no more frames than one may take', async (t) => {
+  const world = await liveWorld(t, { limits: { ...limits, maxStockBytes: 400_000, authReserveBytes: 4_096 } }), [node] = world.nodes
+  for (const each of world.nodes) each.pool.pads.left = () => 1 << 20
+  await feed(world, 2)
+  node.pool.suspend('a test')
+  useUp(node)
+  await feed(world, 5)
+  t.ok(node.pool.pending.size >= 16 && node.pool.pending.size < 16 + BATCH_FRAMES, `${node.pool.pending.size} frames wait here, the others in the ring`)
+  node.pool.release()
+  await feed(world, 2)
+  t.equal(node.pool.core.meta.generation, 2)
+  await staysRight(t, world)
 })
 
 /** The process of `node` dies in the step in which the numbers of this pool of its begin anew. What it committed stays. */
