@@ -12,6 +12,7 @@ const placeOf = (f: FrameRef): string => f.at === undefined ? nameOf(f) : `${f.l
 
 /** A proposal whose frames are not here comes again each second. */
 const LACK_MS = 3_000
+/** What came so long ago and is in no block yet waits for something else. */
 const FRESH_MS = 5_000
 /** Names kept of frames that were burned here and belonged to no block. */
 const GONE_MAX = 8_192

@@ -7,7 +7,7 @@ import type { SimRandom } from '../../random.js'
 export const LIES = ['bits', 'frames', 'pads', 'path', 'again', 'blame', 'swallow', 'tunnel', 'detour', 'cry', 'twice'] as const
 export type Lie = typeof LIES[number]
 
-/** Of the bytes of a job, from somewhere on, every so manieth is changed: most keys of it. */
+/** From somewhere on every 16th byte of a job is changed: most keys of it. */
 const CHANGED_EACH = 16
 
 /** @returns what goes out in place of a message: the same, another, or nothing. */
