@@ -1,4 +1,5 @@
 import type { KvWriter } from '../store/kv.js'
+import { ClaimedBlocks } from './claimed-blocks.js'
 import { parseClaims, packClaim, CLAIM_BYTES, SEGMENT_UNITS, type ClaimEntry } from './claim-rows.js'
 import type { PoolCore } from './core.js'
 import { claimsKey, tableOf, usableBytes, type BlockRow } from './rows.js'
@@ -76,7 +77,8 @@ export class Claims {
   private readonly row = new Uint8Array(SEGMENT_UNITS * CLAIM_BYTES)
   /** Blocks with a claim that is not answered yet: neither their claims leave memory nor the blocks the store. */
   private readonly held = new Map<number, number>()
-  constructor (private readonly core: PoolCore, private readonly blocksMax = 256) {}
+  private readonly rows: ClaimedBlocks
+  constructor (private readonly core: PoolCore, private readonly blocksMax = 256) { this.rows = new ClaimedBlocks(core) }
 
   /** Whether slave number `slave` may still fetch; changes nothing. */
   check (block: BlockRow, place: number, length: number, association: number, slave: number): ClaimResult {
@@ -106,6 +108,7 @@ export class Claims {
   /** Whether the block must stay: a claim is not answered yet, or of several slaves of a key not all have fetched it. */
   isHeld (number: number): boolean {
     if (this.held.has(number)) return true
+    if (!this.cache.has(number) && !this.rows.has(number)) return false
     const block = this.core.blocks.get(number)
     return block !== undefined && this.of(block).partial.size > 0
   }
@@ -147,7 +150,10 @@ export class Claims {
     for (const number of this.changed) {
       const claims = this.cache.get(number)
       if (claims === undefined) continue
-      for (const segment of claims.changed) tx.put(claimsKey(this.core.pool, number, segment), this.rowOf(claims, segment))
+      for (const segment of claims.changed) {
+        tx.put(claimsKey(this.core.pool, number, segment), this.rowOf(claims, segment))
+        this.rows.put(number, segment)
+      }
       claims.changed.clear()
     }
     this.changed.clear()
@@ -184,14 +190,18 @@ export class Claims {
   }
 
   private * rowsOf (number: number): Generator<ClaimEntry> {
+    if (!this.rows.has(number)) return
     for (const { key, value } of this.core.deps.kv.range(tableOf('claim', this.core.pool, number))) yield * parseClaims(key[3] as number, value)
   }
 
   /** Slaves that have the claim at `place`. */
   mask (block: BlockRow, place: number): number { return this.of(block).masks[place] ?? 0 }
 
-  /** The block is gone: what was set and not written is written no more. */
-  forget (number: number): void { this.cache.delete(number) }
+  /** The block goes: its rows go, and what was set and not written is written no more. Inside a commit. */
+  erase (tx: KvWriter, number: number): void {
+    this.cache.delete(number)
+    this.rows.remove(tx, number)
+  }
 
   private of (block: BlockRow): BlockClaims {
     let claims = this.cache.get(block.number)

@@ -6,6 +6,7 @@ import type { PeerChannel } from '../peer/ports.js'
 import type { KvWriter } from '../store/kv.js'
 import { Outbox, type Sequenced } from './outbox.js'
 import type { PoolDeps } from './ports.js'
+import { ReadHeaders } from './read-headers.js'
 import { encodeAccount, encodeBlock } from './row-codec.js'
 import { Tally } from './tally.js'
 import {
@@ -45,6 +46,7 @@ export class PoolCore {
   private processedFlushed = 0
   /** They never change: a lease, a view and the erasure ask for them one after the other. */
   private readonly frames = new Map<number, readonly FrameRef[]>()
+  readonly headers = new ReadHeaders()
   private deferred: (() => void)[] | undefined
   private readonly encoder = metaEncoder()
   private written = NOTHING
@@ -121,6 +123,7 @@ export class PoolCore {
     this.blocks.delete(number)
     this.tally.remove(number)
     this.frames.delete(number)
+    this.headers.forget(number)
     tx.remove(blockKey(this.pool, number))
   }
 

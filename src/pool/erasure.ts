@@ -2,8 +2,8 @@ import { KmeError } from '../kernel/errors.js'
 import type { KvWriter } from '../store/kv.js'
 import { recordSlot } from '../store/record.js'
 import type { PoolCore } from './core.js'
-import { removeRecords } from './frame-rows.js'
-import { framesKey, tableOf, tombKey, usableBytes, CONFIRM_BYTES, type BlockRow, type FrameRef } from './rows.js'
+import { removeRecords, type KnownRecord } from './frame-rows.js'
+import { framesKey, tombKey, usableBytes, CONFIRM_BYTES, type BlockRow, type FrameRef } from './rows.js'
 import type { BlockViews } from './views.js'
 
 /** How many blocks' frame names are remembered after erasure: 2^16 blocks are up to 2^20 frames (device.md 5.5). */
@@ -15,21 +15,20 @@ const HEADER_BYTES = 64
  * leased or used was booked when that happened (I10).
  */
 export class Erasure {
-  /** @param gone Nothing about the block is kept. */
-  constructor (private readonly core: PoolCore, private readonly views: BlockViews, private readonly gone: (number: number) => void) {}
+  /** @param gone Nothing about the block is kept, nor its claims. */
+  constructor (private readonly core: PoolCore, private readonly views: BlockViews, private readonly gone: (tx: KvWriter, number: number) => void) {}
 
   /** `stockBytes` of the spendable part were never named and are burned with `cause`; the rest of it is booked already. */
   block (tx: KvWriter, block: BlockRow, stockBytes: number, cause: string): void {
     const { core } = this
     core.burn(cause, stockBytes)
     if (block.state === 'proposed' || block.state === 'accepted') core.burn(cause, block.bytes - usableBytes(block))
-    this.frames(tx, core.framesOf(block.number))
+    this.frames(tx, core.framesOf(block.number), (i) => core.headers.of(block.number, i))
     tx.remove(framesKey(core.pool, block.number))
     core.removeBlock(tx, block.number)
-    for (const key of core.deps.kv.keys(tableOf('claim', core.pool, block.number))) tx.remove(key)
     core.account.blocksErased++
     this.views.drop(block.number)
-    this.gone(block.number)
+    this.gone(tx, block.number)
   }
 
   /** Both sides know the block: its confirmation bytes, and up to 7 that fill no unit, leave the stock. */
@@ -53,9 +52,9 @@ export class Erasure {
   }
 
   /** Removes frames' records; their names and fingerprints stay known, so that a resent or replayed frame is not taken again. */
-  frames (tx: KvWriter, frames: readonly FrameRef[]): void {
+  frames (tx: KvWriter, frames: readonly FrameRef[], known?: (index: number) => KnownRecord | undefined): void {
     const { core } = this
-    const headers = removeRecords(tx, frames), whole = headers.filter((header) => header.length === HEADER_BYTES)
+    const headers = removeRecords(tx, frames, known), whole = headers.filter((header) => header.length === HEADER_BYTES)
     this.bookOut(tx, headers)
     if (whole.length === 0) return
     const n = ++core.meta.tombstones

@@ -81,6 +81,9 @@ export class RecordReader {
 
   constructor (private readonly kv: KvReader) {}
 
+  /** Of the row of the record that was read last. */
+  get recordsInRow (): number { return this.link < 0 ? 1 : sharedShape(this.length)?.count ?? 0 }
+
   /** The sealed record of a frame, valid until the next call; undefined if there is none of that name. */
   read (frame: FrameRef): Uint8Array | undefined {
     if (frame.at === undefined) {
@@ -103,38 +106,50 @@ export class RecordReader {
   }
 }
 
-/** Removes the records of frames. @returns their headers of 64 bytes, shorter where a record is; of frames that are not there none. */
-export const removeRecords = (tx: KvWriter, frames: readonly FrameRef[]): Uint8Array[] => {
+/** The header of a record, and how many records its row has. */
+export interface KnownRecord { readonly header: Uint8Array, readonly count: number }
+
+/**
+ * Removes the records of frames. @param known Of the i-th frame, if it was read before: then its row is not read again.
+ * @returns their headers of 64 bytes, shorter where a record is; of frames that are not there none.
+ */
+export const removeRecords = (tx: KvWriter, frames: readonly FrameRef[], known: (index: number) => KnownRecord | undefined = () => undefined): Uint8Array[] => {
   const headers: Uint8Array[] = []
   for (let i = 0; i < frames.length;) {
     const frame = frames[i]!
     let end = i + 1
     if (frame.at === undefined) {
-      const length = tx.copyTo(frameKey(frame), scratch)
-      if (length >= 0) {
-        headers.push(scratch.slice(0, Math.min(length, HEADER_BYTES)))
+      const header = known(i)?.header ?? readHeader(tx, frame)
+      if (header !== undefined) {
+        headers.push(header)
         tx.remove(frameKey(frame))
       }
     } else {
       while (end < frames.length && frames[end]!.at?.row === frame.at.row && frames[end]!.link === frame.link) end++
-      removeShared(tx, frame.link, frame.at.row, frames.slice(i, end), headers)
+      const those = frames.slice(i, end), records = those.flatMap((_, n) => known(i + n) ?? [])
+      removeShared(tx, frame.link, frame.at.row, those, records.length === those.length ? records : undefined, headers)
     }
     i = end
   }
   return headers
 }
 
-const removeShared = (tx: KvWriter, link: number, row: number, frames: readonly FrameRef[], headers: Uint8Array[]): void => {
-  const shape = sharedShape(tx.copyTo(recordsKey(link, row), scratch))
-  if (shape === undefined) return
+const readHeader = (tx: KvWriter, frame: FrameRef): Uint8Array | undefined => {
+  const length = tx.copyTo(frameKey(frame), scratch)
+  return length < 0 ? undefined : scratch.slice(0, Math.min(length, HEADER_BYTES))
+}
+
+const removeShared = (tx: KvWriter, link: number, row: number, frames: readonly FrameRef[], known: readonly KnownRecord[] | undefined, headers: Uint8Array[]): void => {
+  const count = known?.[0]!.count ?? sharedShape(tx.copyTo(recordsKey(link, row), scratch))?.count
+  if (count === undefined) return
   const before = removedMask(tx, link, row)
   let gone = before
-  for (const { at } of frames) { // Whatever name its header bears: a damaged one goes too.
-    if (at === undefined || at.index >= shape.count || (gone >>> at.index & 1) === 1) continue
+  frames.forEach(({ at }, i) => { // Whatever name its header bears: a damaged one goes too.
+    if (at === undefined || at.index >= count || (gone >>> at.index & 1) === 1) return
     gone |= 1 << at.index
-    headers.push(scratch.slice(at.index * RECORD_PITCH_BYTES, at.index * RECORD_PITCH_BYTES + HEADER_BYTES))
-  }
-  if (gone === 2 ** shape.count - 1) {
+    headers.push(known?.[i]!.header ?? scratch.slice(at.index * RECORD_PITCH_BYTES, at.index * RECORD_PITCH_BYTES + HEADER_BYTES))
+  })
+  if (gone === 2 ** count - 1) {
     tx.remove(recordsKey(link, row))
     if (before !== 0) tx.remove(removedKey(link, row))
   } else if (gone !== before) tx.put(removedKey(link, row), Uint8Array.of(gone, gone >>> 8))

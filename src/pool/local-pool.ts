@@ -49,7 +49,7 @@ export class LocalPool implements KeyPool {
   constructor (deps: PoolDeps, private readonly stockBytes: number) {
     const core = this.core = new PoolCore(deps)
     this.views = new BlockViews(core, (epoch) => this.epochs.key(epoch))
-    this.erasure = new Erasure(core, this.views, (number) => { this.claims.forget(number) })
+    this.erasure = new Erasure(core, this.views, (tx, number) => { this.claims.erase(tx, number) })
     this.epochs = new Epochs(core, this.erasure, () => { this.endOldBlocks() })
     this.claims = new Claims(core)
     this.associations = new Associations(core, true, () => { if (!this.epochs.isFull) this.epochs.foundAlone() })

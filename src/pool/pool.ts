@@ -75,7 +75,7 @@ export class Pool implements PeerHandler, KeyPool {
     this.kind = traits.route === 'relayed' ? 'relayed' : 'direct'
     const core = this.core = new PoolCore(deps)
     this.views = new BlockViews(core, (epoch) => this.epochs.key(epoch))
-    this.erasure = new Erasure(core, this.views, (number) => { this.claims.forget(number) })
+    this.erasure = new Erasure(core, this.views, (tx, number) => { this.claims.erase(tx, number) })
     this.epochs = new Epochs(core, this.erasure, () => { this.renewal.begun() })
     this.claims = new Claims(core)
     this.pending = new PendingFrames(core, links)

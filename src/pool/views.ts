@@ -60,6 +60,7 @@ export class BlockViews {
       const record = reader.read(frame) // One that is longer than any record is refused with its frame's length.
       if (record === undefined) throw new KmeError('STORE_CORRUPT', `frame ${frame.link}/${frame.id}/${frame.offset} of block ${number} is missing`)
       vault.loadFrame(view.handle, i, keys.opener(record), record)
+      this.core.headers.note(number, view.frames.length, i, record, reader.recordsInRow)
       opened++
     }
     return opened

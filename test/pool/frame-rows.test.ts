@@ -3,6 +3,7 @@ import t from 'tap'
 import { SimDisk } from '../../sim/store.js'
 import { META_NUMBERS, RECORD_STRIDE } from '../../src/device/native.js'
 import { FrameRows, RecordReader, removeRecords, storedFrames } from '../../src/pool/frame-rows.js'
+import { ReadHeaders } from '../../src/pool/read-headers.js'
 import { encodeFrames } from '../../src/pool/row-codec.js'
 import { decodeRow, frameKey, type FrameRef } from '../../src/pool/rows.js'
 import { prefixRange, type Kv } from '../../src/store/kv.js'
@@ -76,17 +77,52 @@ t.test('lengths that no shared row has', (t) => {
   t.end()
 })
 
+/** Headers of the frames of a block that were read; `bits` says which. */
+const readBefore = (kv: Kv, frames: readonly FrameRef[], bits: number): ReadHeaders => {
+  const known = new ReadHeaders(), reader = new RecordReader(kv)
+  frames.forEach((frame, i) => { if ((bits >>> i % 20 & 1) === 1) known.note(1, frames.length, i, reader.read(frame)!, reader.recordsInRow) })
+  return known
+}
+
+t.test('what was read is removed without being read again, in part of a row too; what was not read is', (t) => {
+  const kv = new SimDisk().open(), frames = put(kv, new FrameRows(), [...whole(20), { n: 20, length: 100 }]), reads: unknown[] = []
+  const gone = (those: readonly FrameRef[], bits: number): (number | undefined)[] => {
+    const known = readBefore(kv, those, bits)
+    return kv.transact((tx) => {
+      const { copyTo } = tx
+      tx.copyTo = (key, out) => { reads.push(key[0]); return copyTo.call(tx, key, out) }
+      return removeRecords(tx, those, (i) => known.of(1, i)).map((header) => header.length === 64 ? parseInt(recordName(header).id, 16) : undefined)
+    })
+  }
+  t.same([gone(frames.slice(4, 12), 0xff), reads], [[4, 5, 6, 7, 8, 9, 10, 11], []])
+  t.same([gone(frames.slice(12, 21), 0x1ff), reads, countOf(kv, RECORDS_TABLE)], [[12, 13, 14, 15, 16, 17, 18, 19, 20], [], 1], 'the second row is gone')
+  t.same([gone(frames.slice(0, 3), 0b101), reads, countOf(kv, RECORDS_TABLE)], [[0, 1, 2], ['records'], 1], 'one of them was not read')
+  t.same([gone(frames.slice(3, 4), 1), reads.length, countOf(kv, RECORDS_TABLE), countOf(kv, REMOVED_TABLE), countOf(kv, 'frame')], [[3], 1, 0, 0, 0])
+  t.end()
+})
+
+t.test('headers are kept of so many blocks, and of each frame the first', (t) => {
+  const known = new ReadHeaders(), record = (n: number): Uint8Array => new Uint8Array(100).fill(n)
+  for (let number = 1; number <= 65; number++) known.note(number, 2, 1, record(number), 16)
+  known.note(65, 2, 1, record(9), 1)
+  t.same([known.of(1, 1), known.of(65, 0), known.of(66, 1)], [undefined, undefined, undefined])
+  t.same([known.of(2, 1)?.header[0], known.of(65, 1)?.header[63], known.of(65, 1)?.header.length, known.of(65, 1)?.count], [2, 65, 64, 16])
+  known.forget(65)
+  t.equal(known.of(65, 1), undefined)
+  t.end()
+})
+
 // What is stored is what was put and not removed, however blocks mix frames of several rows; rows go with their last record.
 t.test('put and removed in any order', async () => {
   const batch = fc.array(fc.constantFrom(3_968, 3_968, 3_968, 2_500, 60), { minLength: 1, maxLength: 40 })
-  fc.assert(fc.property(fc.array(fc.oneof(fc.record({ put: batch }), fc.record({ remove: fc.array(fc.nat(), { maxLength: 20 }) })), { maxLength: 12 }), (steps) => {
+  fc.assert(fc.property(fc.array(fc.oneof(fc.record({ put: batch }), fc.record({ remove: fc.array(fc.nat(), { maxLength: 20 }), read: fc.nat() })), { maxLength: 12 }), (steps) => {
     const kv = new SimDisk().open(), rows = new FrameRows()
     let there: FrameRef[] = [], n = 0
     for (const step of steps) {
       if ('put' in step) there.push(...put(kv, rows, step.put.map((length) => ({ n: n++, length }))))
       else {
         const going = [...new Set(step.remove.flatMap((i) => there[i % there.length] ?? []))]
-        const headers = kv.transact((tx) => removeRecords(tx, going))
+        const known = readBefore(kv, going, step.read), headers = kv.transact((tx) => removeRecords(tx, going, (i) => known.of(1, i)))
         if (JSON.stringify(headers.map((h) => recordName(h).id).sort()) !== JSON.stringify(going.map((f) => f.id).sort())) return false
         if (kv.transact((tx) => removeRecords(tx, going)).length !== 0) return false // Each once.
         there = there.filter((f) => !going.includes(f))

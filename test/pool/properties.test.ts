@@ -106,6 +106,31 @@ t.test('claims: rows of schema 1 hold beside those of today', async (t) => {
   t.throws(() => new Claims(core).check(block, 0, 32, 7, 0), { code: 'STORE_CORRUPT' })
 })
 
+t.test('claims: rows go with their block, those of earlier starts and of an earlier schema too, and no others', async (t) => {
+  const kv = new SimDisk().open(), blocks = [1, 2, 3, 4].map((n) => blockRow(n, 4_096)), core = coreOf(kv, blocks), left = (): unknown[] => Array.from(kv.keys(tableOf('claim', 'B')), ([, , number, at]) => [number, at])
+  const claim = (claims: Claims, number: number, place: number): void => {
+    claims.take(blocks[number - 1]!, place, 32, 1, 0, 1)
+    kv.transact((tx) => { claims.write(tx, number, place) })
+    claims.letGo(number)
+  }
+  kv.transact((tx) => {
+    tx.put(['claim', 'B', 2, 0], Uint8Array.of(32, 0, 7, 0, 1, 0, 0, 0, 1, 0))
+    tx.put(['claim', 'Bx', 2, -1], new Uint8Array(11)) // Of another pool.
+  })
+  const before = new Claims(core)
+  for (const number of [2, 4]) claim(before, number, 200)
+  const claims = new Claims(core)
+  claim(claims, 2, 300)
+  for (const place of [0, 128, 130]) claim(claims, 1, place)
+  t.same(left(), [[1, -2], [1, -1], [2, -3], [2, -2], [2, 0], [4, -2]])
+  t.same([1, 2, 3, 4].map((number) => new Claims(core).claimedBytes(number)), [96, 96, 0, 32])
+  kv.transact((tx) => { claims.erase(tx, 2); claims.erase(tx, 3) })
+  t.same(left(), [[1, -2], [1, -1], [4, -2]])
+  kv.transact((tx) => { claims.erase(tx, 1); claims.erase(tx, 4) })
+  t.same([left(), [...kv.keys(tableOf('claim', 'Bx'))].length], [[], 1])
+  t.same([1, 2, 4].map((number) => claims.claimedBytes(number)), [0, 0, 0])
+})
+
 t.test('claims: who asks what is claimed of all blocks pushes none out of memory', async (t) => {
   const kv = new SimDisk().open(), blocks = Array.from({ length: 12 }, (_, i) => blockRow(i + 1, 560)), core = coreOf(kv, blocks), claims = new Claims(core, 2)
   claims.take(blocks[0]!, 4, 32, 1, 0, 1)
@@ -115,9 +140,9 @@ t.test('claims: who asks what is claimed of all blocks pushes none out of memory
   const { range } = kv
   kv.range = (of) => { reads++; return range.call(kv, of) }
   t.same(blocks.map(({ number }) => claims.claimedBytes(number)), [32, ...new Array<number>(11).fill(0)])
-  t.equal(reads, 11, 'one is in memory')
+  t.equal(reads, 0, 'one is in memory, and the others have never had a claim')
   t.equal(claims.check(blocks[0]!, 4, 32, 1, 0), 'taken')
-  t.equal(reads, 11, 'and stays there')
+  t.equal(reads, 0, 'and stays there')
 })
 
 t.test('claims: of a block that is gone, what was set and not written is neither written nor booked', async (t) => {
@@ -126,7 +151,7 @@ t.test('claims: of a block that is gone, what was set and not written is neither
   claims.take(block, 4, 32, 1, 0, 1)
   kv.transact((tx) => {
     claims.write(tx, 1, 0)
-    claims.forget(1)
+    claims.erase(tx, 1)
   })
   kv.transact((tx) => { claims.write(tx, 1, 4) })
   t.same([[...kv.keys(tableOf('claim', 'B', 1))], core.account.delivered], [[], 32], 'the first was booked before its block went')

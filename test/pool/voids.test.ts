@@ -174,7 +174,7 @@ t.test('a void of keys in more blocks than claims are kept of in memory is on di
   t.ok(blocks.length >= 2, `${blocks.length} blocks`)
   inside(claims).blocksMax = 1
   core.commit((tx) => { for (const block of blocks) t.equal(claims.void(tx, block, 16, 32, 1, 1), 'void') })
-  for (const { number } of blocks) claims.forget(number)
+  inside(claims).cache.clear()
   t.same(blocks.map((block) => claims.mask(block, 16)), blocks.map(() => 1), 'the store knows them')
   t.ok(inside(claims).cache.size <= 1, 'and memory stays bounded')
 })
