@@ -1,5 +1,5 @@
 /** The addon's part of one message of the relay: pads are changed, and the whole is tagged. */
-import { loadNative, RECORD_STRIDE, type BlockHandle, type NativeVault } from '../src/device/native.js'
+import { loadNative, PAD_TAKEN, RECORD_STRIDE, type BlockHandle, type NativeVault } from '../src/device/native.js'
 import { systemClock } from '../src/kernel/system-clock.js'
 import { makeRecordHeader, RECORD_KIND } from '../src/store/record.js'
 import { median, ratioFigure, type Figure, type Pair } from './figures.js'
@@ -31,7 +31,7 @@ const timed = (run: () => void): number => {
  */
 const batch = (vault: NativeVault): Pair => {
   const key = vault.newKey(), epoch = vault.newKey(), lane = vault.createLane(), pads = filled(vault, key, epoch, 1)
-  const hashKey = vault.takeHashKey(pads, 0), tag = new Uint8Array(16), taken = new Uint32Array(2), data = new Uint8Array(BYTES)
+  const hashKey = vault.takeHashKey(pads, 0), tag = new Uint8Array(16), taken = new Uint32Array(PAD_TAKEN), data = new Uint8Array(BYTES)
   const from = Buffer.alloc(BYTES), to = Buffer.alloc(BYTES), oursMs: number[] = [], copyMs: number[] = []
   for (let i = 0; i < BATCH; i++) {
     const theirs = filled(vault, key, epoch, 100 + i), ours = filled(vault, key, epoch, 200 + i)

@@ -43,6 +43,15 @@ class Args {
     return static_cast<uint32_t>(value);
   }
 
+  /// An integer that a JavaScript number holds exactly.
+  uint64_t U53(size_t i) const {
+    double value = 0;
+    const bool number = napi_get_value_double(env_, values_[i], &value) == napi_ok;
+    vault::Require(number && value >= 0 && value < 9007199254740992.0 && value == static_cast<double>(static_cast<uint64_t>(value)),
+                   "a number argument is an integer below 2^53");
+    return static_cast<uint64_t>(value);
+  }
+
   bool Bool(size_t i) const {
     bool value = false;
     vault::Require(napi_get_value_bool(env_, values_[i], &value) == napi_ok, "a flag argument is a boolean");

@@ -48,6 +48,14 @@ inline uint32_t U32(Napi::Env env, const Napi::Value& value, const char* what) {
   return uint32_t(number);
 }
 
+/// An integer that a JavaScript number holds exactly.
+inline uint64_t U53(Napi::Env env, const Napi::Value& value, const char* what) {
+  Expect(env, value.IsNumber(), what);
+  const double number = value.As<Napi::Number>().DoubleValue();
+  Expect(env, number >= 0 && number < 9007199254740992.0 && number == double(uint64_t(number)), what);
+  return uint64_t(number);
+}
+
 /// Missing members are `fallback`.
 inline uint32_t U32Option(const Napi::Object& options, const char* name, uint32_t fallback) {
   const Napi::Value value = options.Get(name);

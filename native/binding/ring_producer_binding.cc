@@ -227,7 +227,7 @@ class Producer : public Napi::ObjectWrap<Producer> {
   void Repeat(const Napi::CallbackInfo& info) { Live(info.Env()).RepeatSequence(U32(info.Env(), info[0], "a count")); }
   void CountDrops(const Napi::CallbackInfo& info) { Live(info.Env()).CountDrops(U32(info.Env(), info[0], "a count")); }
   void Witness(const Napi::CallbackInfo& info) {
-    Live(info.Env()).SetWitness(U32(info.Env(), info[0], "an epoch"), U32(info.Env(), info[1], "a sequence"));
+    Live(info.Env()).SetWitness(U32(info.Env(), info[0], "an epoch"), U53(info.Env(), info[1], "a sequence"));
   }
 
   /// (function): called when a sleeping producer's ring has room again. Never without a bell (device memory).

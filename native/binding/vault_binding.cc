@@ -140,7 +140,7 @@ napi_value SealBytes(Vault& v, const Args& a) {
 napi_value VerifyRecord(Vault& v, const Args& a) { return a.Boolean(v.VerifyRecord(a.U32(0), a.Bytes(1))); }
 
 napi_value CreateBlock(Vault& v, const Args& a) {
-  return a.Number(v.CreateBlock(a.U32(0), a.U32(1), a.Words(2)));
+  return a.Number(v.CreateBlock(a.U53(0), a.U32(1), a.Words(2)));
 }
 
 napi_value LoadRecent(Vault& v, const Args& a) { return a.Number(v.LoadRecent(a.U32(0), a.Bytes(1), a.U32(2))); }
@@ -201,11 +201,11 @@ napi_value VerifyTag(Vault& v, const Args& a) {
 napi_value LaneRun(Vault& v, const Args& a) { return a.Number(v.GetLane(a.U32(0)).RunBytes()); }
 
 napi_value LaneSeal(Vault& v, const Args& a) {
-  return a.Number(v.LaneSeal(a.U32(0), a.U32(1), a.Bytes(2), a.U32(3), a.Bytes(4), Taken(a, 5, 2)));
+  return a.Number(v.LaneSeal(a.U32(0), a.U32(1), a.Bytes(2), a.U32(3), a.Bytes(4), Taken(a, 5, Vault::kTakenPadNumbers)));
 }
 
 napi_value LaneXor(Vault& v, const Args& a) {
-  v.LaneXor(a.U32(0), a.U32(1), a.U32(2), a.Bytes(3), Taken(a, 4, 2));
+  v.LaneXor(a.U32(0), a.U32(1), a.U32(2), a.Bytes(3), Taken(a, 4, Vault::kTakenPadNumbers));
   return a.Undefined();
 }
 
@@ -238,12 +238,12 @@ napi_value LanePush(Vault& v, const Args& a) {
 napi_value LaneLeft(Vault& v, const Args& a) { return a.Number(static_cast<double>(v.GetLane(a.U32(0)).Left())); }
 
 napi_value LaneCursor(Vault& v, const Args& a) {
-  uint32_t block = 0;
+  uint64_t block = 0;
   uint32_t offset = 0;
   v.GetLane(a.U32(0)).Cursor(&block, &offset);
   napi_value result = nullptr;
   a.Ok(napi_create_array_with_length(a.env(), 2, &result));
-  a.Ok(napi_set_element(a.env(), result, 0, a.Number(block)));
+  a.Ok(napi_set_element(a.env(), result, 0, a.Number(static_cast<double>(block))));
   a.Ok(napi_set_element(a.env(), result, 1, a.Number(offset)));
   return result;
 }
@@ -259,7 +259,7 @@ napi_value HoldKeys(Vault& v, const Args& a) {
 }
 
 napi_value PadHeld(Vault& v, const Args& a) {
-  v.PadHeld(a.U32(0), a.U32(1), a.U32(2), a.Bytes(3), Taken(a, 4, 2));
+  v.PadHeld(a.U32(0), a.U32(1), a.U32(2), a.Bytes(3), Taken(a, 4, Vault::kTakenPadNumbers));
   return a.Undefined();
 }
 
@@ -270,7 +270,7 @@ napi_value OpenKeyIds(Vault& v, const Args& a) {
 
 napi_value MakeKeyId(Vault& v, const Args& a) {
   char text[qkme::vault::kUuidChars];
-  v.MakeKeyId(a.U32(0), KeyIdFields{a.U32(1), a.U32(2), a.U32(3), a.U32(4)}, text);
+  v.MakeKeyId(a.U32(0), KeyIdFields{static_cast<uint32_t>(a.U53(1)), a.U32(2), a.U32(3), a.U32(4)}, text);
   return a.String({text, sizeof text});
 }
 

@@ -67,7 +67,7 @@ TEST("cut keys leave the arena with their frame, and gathered ones leave no copy
   uint32_t taken[Vault::kTakenNumbers];
   CHECK(f.vault.Cut(lane, 6, 40, 0, {"", ""}, out, taken) > 0);  // 0..240
   CHECK(f.vault.Cut(lane, 1, 40, 0, {"", ""}, out, taken) > 0);  // 240..280 lies in two frames
-  CHECK(taken[0] == 5 && taken[1] == 30 && taken[2] == 0);
+  CHECK(taken[0] == 5 && taken[1] == 0 && taken[2] == 30 && taken[3] == 0);
   CHECK(!f.Holds(0, 16) && !f.Holds(240, 8) && !f.Holds(240, 40) && f.Holds(264, 16));
   CHECK(f.vault.Cut(lane, 11, 40, 0, {"", ""}, out, taken) > 0);
   CHECK(f.vault.GetLane(lane).Left() == 0 && f.vault.Stats().cells_used == 0);

@@ -7,7 +7,7 @@
 
 namespace qkme::vault {
 
-Block::Block(Arena* arena, uint32_t number, uint32_t epoch, const uint32_t* frame_bytes, size_t frames)
+Block::Block(Arena* arena, uint64_t number, uint32_t epoch, const uint32_t* frame_bytes, size_t frames)
     : arena_(arena), number_(number), epoch_(epoch), frames_(static_cast<uint32_t>(frames)) {
   Require(frames >= 1 && frames <= kFramesMax, "a block has 1 to 16 frames");
   cells_.fill(Arena::kNone);

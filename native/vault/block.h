@@ -19,12 +19,20 @@ class Block {
   static constexpr uint32_t kConfirmBytes = 48;
 
   /// `epoch`: handle of the ID epoch key, or 0. @throws InvariantError on an impossible shape.
-  Block(Arena* arena, uint32_t number, uint32_t epoch, const uint32_t* frame_bytes, size_t frames);
+  Block(Arena* arena, uint64_t number, uint32_t epoch, const uint32_t* frame_bytes, size_t frames);
   ~Block();
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
 
-  uint32_t number() const { return number_; }
+  uint64_t number() const { return number_; }
+  /// What a key ID has of the number: its low 32 bits.
+  uint32_t number_in_id() const { return static_cast<uint32_t>(number_); }
+  /// The first three numbers that every taking tells: the low and the high half of the block's number, and `place`.
+  void TellPlace(uint32_t place, uint32_t* taken) const {
+    taken[0] = static_cast<uint32_t>(number_);
+    taken[1] = static_cast<uint32_t>(number_ >> 32);
+    taken[2] = place;
+  }
   uint32_t epoch() const { return epoch_; }
   uint32_t frames() const { return frames_; }
   uint32_t total_bytes() const { return starts_[frames_]; }
@@ -89,7 +97,7 @@ class Block {
     uint32_t length;
   };
   Arena* arena_;
-  uint32_t number_;
+  uint64_t number_;
   uint32_t epoch_;
   uint32_t frames_;
   std::array<uint32_t, kFramesMax + 1> starts_{};

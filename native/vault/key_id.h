@@ -22,7 +22,7 @@ inline constexpr uint32_t kPlacesMax = 1u << 13;
 inline constexpr uint32_t kAssociationsMax = 1u << 16;
 
 struct KeyIdFields {
-  uint32_t block;
+  uint32_t block;        ///< the low 32 bits of its number
   uint32_t place;        ///< offset in units of 8 bytes, below kPlacesMax
   uint32_t length;       ///< bytes, 1 to kKeyBytesMax
   uint32_t association;  ///< below kAssociationsMax

@@ -45,7 +45,7 @@ uint64_t Lane::Left() const {
   return left;
 }
 
-bool Lane::Cursor(uint32_t* block_number, uint32_t* offset) const {
+bool Lane::Cursor(uint64_t* block_number, uint32_t* offset) const {
   for (const Stretch& stretch : stretches_) {
     if (stretch.cursor == stretch.to && &stretch != &stretches_.back()) continue;
     *block_number = stretch.block->number();

@@ -38,7 +38,7 @@ class Lane {
   /// Leased bytes not yet cut.
   uint64_t Left() const;
   /// The stretch of the next byte; false if nothing is leased.
-  bool Cursor(uint32_t* block_number, uint32_t* offset) const;
+  bool Cursor(uint64_t* block_number, uint32_t* offset) const;
   /// How many stretches at the front are cut to their end: what Trim would forget.
   uint32_t Done() const;
   /// Forgets stretches that are cut to their end; returns how many.

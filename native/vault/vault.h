@@ -50,9 +50,11 @@ class Vault {
   static constexpr size_t kKeyIdFields = 5;
   static constexpr int32_t kCutInsufficient = -1;
   static constexpr int32_t kCutNoRoom = -2;
-  /// What a cut tells besides: block and place of the first key, bytes skipped at block ends, then of the lane behind it
-  /// the leased bytes left and the stretches that Trim would forget.
-  static constexpr size_t kTakenNumbers = 5;
+  /// What a cut tells besides: block and place of the first key (Block::TellPlace), bytes skipped at block ends, then of the lane
+  /// behind it the leased bytes left and the stretches that Trim would forget.
+  static constexpr size_t kTakenNumbers = 6;
+  /// What is told of a pad: block and offset.
+  static constexpr size_t kTakenPadNumbers = 3;
 
   explicit Vault(const VaultOptions& options);
   ~Vault();
@@ -79,7 +81,7 @@ class Vault {
   uint32_t SealRandom(uint32_t sealer, ByteSpan header, uint32_t length, OutSpan out);
   uint32_t SealBytes(uint32_t sealer, ByteSpan header, ByteSpan payload, OutSpan out);
   bool VerifyRecord(uint32_t key, ByteSpan record);
-  uint32_t CreateBlock(uint32_t number, uint32_t epoch, std::span<const uint32_t> frame_bytes);
+  uint32_t CreateBlock(uint64_t number, uint32_t epoch, std::span<const uint32_t> frame_bytes);
   void LoadFrame(uint32_t block, uint32_t index, uint32_t key, ByteSpan record);
   /// `names`: RecentFrames::kNameBytes for each frame of the block, `stride` apart. @returns how many of its frames are loaded.
   uint32_t LoadRecent(uint32_t block, ByteSpan names, uint32_t stride);

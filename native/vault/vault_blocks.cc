@@ -51,7 +51,7 @@ bool Vault::VerifyRecord(uint32_t key, ByteSpan record) {
   return OpenRecord(keys_.Get(key).opener(), record.data(), record.size(), payload.data()) > 0;
 }
 
-uint32_t Vault::CreateBlock(uint32_t number, uint32_t epoch, std::span<const uint32_t> frame_bytes) {
+uint32_t Vault::CreateBlock(uint64_t number, uint32_t epoch, std::span<const uint32_t> frame_bytes) {
   if (epoch != 0) keys_.Get(epoch);
   return blocks_.Add(std::make_unique<Block>(&arena_, number, epoch, frame_bytes.data(), frame_bytes.size()));
 }

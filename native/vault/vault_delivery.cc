@@ -64,7 +64,7 @@ int32_t Vault::Cut(uint32_t lane, uint32_t count, uint32_t key_bytes, uint32_t a
       const uint32_t n = std::min<uint32_t>(run.count - done, KeyIdCipher::kBatch);
       const uint32_t first = run.offset + done * RoundUpToPlace(key_bytes);
       for (uint32_t i = 0; i < n; ++i) {
-        fields[i] = {run.block->number(), (first + i * RoundUpToPlace(key_bytes)) / kPlaceBytes, key_bytes, association};
+        fields[i] = {run.block->number_in_id(), (first + i * RoundUpToPlace(key_bytes)) / kPlaceBytes, key_bytes, association};
       }
       names.Make(fields, n, uuids);
       for (uint32_t i = 0; i < n; ++i) {
@@ -81,12 +81,11 @@ int32_t Vault::Cut(uint32_t lane, uint32_t count, uint32_t key_bytes, uint32_t a
 }
 
 void Vault::AdvanceTelling(Lane* lane, uint32_t count, uint32_t key_bytes, uint32_t skipped, uint32_t* taken) {
-  taken[0] = runs_[0].block->number();
-  taken[1] = runs_[0].offset / kPlaceBytes;
-  taken[2] = skipped;
+  runs_[0].block->TellPlace(runs_[0].offset / kPlaceBytes, taken);
+  taken[3] = skipped;
   lane->Advance(count, key_bytes);
-  taken[3] = static_cast<uint32_t>(lane->Left());
-  taken[4] = lane->Done();
+  taken[4] = static_cast<uint32_t>(lane->Left());
+  taken[5] = lane->Done();
 }
 
 uint32_t Vault::OpenKeyIds(std::span<const uint32_t> epochs, std::string_view ids, uint32_t count,

@@ -53,7 +53,7 @@ uint32_t Vault::HoldKeys(uint32_t lane, uint32_t count, uint32_t key_bytes, uint
     KeyIdCipher& names = keys_.Get(run.block->epoch()).names();
     for (uint32_t i = 0; i < run.count; ++i, ++done) {
       const uint32_t offset = run.offset + i * unit;
-      const KeyIdFields fields{run.block->number(), offset / kPlaceBytes, key_bytes, association};
+      const KeyIdFields fields{run.block->number_in_id(), offset / kPlaceBytes, key_bytes, association};
       names.Make(&fields, 1, ids.data() + done * kUuidBytes);
       PutBytes(block.get(), done * unit, run.block->View(offset, key_bytes, gathered.data()), key_bytes);
     }
@@ -70,15 +70,16 @@ void Vault::PadHeld(uint32_t lane, uint32_t held, uint32_t offset, OutSpan data,
   Require(keys.held, "only keys that were cut aside are padded so");
   Require(length >= 1 && length <= from.RunBytes(), "pads lie in one leased stretch");
   Require(keys.Spendable(offset, length) && keys.Loaded(offset, length), "padded keys lie in what is held");
-  Block* const pads = from.Front(&taken[1]);
-  taken[0] = pads->number();
+  uint32_t at = 0;
+  Block* const pads = from.Front(&at);
+  pads->TellPlace(at, taken);
   // In locked memory piece by piece: `data` must never hold a key without its pad.
   const ScratchGuard both(scratch().frame, sizeof scratch().frame);
   for (uint32_t done = 0; done < length;) {
     const uint32_t take = std::min<uint32_t>(length - done, sizeof scratch().frame);
     keys.Copy(offset + done, take, both.data());
     uint8_t* into = both.data();
-    pads->ForEachPiece(taken[1] + done, take, [&into](const uint8_t* bytes, uint32_t n) {
+    pads->ForEachPiece(at + done, take, [&into](const uint8_t* bytes, uint32_t n) {
       for (uint32_t i = 0; i < n; ++i) into[i] ^= bytes[i];
       into += n;
     });

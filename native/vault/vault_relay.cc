@@ -29,10 +29,11 @@ uint32_t Vault::LaneSeal(uint32_t lane, uint32_t sealer, ByteSpan header, uint32
   RequireSealable(sealer, header, length, out);
   Lane& from = GetLane(lane);
   Require(length >= 1 && length <= from.RunBytes(), "the bytes of a new frame lie in one leased stretch");
-  Block* const block = from.Front(&taken[1]);
-  taken[0] = block->number();
+  uint32_t at = 0;
+  Block* const block = from.Front(&at);
+  block->TellPlace(at, taken);
   const ScratchGuard payload(scratch().frame, length);
-  block->Copy(taken[1], length, payload.data());
+  block->Copy(at, length, payload.data());
   from.Pass(length);
   return SealPayload(sealer, header, {payload.data(), length}, out);
 }
@@ -43,15 +44,16 @@ void Vault::LaneXor(uint32_t lane, uint32_t block, uint32_t offset, OutSpan data
   Require(length >= 1 && length <= from.RunBytes(), "padded bytes lie in one leased stretch");
   Block& removed = GetBlock(block);
   ClaimPad(removed, offset, length);
-  Block* const added = from.Front(&taken[1]);
-  taken[0] = added->number();
+  uint32_t at = 0;
+  Block* const added = from.Front(&at);
+  added->TellPlace(at, taken);
   uint32_t passed = 0;
   // Both at once: `data` must never hold the key with one pad missing. The lane wipes what it has passed, while that is in the
   // cache.
   for (uint32_t done = 0; done < length;) {
     uint32_t take = length - done;
     const uint8_t* const pad_off = removed.Piece(offset + done, &take);
-    const uint8_t* const pad_on = added->Piece(taken[1] + done, &take);
+    const uint8_t* const pad_on = added->Piece(at + done, &take);
     XorPads(data.data() + done, pad_off, pad_on, take);
     done += take;
     // A piece that ends within a place is passed with what follows it.

@@ -9,6 +9,8 @@ export interface CheckOptions {
   readonly steps: number
   /** Of the pool model: restored, new and doubled stores, voided pools. A network always has restored ones in its mix. */
   readonly restores?: boolean
+  /** Of the pool model: block numbers jump ahead, as in years of use. */
+  readonly jumps?: boolean
 }
 
 export interface CheckResult {
@@ -21,9 +23,9 @@ export interface CheckResult {
 }
 
 /** One run; the same options and seed give the same run. */
-export const runSeed = async (seed: number, { nodes, steps, restores = false }: CheckOptions): Promise<CheckResult> => {
+export const runSeed = async (seed: number, { nodes, steps, restores = false, jumps = false }: CheckOptions): Promise<CheckResult> => {
   if (nodes > 2) return runMeshModel({ seed, nodes })
-  return { relayed: 0, ...await runModel({ seed, steps, restores }) }
+  return { relayed: 0, ...await runModel({ seed, steps, restores, jumps }) }
 }
 
 export interface CampaignOptions extends CheckOptions {
@@ -42,8 +44,8 @@ export const runCampaign = async (options: CampaignOptions, each: (result: Check
 }
 
 /** What a reader needs to see a failure again. */
-export const describeFailure = (result: CheckResult, { nodes, steps, restores }: CheckOptions): string => {
-  const how = nodes > 2 ? `--nodes ${nodes}` : `--steps ${steps}${restores === true ? ' --restores' : ''}`
+export const describeFailure = (result: CheckResult, { nodes, steps, restores, jumps }: CheckOptions): string => {
+  const how = nodes > 2 ? `--nodes ${nodes}` : `--steps ${steps}${restores === true ? ' --restores' : ''}${jumps === true ? ' --jumps' : ''}`
   return [
     `seed ${result.seed} (${how}):`, ...result.violations.slice(0, 5).map((v) => `  ${v}`),
     'what happened before (simulated ms):', ...result.log.slice(-25).map((l) => `  ${l}`),

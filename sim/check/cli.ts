@@ -32,8 +32,9 @@ export const addCheckCommand = (program: Command): void => {
     .addOption(new Option('--jobs <n>', 'seeds at the same time').argParser(whole(1, 64)).default(availableParallelism()))
     .addOption(new Option('--steps <n>', 'steps of a run of two KMEs').argParser(whole(1)).default(150))
     .option('--restores', 'two KMEs: with restored, new and doubled stores, and voided pools')
+    .option('--jumps', 'two KMEs: block numbers jump ahead, as in years of use')
     .action(async (o: Options, command: Command) => {
-      for (const name of o.nodes > 2 ? ['steps', 'restores'] : []) {
+      for (const name of o.nodes > 2 ? ['steps', 'restores', 'jumps'] : []) {
         if (command.getOptionValueSource(name) === 'cli') throw new KmeError('CONFIG_INVALID', `--${name} is for two KMEs: leave it out, or leave out --nodes`)
       }
       const startMs = systemClock.monoMs(), endMs = o.minutes === undefined ? Infinity : startMs + o.minutes * 60_000

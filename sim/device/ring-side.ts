@@ -65,7 +65,7 @@ export class RingSide {
     }
     const durable = this.state[PRODUCER.durable]!, epoch = this.epoch
     this.producer.start(this.options.onSpace)
-    this.producer.witness(epoch, Math.min(durable, 2 ** 32 - 1))
+    this.producer.witness(epoch, durable)
     this.beat(SIDE_STATE.run)
     this.epoch = this.state[PRODUCER.epoch]!
     this.sequence = 1

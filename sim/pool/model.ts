@@ -12,6 +12,8 @@ export interface ModelOptions {
   readonly steps: number
   /** With old copies of stores, new stores, two at once, and operators who void pools. */
   readonly restores?: boolean
+  /** Block numbers jump ahead, as in years of use: over all that a number of 31 or 32 bits holds. */
+  readonly jumps?: boolean
 }
 
 export interface ModelResult {
@@ -34,12 +36,15 @@ class PoolModel implements Model<ModelResult> {
   private readonly losses: Losses
   private readonly fetches: Fetches
   private readonly downs: Downs
+  /** Its own, so that a run is the same but for what jumps bring about. */
+  private readonly jumps: SimRandom
   private readonly actions: Record<Action, (home: Home) => void | Promise<void>>
 
   constructor (readonly o: ModelOptions) {
     this.random = new SimRandom(o.seed)
     this.mix = drawMix(this.random, o.restores === true)
     const world = this.world = new World(this.random.next(), this.mix)
+    this.jumps = new SimRandom(o.seed ^ 0x6a75_6d70)
     const { random } = this
     const losses = this.losses = new Losses(world, random.fork())
     const fetches = this.fetches = new Fetches(random, world.ledger, world.parties, (caller, master, ids) => { world.fetch(caller.sae, master, ids) })
@@ -64,12 +69,14 @@ class PoolModel implements Model<ModelResult> {
     const { world } = this
     for (const node of world.nodes) await node.start()
     await world.wait(1_000)
+    if (this.o.jumps === true) this.jump(this.jumps.pick([2 ** 31, 2 ** 32]) - this.jumps.integer(30))
     this.frames(80)
     await world.wait(6_000)
     for (let i = 0; i < this.o.steps; i++) {
       const action = pickAction(this.random, this.mix.actions)
       await this.actions[action](this.random.integer(2) as Home)
       await this.losses.step()
+      if (this.o.jumps === true && this.jumps.chance(0.1)) this.jump(this.jumps.pick([2 ** 30, 2 ** 31, 2 ** 32, 2 ** 33]) - 12 + this.jumps.integer(25))
       await this.revive(false)
       world.check()
       if (world.ledger.violations.length > 0) return
@@ -121,6 +128,11 @@ class PoolModel implements Model<ModelResult> {
       missing: () => random.chance(0.01) ? random.integer(2) : -1,
       ...(this.mix.shortFrames ? { length: () => 1 + random.integer(random.pick([200, 3_968])) } : {}),
     })
+  }
+
+  private jump (count: number): void {
+    this.world.note(`block numbers jump by ${count}`)
+    for (const node of this.world.nodes) node.skipBlocks(count)
   }
 
   // --- SAEs -------------------------------------------------------------------------------------------------------------

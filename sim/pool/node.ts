@@ -310,5 +310,14 @@ export class SimNode {
     this.inProcess(process, () => { process.pool.void('an operator said so') })
   }
 
+  /** Numbers of blocks go on so much higher, as after years. */
+  skipBlocks (count: number): void {
+    const process = this.process
+    if (process === undefined) return
+    this.inProcess(process, () => {
+      for (const { core } of [process.pool, process.local]) if (core.proposer || core === process.local.core) core.commit(() => { core.meta.highestBlock += count })
+    })
+  }
+
   dispose (): void { this.kill() }
 }

@@ -25,7 +25,7 @@ export interface VaultStats {
 
 /**
  * Opened fields of one key_ID, in `openKeyIds`' output, KEY_ID_FIELDS numbers per ID:
- * [0] index of the epoch that verified + 1 (0: none), [1] block number, [2] place in units of 8 bytes,
+ * [0] index of the epoch that verified + 1 (0: none), [1] low 32 bits of the block's number, [2] place in units of 8 bytes,
  * [3] length in bytes, [4] association.
  */
 export const KEY_ID_FIELDS = 5
@@ -35,10 +35,14 @@ export const CUT_INSUFFICIENT = -1 // not enough is leased
 export const CUT_NO_ROOM = -2 // `out` is too small
 
 /**
- * What a cut tells besides, in `taken`, CUT_TAKEN numbers: [0] block and [1] place of the first key, [2] bytes skipped at block ends
- * in this call, and of the lane behind it [3] the leased bytes left (`laneLeft`), [4] the stretches that `laneTrim` would remove.
+ * What a cut tells besides, in `taken`, CUT_TAKEN numbers: [0] and [1] the halves of the block's number and [2] the place of the first key, [3] bytes
+ * skipped at block ends in this call, and of the lane behind it [4] the leased bytes left (`laneLeft`), [5] the stretches that `laneTrim` would remove.
  */
-export const CUT_TAKEN = 5
+export const CUT_TAKEN = 6
+/** What is told of a pad, in `taken`: [0] and [1] the halves of the block's number, [2] the offset. */
+export const PAD_TAKEN = 3
+/** The number of the block from which something was taken. */
+export const takenBlock = (taken: Uint32Array): number => taken[0]! + taken[1]! * 2 ** 32
 
 /**
  * All key plaintext of a KME. Expected failures are plain Errors with a `code` of KmeErrorCode; every other Error is
@@ -81,7 +85,7 @@ export interface NativeVault {
   verifyRecord (key: KeyHandle, record: Uint8Array): boolean
 
   // --- blocks -------------------------------------------------------------------------------------
-  /** A block's shape: 1 to 16 frames of 1 to 3968 bytes. `epoch` names the ID epoch key (0 for a block that is never named; it cannot be in a lane). Nothing is loaded yet. */
+  /** A block's shape: 1 to 16 frames of 1 to 3968 bytes. Its key IDs have the low 32 bits of `number`, an integer below 2^53. `epoch` names the ID epoch key (0 for a block that is never named; it cannot be in a lane). Nothing is loaded yet. */
   createBlock (number: number, epoch: KeyHandle | 0, frameBytes: Uint32Array): BlockHandle
   /**
    * Opens a sealed record into the arena as frame `index`. Throws with code STORE_CORRUPT if it does not
@@ -150,7 +154,7 @@ export interface NativeVault {
   holdKeys (lane: LaneHandle, count: number, sizeBytes: number, association: number, ids: Uint8Array, taken: Uint32Array): BlockHandle | 0
   /**
    * Writes held bytes [offset, offset + data.length) xor as many leased bytes at the lane's cursor (at most `laneRun`) into `data`: a
-   * one-time pad that is spent. `taken` (2 numbers) receives the pad's block number and offset.
+   * one-time pad that is spent. `taken` receives PAD_TAKEN numbers.
    */
   padHeld (lane: LaneHandle, held: BlockHandle, offset: number, data: Uint8Array, taken: Uint32Array): void
   /** Opens `count` (at most 1024) key IDs (36 characters each, joined without separator, any letter case) against up to 4 epochs. Tags are compared in constant time; a malformed ID verifies nowhere. @returns how many verified. */
@@ -176,7 +180,7 @@ export interface NativeVault {
   laneRun (lane: LaneHandle): number
   /**
    * First hop: takes `length` bytes (at most 3968 and `laneRun`) at the lane's cursor as the payload of a new sealed record. `taken`
-   * (2 numbers) receives block number and offset. @returns the record's length in `out`.
+   * receives PAD_TAKEN numbers. @returns the record's length in `out`.
    */
   laneSeal (lane: LaneHandle, sealer: SealerHandle, header: Uint8Array, length: number, out: Uint8Array, taken: Uint32Array): number
   /**
@@ -336,7 +340,7 @@ export interface NativeRingProducer {
   skipSequence (count: number): void
   repeatSequence (count: number): void
   countDrops (count: number): void
-  /** What is durable at this KME as the device knows it, over all its regions (low halves). */
+  /** What is durable at this KME as the device knows it, over all its regions: the low half of the epoch, and the sequence. */
   witness (epoch: number, sequence: number): void
   /** Calls back when a ring that was full has room again after `sleep`. */
   start (onSpace: () => void): void

@@ -7,7 +7,7 @@ import { Refusal } from './refusal.js'
  * One frame between KMEs, all integers little-endian (docs/peer-protocol.md shows it as a picture):
  *
  *   0 version u8 | 1 flags u8 | 2 type u16 | 4 body length u32 | 8 incarnation u64 | 16 number u64
- *   24 hash key block u32 | 28 hash key offset u32 | 32 pad block u32 | 36 pad offset u32
+ *   24 hash key: block, low 32 bits u32 | 28 offset u16 | 30 block, high 16 bits u16 | 32 pad: the same
  *   40 length of source u8 | 41 length of destination u8 | 42 source | destination | body | tag 16 (tagged frames only)
  */
 export interface FrameHeader {
@@ -44,6 +44,7 @@ const FLAG_TAGGED = 1
 const FLAG_FROM_ACCEPTOR = 2
 /** What a frame without a tag has in place of the hash key's and the pad's place. */
 export const noPad: PadRef = { block: 0, offset: 0 }
+export const isNoPad = ({ block, offset }: PadRef): boolean => block === 0 && offset === 0
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder('latin1')
@@ -69,10 +70,8 @@ export const writeHeader = (header: FrameHeader, out: Uint8Array): number => {
   view.setUint32(4, header.bodyBytes, true)
   view.setBigUint64(8, BigInt(header.incarnation), true)
   view.setBigUint64(16, BigInt(header.number), true)
-  view.setUint32(24, header.hashKey.block, true)
-  view.setUint32(28, header.hashKey.offset, true)
-  view.setUint32(32, header.pad.block, true)
-  view.setUint32(36, header.pad.offset, true)
+  writePlace(view, 24, header.hashKey)
+  writePlace(view, 32, header.pad)
   view.setUint8(40, header.source.length)
   view.setUint8(41, header.destination.length)
   encoder.encodeInto(header.source, out.subarray(FIXED_BYTES))
@@ -101,9 +100,8 @@ export const parseFrame = (bytes: Uint8Array, version: number): ParsedFrame => {
   if (bodyBytes > BODY_BYTES_MAX) throw new Refusal('malformed', `a body of ${bodyBytes} bytes is longer than ${BODY_BYTES_MAX}`)
   const tagAt = bodyAt + bodyBytes
   if (tagAt + (tagged ? TAG_BYTES : 0) !== bytes.length) throw new Refusal('malformed', `the header tells of ${tagAt + (tagged ? TAG_BYTES : 0)} bytes, the frame has ${bytes.length}`)
-  const hashKey = { block: view.getUint32(24, true), offset: view.getUint32(28, true) }
-  const pad = { block: view.getUint32(32, true), offset: view.getUint32(36, true) }
-  if (!tagged && (hashKey.block | hashKey.offset | pad.block | pad.offset) !== 0) throw new Refusal('malformed', 'a frame without a tag names a pad')
+  const hashKey = readPlace(view, 24), pad = readPlace(view, 32)
+  if (!tagged && !(isNoPad(hashKey) && isNoPad(pad))) throw new Refusal('malformed', 'a frame without a tag names a pad')
   const header = {
     version, tagged, fromAcceptor: (flags & FLAG_FROM_ACCEPTOR) !== 0, type: view.getUint16(2, true), bodyBytes, hashKey, pad,
     incarnation: safeU64(view, 8, 'incarnation'), number: safeU64(view, 16, 'number'),
@@ -111,6 +109,16 @@ export const parseFrame = (bytes: Uint8Array, version: number): ParsedFrame => {
   }
   return { header, bodyAt, tagAt }
 }
+
+/** A block has less than 2^16 bytes, and less than 2^48 come before it. */
+const writePlace = (view: DataView, at: number, { block, offset }: PadRef): void => {
+  view.setUint32(at, block, true) // Modulo 2^32.
+  view.setUint16(at + 4, offset, true)
+  view.setUint16(at + 6, block / 2 ** 32, true)
+}
+
+const readPlace = (view: DataView, at: number): PadRef =>
+  ({ block: view.getUint32(at, true) + view.getUint16(at + 6, true) * 2 ** 32, offset: view.getUint16(at + 4, true) })
 
 const safeU64 = (view: DataView, at: number, what: string): number => {
   const value = view.getBigUint64(at, true)

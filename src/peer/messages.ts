@@ -4,9 +4,12 @@
  * the block's own tag authenticates (design 3.3, 6).
  */
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import { BLOCKS_MAX, LAST_EPOCH } from '../pool/number-ranges.js'
 
 const u32 = Type.Integer({ minimum: 0, maximum: 0xffff_ffff })
 const count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
+const blockNumber = Type.Integer({ minimum: 0, maximum: BLOCKS_MAX })
+const epochNumber = Type.Integer({ minimum: 0, maximum: LAST_EPOCH })
 const bytes = (length: number) => Type.Uint8Array({ minByteLength: length, maxByteLength: length })
 const entity = Type.String({ minLength: 1, maxLength: 64 })
 const reason = Type.String({ maxLength: 200 })
@@ -30,10 +33,10 @@ const column = Type.Object({
   bye: count, byeCursor: Type.Array(cursor, { maxItems: 256 }),
   /** Lanes that the side owns: how many blocks it has opened. */
   horizons: Type.Array(Type.Object({ lane, index: count }, { additionalProperties: false }), { maxItems: 256 }),
-  grant: count, highestBlock: u32, highestAssociation: Type.Integer({ minimum: 0, maximum: 0xffff }),
-  epochs: Type.Array(Type.Object({ epoch: u32, check: bytes(16) }, { additionalProperties: false }), { maxItems: 4 }),
+  grant: count, highestBlock: blockNumber, highestAssociation: Type.Integer({ minimum: 0, maximum: 0xffff }),
+  epochs: Type.Array(Type.Object({ epoch: epochNumber, check: bytes(16) }, { additionalProperties: false }), { maxItems: 4 }),
   /** The highest position used in the side's authentication lane. */
-  padBlock: u32, padOffset: u32,
+  padBlock: blockNumber, padOffset: u32,
   /** Outbox numbers: the last sent by the side, the last of its messages that was processed by the other. */
   lastSent: count,
   /** How often the side voided all stock of the pool: a greater number than we know voids it here too. */
@@ -78,12 +81,12 @@ export const POOL_BODY_BYTES_MAX = 261_632
 const lanePlace = Type.Object({ index: count, offset: u32 }, { additionalProperties: false })
 
 /** A stretch of the sender's lane that serves as one-time pad, or is the bits themselves. */
-const padPlace = Type.Object({ block: u32, offset: u32, length: Type.Integer({ minimum: 8, maximum: 65_536, multipleOf: 8 }) }, { additionalProperties: false })
+const padPlace = Type.Object({ block: blockNumber, offset: u32, length: Type.Integer({ minimum: 8, maximum: 65_536, multipleOf: 8 }) }, { additionalProperties: false })
 
 /** 0 and 0xffff mark pads of the relay and of grants (src/pool/claims.ts). */
 const associationNumber = Type.Integer({ minimum: 1, maximum: 0xfffe })
 /** A key as its ID names it. */
-const keyPlace = Type.Object({ epoch: u32, block: u32, place: Type.Integer({ minimum: 0, maximum: 8_191 }), length: Type.Integer({ minimum: 1, maximum: 1_024 }), association: associationNumber }, { additionalProperties: false })
+const keyPlace = Type.Object({ epoch: u32, block: blockNumber, place: Type.Integer({ minimum: 0, maximum: 8_191 }), length: Type.Integer({ minimum: 1, maximum: 1_024 }), association: associationNumber }, { additionalProperties: false })
 
 /** They only rise, and one near the end of what a number holds would stop the pool for good (as src/pool/greeting.ts has it). */
 const outboxNumber = Type.Integer({ minimum: 0, maximum: 2 ** 48 - 1 })
@@ -101,19 +104,19 @@ export const messages = {
   propose: {
     code: 2, tagged: false, vital: true,
     schema: Type.Object({
-      number: u32, owner: entity, purpose, lane, epoch: u32,
+      number: blockNumber, owner: entity, purpose, lane, epoch: epochNumber,
       frames: Type.Array(frameName, { minItems: 1, maxItems: 16 }), tag: bytes(16),
     }, { additionalProperties: false }),
   },
   confirm: {
     code: 3, tagged: false, vital: true,
     schema: Type.Object({
-      number: u32,
+      number: blockNumber,
       result: Type.Union([Type.Literal('stored'), Type.Literal('missing'), Type.Literal('mismatch'), Type.Literal('refused')]),
       tag: Type.Union([bytes(16), Type.Null()]), missing: Type.Array(Type.Integer({ minimum: 0, maximum: 15 }), { maxItems: 16 }),
     }, { additionalProperties: false }),
   },
-  stored: { code: 4, tagged: false, vital: true, schema: Type.Object({ number: u32 }, { additionalProperties: false }) },
+  stored: { code: 4, tagged: false, vital: true, schema: Type.Object({ number: blockNumber }, { additionalProperties: false }) },
   /** The proposer gives a proposal up for good: the frames are burned on both sides. */
   drop: {
     code: 5, tagged: true, vital: true,
@@ -121,9 +124,9 @@ export const messages = {
   },
   horizon: {
     code: 6, tagged: true, vital: true,
-    schema: Type.Object({ lane, from: count, blocks: Type.Array(u32, { minItems: 1, maxItems: 64 }) }, { additionalProperties: false }),
+    schema: Type.Object({ lane, from: count, blocks: Type.Array(blockNumber, { minItems: 1, maxItems: 64 }) }, { additionalProperties: false }),
   },
-  horizonAck: { code: 7, tagged: true, vital: true, schema: Type.Object({ lane, from: count, index: count, refused: Type.Array(u32, { maxItems: 64 }) }, { additionalProperties: false }) },
+  horizonAck: { code: 7, tagged: true, vital: true, schema: Type.Object({ lane, from: count, index: count, refused: Type.Array(blockNumber, { maxItems: 64 }) }, { additionalProperties: false }) },
   bye: {
     code: 8, tagged: true, vital: true,
     schema: Type.Object({ incarnation: count, bye: count, cursors: Type.Array(cursor, { maxItems: 256 }) }, { additionalProperties: false }),
@@ -133,24 +136,24 @@ export const messages = {
   resume: { code: 22, tagged: true, vital: true, schema: Type.Object({ bye: count }, { additionalProperties: false }) },
   resumeAck: { code: 23, tagged: true, vital: true, schema: Type.Object({ bye: count, accepted: Type.Boolean() }, { additionalProperties: false }) },
   grantAsk: { code: 10, tagged: true, vital: false, schema: Type.Object({ lane, blocks: Type.Integer({ minimum: 1, maximum: 1024 }) }, { additionalProperties: false }) },
-  grant: { code: 11, tagged: true, vital: false, schema: Type.Object({ ...sequenced, grant: count, lane, blocks: Type.Array(u32, { minItems: 1, maxItems: 1024 }) }, { additionalProperties: false }) },
+  grant: { code: 11, tagged: true, vital: false, schema: Type.Object({ ...sequenced, grant: count, lane, blocks: Type.Array(blockNumber, { minItems: 1, maxItems: 1024 }) }, { additionalProperties: false }) },
   association: {
     code: 12, tagged: true, vital: false,
     schema: Type.Object({ ...sequenced, number: associationNumber, epoch: u32, master: entity, slaves: Type.Array(entity, { minItems: 1, maxItems: 64 }), removed: Type.Boolean() }, { additionalProperties: false }),
   },
   associationAck: { code: 13, tagged: true, vital: false, schema: Type.Object({ number: associationNumber, epoch: u32, accepted: Type.Boolean(), reason }, { additionalProperties: false }) },
   /** The owner: nothing more is cut from these blocks; `spent` says how much of each may have been named. */
-  close: { code: 14, tagged: true, vital: false, schema: Type.Object({ ...sequenced, blocks: Type.Array(Type.Object({ number: u32, spent: u32 }, { additionalProperties: false }), { minItems: 1, maxItems: 256 }) }, { additionalProperties: false }) },
+  close: { code: 14, tagged: true, vital: false, schema: Type.Object({ ...sequenced, blocks: Type.Array(Type.Object({ number: blockNumber, spent: u32 }, { additionalProperties: false }), { minItems: 1, maxItems: 256 }) }, { additionalProperties: false }) },
   /** Either side: certainly never named in an answer, erased on both sides. */
-  burn: { code: 15, tagged: true, vital: false, schema: Type.Object({ ...sequenced, blocks: Type.Array(u32, { minItems: 1, maxItems: 256 }), cause: Type.String({ maxLength: 40 }) }, { additionalProperties: false }) },
-  idEpoch: { code: 16, tagged: false, vital: true, schema: Type.Object({ epoch: u32, block: u32, check: bytes(16) }, { additionalProperties: false }) },
-  idEpochAck: { code: 17, tagged: false, vital: true, schema: Type.Object({ epoch: u32, check: bytes(16) }, { additionalProperties: false }) },
+  burn: { code: 15, tagged: true, vital: false, schema: Type.Object({ ...sequenced, blocks: Type.Array(blockNumber, { minItems: 1, maxItems: 256 }), cause: Type.String({ maxLength: 40 }) }, { additionalProperties: false }) },
+  idEpoch: { code: 16, tagged: false, vital: true, schema: Type.Object({ epoch: epochNumber, block: blockNumber, check: bytes(16) }, { additionalProperties: false }) },
+  idEpochAck: { code: 17, tagged: false, vital: true, schema: Type.Object({ epoch: epochNumber, check: bytes(16) }, { additionalProperties: false }) },
   /** The side that does not propose needs a new ID epoch: its association numbers are used up. */
   epochAsk: { code: 24, tagged: true, vital: false, schema: Type.Object({ epoch: u32 }, { additionalProperties: false }) },
   /** Once a connection: the app blocks that the sender owns, stored on both sides (`blocks`) or perhaps on one (`flying`). What one side lacks is void. */
   inventory: {
     code: 25, tagged: true, vital: false,
-    schema: Type.Object({ highest: u32, blocks: Type.Array(u32, { maxItems: 40_000 }), flying: Type.Array(u32, { maxItems: 1_024 }) }, { additionalProperties: false }),
+    schema: Type.Object({ highest: blockNumber, blocks: Type.Array(blockNumber, { maxItems: 40_000 }), flying: Type.Array(blockNumber, { maxItems: 1_024 }) }, { additionalProperties: false }),
   },
   /**
    * An operator voided keys that are not fetched yet (docs/operations.md): single ones by their places, all of an association, stretches of the

@@ -44,7 +44,7 @@ export class Agreement {
   constructor (
     private readonly core: PoolCore, private readonly pending: PendingFrames, private readonly views: BlockViews,
     private readonly erasure: Erasure, next: () => NextBlock | undefined,
-    private readonly epochKnown: (epoch: number) => boolean, private readonly onUsable: (block: BlockRow) => void,
+    private readonly canName: (epoch: number, number: number) => boolean, private readonly onUsable: (block: BlockRow) => void,
   ) {
     this.flights = new Flights(() => core.deps.clock.monoMs())
     this.composition = new Composition(core, pending, next, () => { this.propose() })
@@ -249,7 +249,7 @@ export class Agreement {
       return () => ({ number: body.number, result: 'refused', tag: null, missing: [] })
     }
     const missing = frames.flatMap((f, i) => own[i]?.frame.length === f.length ? [] : [i])
-    if (missing.length > 0 || (body.purpose === 'app' && !this.epochKnown(body.epoch))) return this.lacks(body, frames, missing)
+    if (missing.length > 0 || (body.purpose === 'app' && !this.canName(body.epoch, body.number))) return this.lacks(body, frames, missing)
     this.latestProposedOrder = own.reduce((latest, w) => Math.max(latest, w?.order ?? 0), this.latestProposedOrder)
     const stored = this.store(tx, body, here)
     return () => this.verified(stored, body)

@@ -3,7 +3,7 @@ import type { SaeId } from '../kernel/ids.js'
 import { keyMembers } from './describe.js'
 import { BlockFetch, GrantFetch, type Fetch } from './fetch.js'
 import { common } from './hops.js'
-import { usableBytes } from './rows.js'
+import { usableBytes, type EpochRow } from './rows.js'
 import type { KeyPool } from './key-pool.js'
 import { Rate } from './rate.js'
 import { refusals } from './refusals.js'
@@ -173,8 +173,8 @@ export class DecKeys {
   }
 
   /** @param isTheirs The pool's peer serves the path's master. Of its lane there are keys of its own masters only: it cannot speak for another's SAEs. */
-  private locate (request: DecKeysRequest, pool: KeyPool, epoch: number, at: number, isTheirs: boolean): Fetch | 'unauthorized' | 'missing' | 'asked' {
-    const number = this.fields[at + 1]!, place = this.fields[at + 2]!, length = this.fields[at + 3]!, associated = this.fields[at + 4]!
+  private locate (request: DecKeysRequest, pool: KeyPool, row: EpochRow, at: number, isTheirs: boolean): Fetch | 'unauthorized' | 'missing' | 'asked' {
+    const { epoch } = row, number = pool.epochs.blockOf(row, this.fields[at + 1]!), place = this.fields[at + 2]!, length = this.fields[at + 3]!, associated = this.fields[at + 4]!
     const block = pool.core.blocks.get(number)
     // The association tells who may ask, even when the block is gone: the audience outlives the key (A8).
     const association = block === undefined

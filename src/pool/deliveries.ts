@@ -2,7 +2,7 @@ import type { SaeId } from '../kernel/ids.js'
 import type { KeyPool } from './key-pool.js'
 
 const KEPT = 1_024
-const WORDS = 5
+const WORDS = 4
 
 export interface Delivery {
   /** Its number in the audit trail, from 1. */
@@ -21,6 +21,7 @@ export interface Delivery {
  */
 export class Deliveries {
   private readonly numbers = new Float64Array(KEPT)
+  private readonly blocks = new Float64Array(KEPT)
   private readonly words = new Uint32Array(KEPT * WORDS)
   private readonly pools = new Array<KeyPool | undefined>(KEPT).fill(undefined)
   private readonly callers = new Array<SaeId>(KEPT).fill('')
@@ -35,11 +36,11 @@ export class Deliveries {
     this.callers[at] = d.caller
     this.slaves[at] = d.slave
     this.takeBacks[at] = d.takeBack
+    this.blocks[at] = d.block
     words[w] = d.association
-    words[w + 1] = d.block
-    words[w + 2] = d.place
-    words[w + 3] = d.keys
-    words[w + 4] = d.sizeBytes
+    words[w + 1] = d.place
+    words[w + 2] = d.keys
+    words[w + 3] = d.sizeBytes
     this.next = (at + 1) % KEPT
   }
 
@@ -48,7 +49,7 @@ export class Deliveries {
     const at = this.numbers.indexOf(number), pool = this.pools[at]
     if (pool === undefined) return undefined
     this.pools[at] = undefined
-    const [association, block, place, keys, sizeBytes] = this.words.subarray(at * WORDS) as unknown as [number, number, number, number, number]
-    return { number, pool, caller: this.callers[at]!, slave: this.slaves[at]!, association, block, place, keys, sizeBytes, takeBack: this.takeBacks[at] }
+    const [association, place, keys, sizeBytes] = this.words.subarray(at * WORDS) as unknown as [number, number, number, number]
+    return { number, pool, caller: this.callers[at]!, slave: this.slaves[at]!, association, block: this.blocks[at]!, place, keys, sizeBytes, takeBack: this.takeBacks[at] }
   }
 }

@@ -1,4 +1,4 @@
-import { CUT_INSUFFICIENT, CUT_NO_ROOM, CUT_TAKEN } from '../device/native.js'
+import { CUT_INSUFFICIENT, CUT_NO_ROOM, CUT_TAKEN, takenBlock } from '../device/native.js'
 import type { KmeId, SaeId } from '../kernel/ids.js'
 import { Deliveries } from './deliveries.js'
 import { keyMembers } from './describe.js'
@@ -172,7 +172,7 @@ export class EncKeys {
       return
     }
     this.fairness.used(request.caller, bytes, nowMs)
-    const delivery = this.book(request, pool, association, this.taken[0]!, this.taken[1]!, undefined, wallMs)
+    const delivery = this.book(request, pool, association, takenBlock(this.taken), this.taken[2]!, undefined, wallMs)
     const json = this.answer(length)
     try { reply.keys(json, delivery) } finally { json.fill(0) }
   }

@@ -3,6 +3,7 @@ import type { Body } from '../peer/messages.js'
 import type { KvWriter } from '../store/kv.js'
 import { sameBytes, type PoolCore } from './core.js'
 import type { Erasure } from './erasure.js'
+import { LAST_EPOCH } from './number-ranges.js'
 import { decodeRow, epochKey, putRow, tableOf, usableBytes, type BlockRow, type EpochRow } from './rows.js'
 import type { BlockViews } from './views.js'
 
@@ -14,8 +15,11 @@ export const EPOCHS_MAX = 4
 const ANNOUNCE_MS = 2_000
 const sourceOf = (link: number, deviceBlock: string): string => `${link}/${deviceBlock}`
 
+/** A key ID has so many bits of its block's number: an epoch names no more blocks, and those come after the one that founded it. */
+const SPAN_BLOCKS = 2 ** 32
+
 /** Live epochs, oldest first, and the handles of their keys: what `openKeyIds` tries. */
-export interface Openers { readonly epochs: readonly number[], readonly handles: Uint32Array }
+export interface Openers { readonly epochs: readonly EpochRow[], readonly handles: Uint32Array }
 
 /**
  * ID epochs (design 4): the keys that make and open key IDs, from 64 bytes of a block of purpose 'id' which both sides
@@ -55,20 +59,35 @@ export class Epochs {
   /** Asked by each `dec_keys`, so kept until an epoch comes or goes. */
   openers (): Openers {
     if (this.kept !== undefined) return this.kept
-    const epochs = this.live().map((row) => row.epoch)
-    return this.kept = { epochs, handles: Uint32Array.from(epochs, (epoch) => this.key(epoch)) }
+    const epochs = this.live()
+    return this.kept = { epochs, handles: Uint32Array.from(epochs, ({ epoch }) => this.key(epoch)) }
   }
 
   /** Proposer: whether the next block must found an epoch. */
   due (): boolean {
     const { core } = this
-    if (core.tally.idBlocks > 0) return false // One is on its way.
+    if (core.tally.idBlocks > 0 || core.meta.highestEpoch >= LAST_EPOCH) return false // One is on its way, or there is none after the last.
     const current = this.current
     if ([...this.rows.values()].some((r) => !r.active)) return false
     if (current === undefined) return true
     if (this.isFull) return false
-    return core.meta.highestBlock - current.block >= core.deps.limits.epochBlocksMax || core.deps.ageMs() - current.bornMs > core.deps.limits.epochAgeMaxMs ||
+    return this.isLong || core.deps.ageMs() - current.bornMs > core.deps.limits.epochAgeMaxMs ||
       Math.max(this.needed, this.asked) > current.epoch
+  }
+
+  /** The current epoch has named as many blocks as one should: long before there are no numbers for more. */
+  get isLong (): boolean {
+    const { meta, deps } = this.core
+    return meta.highestBlock - (this.current?.block ?? 0) >= deps.limits.epochBlocksMax
+  }
+
+  /** The number of an epoch's block of which a key ID has the low 32 bits. */
+  blockOf ({ block }: EpochRow, low: number): number { return block + (low - block >>> 0) }
+
+  /** Whether key IDs of this epoch can name a block of this number: else they would name an older one, too. */
+  canName (epoch: number, number: number): boolean {
+    const row = this.rows.get(epoch)
+    return row !== undefined && number > row.block && number - row.block < SPAN_BLOCKS
   }
 
   /** The next frames that come here are to found an epoch: association numbers wait for it, so that even a full pool takes them. */
@@ -125,7 +144,7 @@ export class Epochs {
   foundAlone (): void {
     const { core } = this
     const key = core.deps.vault.newKey()
-    this.keep({ epoch: this.next(), block: 0, wrapped: core.deps.keys.wrap(key), check: core.deps.vault.keyCheck(key), active: true, bornMs: core.deps.ageMs(), blocks: 0 }, key, () => {})
+    this.keep({ epoch: this.next(), block: core.meta.highestBlock, wrapped: core.deps.keys.wrap(key), check: core.deps.vault.keyCheck(key), active: true, bornMs: core.deps.ageMs(), blocks: 0 }, key, () => {})
   }
 
   /** Announces again what the other side has not acknowledged. */

@@ -4,6 +4,8 @@ import type { Erasure } from './erasure.js'
 import { usableBytes } from './rows.js'
 
 const AFTER_READY_MS = 5_000
+/** A message has room for no more: a number takes 5 octets, and 9 from 2^32 on. */
+const BLOCKS_MAX = 40_000, HIGH_BLOCKS_MAX = 28_000, FLYING_MAX = 1_024
 
 /**
  * Blocks that one side lacks are void on both (design 3, Copies). Normally there are none; a store that lost its last
@@ -29,7 +31,8 @@ export class Inventory {
       if (b.state === 'usable' || b.state === 'open') blocks.push(b.number)
       else flying.push(b.number)
     }
-    if (blocks.length <= 40_000 && flying.length <= 1_024) this.sent = core.send('inventory', { highest: core.meta.highestBlock, blocks, flying })
+    const { highestBlock } = core.meta
+    if (blocks.length <= (highestBlock < 2 ** 32 ? BLOCKS_MAX : HIGH_BLOCKS_MAX) && flying.length <= FLYING_MAX) this.sent = core.send('inventory', { highest: highestBlock, blocks, flying })
     else this.sent = true // Too much stock to list; the time limits erase what is left over.
   }
 

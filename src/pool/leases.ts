@@ -114,8 +114,8 @@ export class Leases {
 
   /** Keys were cut. @param taken What the vault told of it. @returns whether there is something to trim. */
   wasCut (taken: Uint32Array): boolean {
-    this.left = taken[3]!
-    return taken[4]! > 0
+    this.left = taken[4]!
+    return taken[5]! > 0
   }
 
   /** The lane was moved by something else than a cut. */

@@ -83,6 +83,7 @@ export class LocalPool implements KeyPool {
   fill (): void {
     const { core, lane } = this
     if (this.isFilling || !lane.spending) return
+    if (!this.epochs.canName(this.epochs.current?.epoch ?? 0, core.meta.highestBlock + 1)) return // `tick` founds an epoch that can, or an older one ends first.
     const perBlock = FRAMES * FRAME_BYTES_MAX
     const wanted = Math.min(Math.max(this.stockBytes, STOCK_BLOCKS_MAX * perBlock), Math.max(STOCK_BLOCKS_MIN * perBlock, this.stockBytes, lane.used.perSecond() * core.deps.limits.runwayMs / 1_000))
     const before = lane.freeBytes(true)
@@ -171,6 +172,7 @@ export class LocalPool implements KeyPool {
     const old = [...core.blocks.values()].filter((b) => b.state === 'closed' && core.deps.ageMs() - b.closedMs > core.deps.limits.fetchTtlMs)
     if (old.length > 0) core.commit((tx) => { for (const b of old) this.erasure.block(tx, b, 0, 'expired') })
     this.epochs.sweep()
+    if (this.epochs.isLong && !this.epochs.isFull) this.epochs.foundAlone()
     this.voids.tick()
     this.fill()
     core.deps.emit({ type: 'pool.stock', freeBytes: this.lane.freeBytes(true), maxBytes: Math.max(this.stockBytes, STOCK_BLOCKS_MAX * FRAMES * FRAME_BYTES_MAX) })

@@ -1,5 +1,5 @@
 import { uuidText } from '../device/formats/uuid.js'
-import { CUT_INSUFFICIENT, CUT_TAKEN, KEY_ID_FIELDS, type BlockHandle } from '../device/native.js'
+import { CUT_INSUFFICIENT, CUT_TAKEN, KEY_ID_FIELDS, PAD_TAKEN, takenBlock, type BlockHandle } from '../device/native.js'
 import type { SaeId } from '../kernel/ids.js'
 import type { Cancel } from '../kernel/time.js'
 import { keyMembers } from './describe.js'
@@ -44,14 +44,14 @@ interface Cast extends MulticastJob {
   isOver: boolean
   held: BlockHandle | undefined
   readonly ids: Uint8Array
-  /** Block number, place, and bytes skipped. */
+  /** What the cut told. */
   readonly taken: Uint32Array
   /** Numbers of the grants, and of those that no answer has come for. */
   readonly grants: Map<Further, number>
   readonly open: Set<Further>
 }
 
-const scratch = new Uint32Array(2)
+const scratch = new Uint32Array(PAD_TAKEN)
 
 /**
  * Keys for slaves at several other KMEs (docs/multicast.md): cut once, held in the vault, padded and sent to each further KME, and
@@ -147,7 +147,7 @@ export class Multicast {
     for (let at = 0; at < data.length;) {
       const from = at, length = Math.min(data.length - at, named.pads.runBytes)
       named.pads.take(length, (lane) => { this.deps.vault.padHeld(lane, held, from, data.subarray(from, from + length), scratch) })
-      append(pads, scratch[0]!, scratch[1]!, length)
+      append(pads, takenBlock(scratch), scratch[2]!, length)
       at += length
     }
     named.pads.settle()
@@ -186,7 +186,7 @@ export class Multicast {
     const length = this.deps.vault.serve(count, textOf(ids), new Uint32Array(count).fill(held), Uint32Array.from({ length: count }, (_, i) => i * unit), new Uint32Array(count).fill(sizeBytes), members, '', this.out)
     if (length < 0) throw new Error('invariant violated: the answer buffer holds the largest answer')
     this.end(cast)
-    const delivery = this.sent(cast, { block: cast.taken[0]!, place: cast.taken[1]!, takeBack: () => { this.takeBack(cast) } })
+    const delivery = this.sent(cast, { block: takenBlock(cast.taken), place: cast.taken[2]!, takeBack: () => { this.takeBack(cast) } })
     const json = this.out.subarray(0, length)
     try { reply.keys(json, delivery) } finally { this.deps.vault.wipe(json) }
   }
@@ -199,7 +199,7 @@ export class Multicast {
       this.takeBack(cast)
       pool.core.rebook('aborted', request.number * sizeBytes)
       this.deps.audit.record({
-        kind: 'aborted', caller: request.caller, other: request.slave, association: association.number, block: taken[0]!, place: taken[1]!, sizeBytes, number: request.number,
+        kind: 'aborted', caller: request.caller, other: request.slave, association: association.number, block: takenBlock(taken), place: taken[2]!, sizeBytes, number: request.number,
       })
     }
     reply.refuse(refusal)
@@ -216,7 +216,7 @@ export class Multicast {
     const epochs = pool.epochs.live(), fields = new Uint32Array(request.number * KEY_ID_FIELDS)
     this.deps.vault.openKeyIds(Uint32Array.from(epochs, (e) => pool.epochs.key(e.epoch)), textOf(ids), request.number, fields)
     return Array.from({ length: request.number }, (_, i) => fields.subarray(i * KEY_ID_FIELDS)).filter(([epoch]) => epoch !== 0)
-      .map(([epoch, block, place, length, association]) => ({ epoch: epochs[epoch! - 1]!.epoch, block: block!, place: place!, length: length!, association: association! }))
+      .map(([epoch, block, place, length, association]) => ({ epoch: epochs[epoch! - 1]!.epoch, block: pool.epochs.blockOf(epochs[epoch! - 1]!, block!), place: place!, length: length!, association: association! }))
   }
 
   private end (cast: Cast): void {

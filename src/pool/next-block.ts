@@ -37,7 +37,8 @@ export const nextBlock = ({ core, epochs, pads, padded, use }: NextBlockDeps): N
   for (const owner of padded ? ['mine', 'theirs'] as const : []) {
     if (pads.left(owner) < (isYoung ? Math.min(leastPads(core), reserve) : reserve)) return { owner, purpose: 'auth', epoch: epoch ?? 0, framesMax: AUTH_FRAMES }
   }
-  return epoch === undefined ? undefined : { owner: poorer(core, use(), padded && core.deps.limits.maxStockBytes >= LARGE_BYTES), purpose: 'app', epoch, framesMax: APP_FRAMES }
+  if (epoch === undefined || !epochs.canName(epoch, core.meta.highestBlock + 1)) return undefined // Older epochs end first: keyTtlMs, at the latest.
+  return { owner: poorer(core, use(), padded && core.deps.limits.maxStockBytes >= LARGE_BYTES), purpose: 'app', epoch, framesMax: APP_FRAMES }
 }
 
 /**

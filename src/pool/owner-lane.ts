@@ -226,7 +226,7 @@ export class OwnerLane {
   private wasCut (result: number, count: number, sizeBytes: number, taken: Uint32Array): number {
     if (result === CUT_INSUFFICIENT) this.lease(count * (sizeBytes + 7 & ~7) + sizeBytes + 8)
     if (result < 0) return result
-    this.used.note(this.books.add(count, sizeBytes, taken[2]!))
+    this.used.note(this.books.add(count, sizeBytes, taken[3]!))
     if (this.leases.wasCut(taken)) this.trim()
     this.lease()
     return result

@@ -86,7 +86,7 @@ export class Pool implements PeerHandler, KeyPool {
     this.grants = new Grants(core, this.lane, this.erasure, (block) => { this.lane.add(block) })
     this.greeting = new Greeting(core, this.epochs, () => this.lane.acknowledgedTo)
     this.sharing = new Sharing(core)
-    this.agreement = new Agreement(core, this.pending, this.views, this.erasure, () => nextBlock({ core, epochs: this.epochs, pads: this.pads, padded: this.kind !== 'relayed', use: () => ({ mine: this.lane.openedLately, theirs: this.theirUse }) }), (e) => this.epochs.has(e), (b) => { this.usable(b) })
+    this.agreement = new Agreement(core, this.pending, this.views, this.erasure, () => nextBlock({ core, epochs: this.epochs, pads: this.pads, padded: this.kind !== 'relayed', use: () => ({ mine: this.lane.openedLately, theirs: this.theirUse }) }), (e, n) => this.epochs.canName(e, n), (b) => { this.usable(b) })
     this.startup = new Startup(core, this.lane)
     this.voiding = new VoidPool(core, this)
     this.holds = new Holds(core, links)

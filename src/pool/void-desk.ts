@@ -125,7 +125,7 @@ const openIds = (pool: KeyPool, vault: NativeVault, ids: readonly string[]): Map
     vault.openKeyIds(handles, some.join(''), some.length, fields)
     some.forEach((id, i) => {
       const [epoch, block, place, length, association] = fields.subarray(i * KEY_ID_FIELDS) as unknown as [number, number, number, number, number]
-      if (epoch !== 0) out.set(id, { epoch: epochs[epoch - 1]!.epoch, block, place, length, association })
+      if (epoch !== 0) out.set(id, { epoch: epochs[epoch - 1]!.epoch, block: pool.epochs.blockOf(epochs[epoch - 1]!, block), place, length, association })
     })
   }
   return out

@@ -1,10 +1,11 @@
+import { PAD_TAKEN, takenBlock } from '../device/native.js'
 import { PART_FRAMES_MAX, SHARE_FRAMES_MAX } from '../peer/messages.js'
 import { append, CUTS_MAX, cutsOver, PADS_MAX, segmentsOver, withCuts } from '../pool/pad-places.js'
 import type { PadPlace, RelayAccess } from '../pool/relay-access.js'
 import type { DeskPorts, RelayPorts, RelayedPool } from './ports.js'
 import { bytesIn, FRAME_BYTES_MAX, FrameSealer, PART_BYTES_MIN, partOf, partsIn, type Share } from './share.js'
 
-const taken = new Uint32Array(2)
+const taken = new Uint32Array(PAD_TAKEN)
 
 /**
  * The first hop: takes `bytes` (at most SHARE_FRAMES_MAX frames of them) out of our lane with the first node of the path. They are leased: the
@@ -25,7 +26,7 @@ export const takeShare = (p: DeskPorts, lane: RelayAccess, pool: RelayedPool, jo
       return record
     }))
     frames.push(length)
-    append(pads, taken[0]!, taken[1]!, length)
+    append(pads, takenBlock(taken), taken[2]!, length)
     left -= length
   }
   lane.settle()
@@ -45,7 +46,7 @@ export const changePads = (p: RelayPorts, from: RelayAccess, pads: readonly PadP
         const length = Math.min(pad.length - done, next.runBytes)
         if (length === 0) return
         next.take(length, (lane) => { p.vault.laneXor(lane, block, pad.offset + done, data.subarray(at, at + length), taken) })
-        append(ours, taken[0]!, taken[1]!, length)
+        append(ours, takenBlock(taken), taken[2]!, length)
         done += length
         at += length
       }

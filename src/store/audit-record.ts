@@ -9,7 +9,7 @@ export type AuditKind = typeof auditKinds[number]
 
 /**
  *   0 sequence f64 | 8 wall time ms f64 | 16 kind u8 | 17 0 | 18 association u16 | 20 caller u32 | 24 other u32
- *   28 block u32 | 32 place u32 | 36 size bytes u32 | 40 number u32 | 44 0 …
+ *   28 block, low half u32 | 32 place u32 | 36 size bytes u32 | 40 number u32 | 44 block, high half u32 | 48 0 …
  * `caller` and `other` are numbers of names (table auditName), 0 for none.
  */
 export interface AuditRecord {
@@ -47,6 +47,7 @@ export class AuditBuffer {
     this.words[w + 8] = place
     this.words[w + 9] = sizeBytes
     this.words[w + 10] = number
+    this.words[w + 11] = block / 2 ** 32
     this.count++
   }
 
@@ -60,7 +61,7 @@ export const readAuditRecord = (bytes: Uint8Array): AuditRecord => {
   if (kind === undefined || bytes.length !== AUDIT_RECORD_BYTES) throw new KmeError('STORE_CORRUPT', 'a record of the audit trail is damaged')
   return {
     sequence: view.getFloat64(0, true), wallMs: view.getFloat64(8, true), kind, association: view.getUint16(18, true),
-    caller: view.getUint32(20, true), other: view.getUint32(24, true), block: view.getUint32(28, true), place: view.getUint32(32, true),
+    caller: view.getUint32(20, true), other: view.getUint32(24, true), block: view.getUint32(28, true) + view.getUint32(44, true) * 2 ** 32, place: view.getUint32(32, true),
     sizeBytes: view.getUint32(36, true), number: view.getUint32(40, true),
   }
 }

@@ -73,9 +73,9 @@ t.test('a device that restarts takes the next place; names that are known are re
 t.test('an epoch stays above what the device knows, also in a new region', async (t) => {
   const path = join(folder(t), 's'), reader = new Reader(t, bench(), { path })
   const producer = addon.openRingProducer({ path, linkId: LINK, epochAfter: 41 })
-  producer.witness(41, 1_000)
+  producer.witness(41, 2 ** 40)
   t.equal(stateOf(producer)[PRODUCER.epoch], 42)
-  t.match(reader.consumer.header(), { epoch: 42, witnessEpoch: 41, witnessSequence: 1_000 })
+  t.match(reader.consumer.header(), { epoch: 42, witnessEpoch: 41, witnessSequence: 2 ** 40 })
   producer.close()
 })
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import { CUT_TAKEN, KEY_ID_FIELDS, type BlockHandle, type LaneHandle } from '../../src/device/native.js'
+import { CUT_TAKEN, KEY_ID_FIELDS, PAD_TAKEN, type BlockHandle, type LaneHandle } from '../../src/device/native.js'
 import { uuidText } from '../../src/device/formats/uuid.js'
 import { CONFIRM_BYTES, framesOf, knownBlock, knownKey, testVault } from './vault-support.js'
 
@@ -25,18 +25,18 @@ t.test('keys cut aside are the lane\'s bytes under their IDs, and a pad covers t
     const ids = new Uint8Array(count * 16), taken = new Uint32Array(CUT_TAKEN)
     const held = vault.holdKeys(keys.lane, count, size, 9, ids, taken)
     t.not(held, 0)
-    t.same([...taken], [5, 0, 0, vault.laneLeft(keys.lane), 0])
+    t.same([...taken], [5, 0, 0, 0, vault.laneLeft(keys.lane), 0])
     t.same(vault.laneCursor(keys.lane), [5, count * unit], 'the cursor has passed them')
     const text = Array.from({ length: count }, (_, i) => uuidText(ids.subarray(i * 16, i * 16 + 16)))
     const fields = new Uint32Array(count * KEY_ID_FIELDS)
     t.equal(vault.openKeyIds(Uint32Array.of(epoch), text.join(''), count, fields), count)
     t.same([...fields.subarray((count - 1) * KEY_ID_FIELDS)], [1, 5, (count - 1) * unit / 8, size, 9])
 
-    const data = new Uint8Array(count * unit), where = new Uint32Array(2)
+    const data = new Uint8Array(count * unit), where = new Uint32Array(PAD_TAKEN)
     for (let at = 0; at < data.length;) { // In uneven pieces, as runs of a lane are.
       const take = Math.min(data.length - at, 5_000)
       vault.padHeld(pads.lane, held as BlockHandle, at, data.subarray(at, at + take), where)
-      t.same([...where], [6, at])
+      t.same([...where], [6, 0, at])
       at += take
     }
     const clear = Buffer.from(data.map((b, i) => b ^ pads.bytes[i]!))

@@ -3,9 +3,8 @@ import t from 'tap'
 import { FRAME_BYTES_MAX, frameBytes, parseFrame, writeHeader, type FrameHeader } from '../../src/peer/frame.js'
 import { Refusal } from '../../src/peer/refusal.js'
 
-const u32 = fc.integer({ min: 0, max: 0xffff_ffff })
 const id = fc.stringMatching(/^[A-Za-z0-9\-._~:/?#[\]@!$&'()*+,;=%]{1,64}$/)
-const ref = fc.record({ block: u32, offset: u32 })
+const ref = fc.record({ block: fc.nat({ max: 2 ** 48 - 1 }), offset: fc.nat({ max: 0xffff }) })
 const count = fc.nat({ max: Number.MAX_SAFE_INTEGER })
 const header: fc.Arbitrary<FrameHeader> = fc.record({
   version: fc.constant(1), type: fc.integer({ min: 0, max: 0xffff }), tagged: fc.boolean(), fromAcceptor: fc.boolean(),
@@ -47,6 +46,20 @@ t.test('any bytes are refused or have exactly one meaning', async () => {
     writeHeader(h, again)
     return Buffer.from(again).equals(bytes) && bodyAt <= bytes.length
   }))
+})
+
+t.test('a block has 48 bits: the lower 32 stand before the offset, the others behind it', async (t) => {
+  const header: FrameHeader = {
+    version: 1, type: 6, tagged: true, fromAcceptor: false, source: 'a', destination: 'b', incarnation: 5, number: 9,
+    hashKey: { block: 2 ** 32 - 1, offset: 0xf7d0 }, pad: { block: 0x9abc_1234_5678, offset: 16 }, bodyBytes: 0,
+  }
+  t.equal(Buffer.from(write(header)).toString('hex', 24, 40), 'ffffffff' + 'd0f7' + '0000' + '78563412' + '1000' + 'bc9a')
+  for (const block of [2 ** 32 - 1, 2 ** 32, 2 ** 32 + 1, 2 ** 48 - 1]) t.equal(parseFrame(write({ ...header, pad: { block, offset: 0 } }), 1).header.pad.block, block)
+  for (const at of [30, 38]) { // Such a number is more than 0, even where 32 bits of it are not.
+    const bytes = write({ ...header, tagged: false, hashKey: { block: 0, offset: 0 }, pad: { block: 0, offset: 0 } })
+    bytes[at] = 1
+    t.equal(reasonOf(bytes), 'malformed')
+  }
 })
 
 t.test('refusals', async (t) => {

@@ -12,6 +12,14 @@ for (const restores of [false, true]) {
   })
 }
 
+t.test('two KMEs under random trouble, whose block numbers jump over all that 31 and 32 bits hold', async (t) => {
+  const run = { nodes: 2, steps: 120, jumps: true }
+  let fetched = 0
+  const failure = await runCampaign({ ...run, from: 1, seeds: 3 }, (r) => { fetched += r.fetched })
+  if (failure !== undefined) t.fail(describeFailure(failure, run))
+  t.ok(fetched > 120, `the runs fetch (${fetched})`)
+})
+
 t.test('runs that once broke a rule', async (t) => {
   // 1874: the power went after a block was stored and before the finding that its bytes differ was: it was proposed again for ever.
   // 286: a message that came twice was acknowledged before its effect was on disk. The power went: it was lost for good.

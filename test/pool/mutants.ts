@@ -1,11 +1,13 @@
 import {
-  claimsNothing, confirmsAnyBytes, cutsOldSpaces, cutsUnflushed, forgetsPeersWord, goesOnAtLease, opensStayOpen, reusesNumbers, saysNothingOfPads, sendsPastGaps, strikesNoBye, takesGaps, takesGrantsAgain,
+  claimsNothing, confirmsAnyBytes, cutsOldSpaces, cutsUnflushed, forgetsHighBits, forgetsPeersWord, goesOnAtLease, namesOnAndOn, opensStayOpen, reusesNumbers, saysNothingOfPads, sendsPastGaps, strikesNoBye, takesGaps, takesGrantsAgain,
   trustsStamp, usesHorizonAtOnce, type Removal,
 } from './removals.js'
 
 /** A rule of the engine, and how to remove it. `seed` is a run of the model that notices. */
 export interface Mutant {
   readonly rule: string, readonly restores: boolean, readonly seed: number
+  /** Block numbers jump ahead in this run. */
+  readonly jumps?: boolean
   /** Another rule stands behind: it is removed first, which by itself this run does not notice. */
   readonly behind?: Removal
   readonly remove: Removal
@@ -27,4 +29,6 @@ export const mutants: readonly Mutant[] = [
   { rule: 'the number of a dead block is never used again', restores: false, seed: 1, remove: reusesNumbers },
   { rule: 'blocks of an older association space are not cut', restores: false, seed: 2, remove: cutsOldSpaces },
   { rule: 'a hello says what pads are left', restores: false, seed: 1418, remove: saysNothingOfPads },
+  { rule: 'an ID epoch names no two blocks with the same 32 bits', restores: false, seed: 1, jumps: true, remove: namesOnAndOn },
+  { rule: 'the number of a block is more than its key IDs have of it', restores: false, seed: 1, jumps: true, remove: forgetsHighBits },
 ]

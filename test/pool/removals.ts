@@ -2,6 +2,7 @@ import { SimNode } from '../../sim/pool/node.js'
 import { Agreement } from '../../src/pool/agreement.js'
 import { Composition } from '../../src/pool/composition.js'
 import { Claims } from '../../src/pool/claims.js'
+import { Epochs } from '../../src/pool/epochs.js'
 import { Greeting } from '../../src/pool/greeting.js'
 import { Grants } from '../../src/pool/grants.js'
 import { Outbox } from '../../src/pool/outbox.js'
@@ -161,3 +162,9 @@ export const saysNothingOfPads: Removal = () => both(
   patch(Greeting.prototype, 'make', (f) => function (generation) { return f.call(this, generation, this.core.meta.padMine) }),
   patch(Pads.prototype, 'peerSays', () => () => {}),
 )
+
+/** An epoch names as many blocks as come. */
+export const namesOnAndOn: Removal = () => patch(Epochs.prototype, 'canName', () => function (epoch) { return this.rows.has(epoch) })
+
+/** Of a block's number counts what stands in the key ID. */
+export const forgetsHighBits: Removal = () => patch(Epochs.prototype, 'blockOf', () => function (_row, low) { return low })

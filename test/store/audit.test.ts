@@ -8,7 +8,7 @@ import { vault } from './setup.js'
 
 const DAY = 86_400_000
 const entry = (n: number, more: Partial<AuditEntry> = {}): AuditEntry =>
-  ({ kind: 'enc', caller: 'sae-a', other: 'sae-b', association: 65_535, block: 4_000_000_000 + n, place: n, sizeBytes: 32, number: 128, ...more })
+  ({ kind: 'enc', caller: 'sae-a', other: 'sae-b', association: 65_535, block: 2 ** 46 - 1 - n, place: n, sizeBytes: 32, number: 128, ...more })
 
 const setup = (disk = new SimDisk(), more: Partial<AuditOptions> = {}) => {
   const clock = new SimClock(), kv: SimKv = disk.open(), errors: unknown[] = []
@@ -26,7 +26,7 @@ t.test('records come back with their names, in order, and verify', async (t) => 
   kv.transact((tx) => { for (let n = 3; n < 40; n++) trail.recordIn(tx, entry(n, { kind: 'dec' })) })
   const all = [...readAudit(kv)]
   t.equal(all.length, 39)
-  t.match(all[0], { sequence: 1, wallMs: clock.wallMs() - 100, kind: 'enc', caller: 'sae-a', other: 'sae-b', association: 65_535, block: 4_000_000_001, place: 1, sizeBytes: 32, number: 128 })
+  t.match(all[0], { sequence: 1, wallMs: clock.wallMs() - 100, kind: 'enc', caller: 'sae-a', other: 'sae-b', association: 65_535, block: 2 ** 46 - 2, place: 1, sizeBytes: 32, number: 128 })
   t.match(all[1], { kind: 'refused', caller: 'sæ', other: '' })
   t.equal([...kv.keys(prefixRange(['audit']))].length, 2, 'one row and one MAC per group')
   t.same([...readAudit(kv, 20)].map((r) => r.sequence), Array.from({ length: 20 }, (_, i) => 20 + i))

@@ -1,6 +1,6 @@
 import { createHmac, createSecretKey, timingSafeEqual, type KeyObject } from 'node:crypto'
 import { invariant } from '../../kernel/errors.js'
-import { noPad, TAG_BYTES, type FrameHeader } from '../frame.js'
+import { isNoPad, noPad, TAG_BYTES, type FrameHeader } from '../frame.js'
 import { Refusal } from '../refusal.js'
 import type { ChannelTags, FrameTicket } from '../tags.js'
 
@@ -37,7 +37,7 @@ export class SessionTags implements ChannelTags {
   seal (_ticket: FrameTicket, data: Uint8Array, out: Uint8Array): void { out.set(tagOf(this.#out, data)) }
 
   verify (header: FrameHeader, data: Uint8Array, tag: Uint8Array): void {
-    if ((header.hashKey.block | header.hashKey.offset | header.pad.block | header.pad.offset) !== 0) throw new Refusal('pad', 'a frame of a control channel names a pad')
+    if (!(isNoPad(header.hashKey) && isNoPad(header.pad))) throw new Refusal('pad', 'a frame of a control channel names a pad')
     if (!timingSafeEqual(tagOf(this.#in, data), tag)) throw new Refusal('tag', 'the tag of a frame is wrong')
   }
 
