@@ -9,7 +9,7 @@
     {
       # The device path and the vault: one addon, so that a frame goes from the ring to a sealed record without JavaScript.
       "target_name": "qkme",
-      "sources": ["<!@(find native -name '*.cc' -not -path 'native/test/*' -not -path 'native/glibc/*' -not -path 'native/post/*' -not -path 'native/bench/*' -not -path 'native/fuzz/*' | sort)"],
+      "sources": ["<!@(find native -name '*.cc' -not -path 'native/test/*' -not -path 'native/glibc/*' -not -path 'native/post/*' -not -path 'native/http/*' -not -path 'native/bench/*' -not -path 'native/fuzz/*' | sort)"],
     },
     {
       # Post-processing of detections into key: for src/post, used by the simulator and by devices, never by a running KME.
@@ -20,6 +20,11 @@
       # Symbols of glibc 2.38 for older systems: see native/glibc/shim.cc and src/http/uws.ts.
       "target_name": "glibc_shim",
       "sources": ["native/glibc/shim.cc"],
+    },
+    {
+      # Names of the REST server's connections: for src/http/uws.ts alone.
+      "target_name": "uws_connection",
+      "sources": ["native/http/binding/connection_addon.cc"],
     },
     {
       # Load for measurements (bench/, tests): its TLS is the OpenSSL that Node carries. The last lines are a ring's reading side.

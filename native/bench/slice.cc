@@ -62,11 +62,14 @@ Result Generator::Run(const Plan& plan) {
 }
 
 void Generator::OpenAll() {
-  // A request that the last slice left under way would be counted in this one.
-  for (auto& c : connections_) if (c->state() != State::kIdle) c->Open();
-  const int64_t until_ns = NowNs() + 10 * kSecondNs;
   epoll_event events[kEvents];
   Answer answer;
+  // Connections that the server ended since the last slice look idle until they are read.
+  const int ended = epoll_wait(epoll_, events, kEvents, 0);
+  for (int i = 0; i < ended; ++i) connections_[events[i].data.u32]->Advance(&answer);
+  // A request that was given up would be counted in this slice.
+  for (auto& c : connections_) if (c->state() != State::kIdle) c->Open();
+  const int64_t until_ns = NowNs() + 10 * kSecondNs;
   for (;;) {
     const auto idle = std::ranges::count_if(connections_, [](auto& c) { return c->state() == State::kIdle; });
     if (static_cast<size_t>(idle) == connections_.size()) return;
@@ -152,9 +155,25 @@ Result Generator::RunLoad(const Plan& plan) {
     }
     now = NowNs();
   }
-  result.elapsed_ns = now - start_ns;
   if (fresh) for (auto& c : connections_) c->Close();
+  else Finish(plan, &result);
+  result.elapsed_ns = NowNs() - start_ns;
   return result;
+}
+
+/// Answers to what is under way belong to this slice; and whoever leaves a connection with an answer to come pays for a new handshake.
+void Generator::Finish(const Plan& plan, Result* result) {
+  const int64_t until_ns = NowNs() + kSecondNs;
+  epoll_event events[kEvents];
+  Answer answer;
+  while (NowNs() < until_ns && std::ranges::any_of(connections_, [](auto& c) { return c->state() == State::kWaiting; })) {
+    const int n = epoll_wait(epoll_, events, kEvents, 10);
+    for (int i = 0; i < n; ++i) {
+      Connection* c = connections_[events[i].data.u32].get();
+      if (c->Advance(&answer)) Count(plan, c, answer, result);
+      else if (c->state() == State::kClosed) ++result->closed;
+    }
+  }
 }
 
 Result Generator::RunFlood(const Plan& plan) {

@@ -65,6 +65,7 @@ class Generator {
  private:
   void OpenAll();
   Result RunLoad(const Plan& plan);
+  void Finish(const Plan& plan, Result* result);
   Result RunFlood(const Plan& plan);
   bool NextRequest(const Plan& plan, std::string* request);
   void Issue(const Plan& plan, Connection* connection, int64_t due_ns, Result* result);

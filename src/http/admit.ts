@@ -35,7 +35,7 @@ export const admitLate = (exchange: Exchange): boolean => {
 /** Certificate and session, as they are now. Answers otherwise. */
 const isLetIn = (exchange: Exchange): boolean => {
   const { rest } = exchange, wallMs = exchange.wallMs = rest.clock.wallMs()
-  const verdict = rest.identities.verdict(exchange.res.getX509Certificate(), wallMs)
+  const verdict = rest.identities.verdict(exchange.gate.known.certificate(exchange.res), wallMs)
   if (!verdict.ok) {
     if (verdict.reason === 'ocsp-pending') { exchange.answerError({ code: 'BUSY', message: 'the revocation status of the certificate is being asked for', retryAfterS: 1 }, false); return false }
     exchange.answerUnauthenticated({ reason: verdict.reason, message: verdict.message.slice(0, 200) })

@@ -6,6 +6,7 @@ import type { KeyService } from '../pool/service.js'
 import { Bursts } from './bursts.js'
 import { HttpCounters } from './counters.js'
 import { IdentityCache, type Identity } from './identity-cache.js'
+import type { KnownConnections } from './known-connections.js'
 import type { KeyLimits, ReadingRules } from './key-request.js'
 import { PathIds } from './path-ids.js'
 import { SecurityEvents } from './security-events.js'
@@ -112,6 +113,8 @@ export class Gate {
   state: 'open' | 'closing' | 'stopping' = 'open'
   /** Called when the last pending request is done. */
   onIdle: (() => void) | undefined
+
+  constructor (readonly known: KnownConnections) {}
 
   hold (): void { this.pending++ }
 

@@ -2,10 +2,12 @@ import { invariant } from '../kernel/errors.js'
 import type { Cancel } from '../kernel/time.js'
 import type { HttpCounters } from './counters.js'
 import type { KeyLimits } from './key-request.js'
+import { KnownConnections } from './known-connections.js'
 import { Gate, Rest, type RestDeps, type RestLimits, type RestRules } from './rest.js'
 import { addRoutes } from './routes.js'
 import { claimPort, createTlsApp, listenTls, type Listening, type TlsDoor } from './tls-app.js'
 import type { UwsApp } from './uws-types.js'
+import { loadConnectionOf } from './uws.js'
 
 export interface RestOptions {
   readonly host: string
@@ -148,7 +150,7 @@ class Server implements RestServer {
 
 const openDoor = (rest: Rest, tls: TlsDoor, host: string, port: number): Door => {
   const app = createTlsApp(tls)
-  const gate = new Gate()
+  const gate = new Gate(new KnownConnections(loadConnectionOf(), (error) => { rest.fault(error) }))
   addRoutes(app, rest, gate)
   countConnections(app, rest, gate)
   return { app, gate, listening: listenTls(app, host, port) }
@@ -162,7 +164,8 @@ const countConnections = (app: UwsApp, rest: Rest, gate: Gate): void => {
   app.filter((res, change) => {
     gate.connections += change
     counters.connections += change
-    if (change < 0) return // `res` is dead then: even its address must not be asked for.
+    if (change < 0) { gate.known.closed(res); return } // `res` is dead then: even its address must not be asked for.
+    gate.known.opened(res)
     counters.accepted++
     const tooMany = counters.connections > limits.connections
     if (!tooMany && !rest.connectionBuckets.on) return

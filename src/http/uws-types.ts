@@ -25,7 +25,7 @@ export interface UwsResponse {
   cork (write: () => void): UwsResponse
   close (): UwsResponse
   getRemoteAddressAsText (): ArrayBuffer
-  /** The verified client certificate as PEM; empty if the client sent none. */
+  /** The verified client certificate as PEM, encoded anew at each call: `KnownConnections` asks for it. Empty if the client sent none. */
   getX509Certificate (): string
   upgrade<UserData> (data: UserData, key: UwsText, protocol: UwsText, extensions: UwsText, context: UwsSocketContext): void
 }

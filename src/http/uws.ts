@@ -5,7 +5,7 @@ import { constants, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { KmeError } from '../kernel/errors.js'
 import { weakenVersionNeed } from './elf.js'
-import type { UwsModule } from './uws-types.js'
+import type { UwsModule, UwsResponse } from './uws-types.js'
 
 const NEEDED_VERSION = 'GLIBC_2.38'
 const require = createRequire(import.meta.url)
@@ -83,5 +83,21 @@ export const loadUws = (): UwsModule => {
   } catch (cause) {
     throw new KmeError('ADDON_MISSING', `the HTTP server library does not load (${file}): use Node 20, 22 or 24 on Linux with glibc, ` +
       `then run: npm install (${cause instanceof Error ? cause.message : String(cause)})`, { cause })
+  }
+}
+
+let connectionOf: ((res: UwsResponse) => number) | undefined
+
+/**
+ * Loads what tells the connections of the library apart: a function that gives the name of a response's connection, the same in the
+ * filter and in each request until the connection is closed; 0 if the response is dead.
+ *
+ * @throws KmeError `ADDON_MISSING`
+ */
+export const loadConnectionOf = (): (res: UwsResponse) => number => {
+  try {
+    return connectionOf ??= (require(join(packageRoot, 'build/Release/uws_connection.node')) as { connectionOf: (res: UwsResponse) => number }).connectionOf
+  } catch (cause) {
+    throw new KmeError('ADDON_MISSING', 'the addon build/Release/uws_connection.node is missing or does not load; run npm run build:native', { cause })
   }
 }
