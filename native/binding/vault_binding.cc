@@ -145,6 +145,16 @@ napi_value CreateBlock(Vault& v, const Args& a) {
 
 napi_value LoadRecent(Vault& v, const Args& a) { return a.Number(v.LoadRecent(a.U32(0), a.Bytes(1), a.U32(2))); }
 
+napi_value KeepRecent(Vault& v, const Args& a) {
+  v.KeepRecent(a.U32(0), a.U32(1), a.Bytes(2));
+  return a.Undefined();
+}
+
+napi_value SweepRecent(Vault& v, const Args& a) {
+  v.SweepRecent();
+  return a.Undefined();
+}
+
 napi_value LoadFrame(Vault& v, const Args& a) {
   v.LoadFrame(a.U32(0), a.U32(1), a.U32(2), a.Bytes(3));
   return a.Undefined();
@@ -210,11 +220,11 @@ napi_value LaneXor(Vault& v, const Args& a) {
 }
 
 napi_value SealPads(Vault& v, const Args& a) {
-  return a.Number(v.SealPads(a.U32(0), a.Bytes(1), a.Words(2), a.Bytes(3), a.Bytes(4)));
+  return a.Number(v.SealPads(a.U32(0), a.Bytes(1), a.Words(2), a.Bytes(3), a.Bytes(4), a.Bool(5)));
 }
 
 napi_value SealXor(Vault& v, const Args& a) {
-  return a.Number(v.SealXor(a.U32(0), a.Bytes(1), a.Words(2), a.Words(3), a.U32(4), a.Bytes(5)));
+  return a.Number(v.SealXor(a.U32(0), a.Bytes(1), a.Words(2), a.Words(3), a.U32(4), a.Bytes(5), a.Bool(6)));
 }
 
 napi_value SealHybrid(Vault& v, const Args& a) {
@@ -316,6 +326,8 @@ constexpr MethodEntry kMethods[] = {
     {"createBlock", Method<CreateBlock>},
     {"loadFrame", Method<LoadFrame>},
     {"loadRecent", Method<LoadRecent>},
+    {"keepRecent", Method<KeepRecent>},
+    {"sweepRecent", Method<SweepRecent>},
     {"frameLoaded", Method<FrameLoaded>},
     {"pinFrame", Method<PinFrame>},
     {"unpinFrame", Method<UnpinFrame>},

@@ -133,6 +133,44 @@ TEST("an arena whose cells are all pinned: nothing is kept, and nothing fails") 
   for (size_t i = 1; i < pinned.size(); ++i) f.arena.Release(pinned[i]);
 }
 
+TEST("a block gives a frame, pinned or not; it is kept and bounded like any other, and another block finds it") {
+  Fixture f(16);
+  const uint32_t bytes[2] = {kBytes, kBytes - 8};
+  Block block(&f.arena, 1, 0, bytes, 2);
+  for (uint32_t i = 0; i < 2; ++i) std::memset(block.TakeFrame(i), static_cast<int>(i + 10), bytes[i]);
+  block.Pin(0);
+  block.Pin(0);
+  f.recent.Adopt(Header(9), &block, 0, kStart);
+  f.recent.Adopt(Header(8), &block, 1, kStart);
+  CHECK(!block.loaded(0) && !block.loaded(1) && f.arena.used() == 2 && f.arena.pinned() == 0);
+  THROWS(f.recent.Adopt(Header(7), &block, 0, kStart), "invariant violated");
+  CHECK(f.Take(9));
+  f.recent.Sweep(kStart + RecentFrames::kKeptNs + 1);
+  CHECK(f.arena.used() == 0);
+  for (uint32_t n = 0; n < 5; ++n) {
+    const uint32_t one = kBytes;
+    Block giver(&f.arena, 1, 0, &one, 1);
+    std::memset(giver.TakeFrame(0), static_cast<int>(n + 1), kBytes);
+    f.recent.Adopt(Header(n), &giver, 0, kStart);
+  }
+  CHECK(f.arena.used() == 4 && !f.Take(0u) && f.Take(1) && f.Take(4));
+}
+
+TEST("a block in a lane gives no frame, and an arena that keeps none leaves it where it is") {
+  Fixture f(3);
+  const uint32_t bytes = kBytes;
+  Block block(&f.arena, 1, 0, &bytes, 1);
+  block.TakeFrame(0);
+  f.recent.Adopt(Header(1), &block, 0, kStart);
+  CHECK(block.loaded(0));
+  Fixture g(16);
+  Block leased(&g.arena, 1, 0, &bytes, 1);
+  leased.TakeFrame(0);
+  leased.leases = 1;
+  THROWS(g.recent.Adopt(Header(1), &leased, 0, kStart), "invariant violated");
+  leased.leases = 0;
+}
+
 TEST("a beat sweeps those of every vault, and one that is gone is not looked at") {
   Fixture f(8);
   auto other = std::make_unique<Fixture>(8);

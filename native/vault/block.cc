@@ -40,6 +40,12 @@ void Block::AdoptFrame(uint32_t index, int32_t* holder) {
   arena_->Rehold(holder, &cells_[index]);
 }
 
+void Block::GiveFrame(uint32_t index, int32_t* holder) {
+  Require(loaded(index) && leases == 0, "a frame that is handed on is loaded, and no lane has it");
+  while (arena_->pins(cells_[index]) > 0) arena_->Unpin(cells_[index]);
+  arena_->Rehold(&cells_[index], holder);
+}
+
 void Block::ReleaseFrame(uint32_t index) { arena_->Release(cells_[index]); }
 
 bool Block::Loaded(uint32_t offset, uint32_t length) const {

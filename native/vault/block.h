@@ -47,6 +47,8 @@ class Block {
   uint8_t* TakeFrame(uint32_t index);
   /// Takes over the cell that `holder` has: the plaintext of a frame that is not loaded.
   void AdoptFrame(uint32_t index, int32_t* holder);
+  /// Hands the cell of a loaded frame to `holder`; the frame is not loaded any more. Its pins are forgotten. No lease covers the block.
+  void GiveFrame(uint32_t index, int32_t* holder);
   /// Wipes and releases a frame, pinned or not.
   void ReleaseFrame(uint32_t index);
   bool loaded(uint32_t index) const { return cells_[index] != Arena::kNone; }

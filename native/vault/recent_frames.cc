@@ -41,6 +41,18 @@ void RecentFrames::Keep(const RecordHeader& header, const uint8_t* payload, size
   if (!arena_->HasRoom()) return;
   arena_->Take(&place.cell);
   std::memcpy(arena_->Data(place.cell), payload, length);
+  Note(header, length, now_ns);
+}
+
+void RecentFrames::Adopt(const RecordHeader& header, Block* block, uint32_t index, uint64_t now_ns) {
+  if (count_ == 0) return;
+  Release(&places_[next_]);
+  block->GiveFrame(index, &places_[next_].cell);
+  Note(header, block->frame_bytes(index), now_ns);
+}
+
+void RecentFrames::Note(const RecordHeader& header, size_t length, uint64_t now_ns) {
+  Place& place = places_[next_];
   WriteName(header, length, place.name);
   place.kept_ns = now_ns;
   next_ = (next_ + 1) % count_;

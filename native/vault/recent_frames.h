@@ -1,5 +1,5 @@
-// Frames of devices that were sealed a moment ago: their plaintext stays in the arena until a block is made of them, so that it is
-// agreed on without opening its records again. Bounded in number and time; what nobody takes is wiped.
+// Frames of devices and of the relay that were sealed a moment ago: their plaintext stays in the arena until a block is made of them,
+// so that it is agreed on without opening its records again. Bounded in number and time; what nobody takes is wiped.
 #pragma once
 
 #include <array>
@@ -27,6 +27,8 @@ class RecentFrames {
 
   /// Copies a payload whose record was sealed under `header`, or does nothing: every cell of the arena is pinned. A name comes once.
   void Keep(const RecordHeader& header, const uint8_t* payload, size_t length, uint64_t now_ns);
+  /// The same of a loaded frame of a block, which is the block's no longer. Its pins are forgotten.
+  void Adopt(const RecordHeader& header, Block* block, uint32_t index, uint64_t now_ns);
   /// Gives the frame of this name to the block, if it is here still and as long as the block says. It is gone from here then.
   void Take(const uint8_t* name, Block* block, uint32_t index);
   /// Wipes what was kept longer than kKeptNs.
@@ -44,6 +46,8 @@ class RecentFrames {
     uint64_t kept_ns = 0;
   };
   void Release(Place* place);
+  /// The frame that came to the place where the next one goes has this name.
+  void Note(const RecordHeader& header, size_t length, uint64_t now_ns);
 
   Arena* arena_;
   const uint32_t count_;

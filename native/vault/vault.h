@@ -85,6 +85,9 @@ class Vault {
   void LoadFrame(uint32_t block, uint32_t index, uint32_t key, ByteSpan record);
   /// `names`: RecentFrames::kNameBytes for each frame of the block, `stride` apart. @returns how many of its frames are loaded.
   uint32_t LoadRecent(uint32_t block, ByteSpan names, uint32_t stride);
+  /// Hands a loaded frame of a block that is dropped next to what LoadRecent finds, under the name in `header`.
+  void KeepRecent(uint32_t block, uint32_t index, ByteSpan header);
+  void SweepRecent();
   bool FrameLoaded(uint32_t block, uint32_t index);
   void PinFrame(uint32_t block, uint32_t index);
   void UnpinFrame(uint32_t block, uint32_t index);
@@ -102,9 +105,9 @@ class Vault {
   // vault_relay.cc
   uint32_t LaneSeal(uint32_t lane, uint32_t sealer, ByteSpan header, uint32_t length, OutSpan out, uint32_t* taken);
   void LaneXor(uint32_t lane, uint32_t block, uint32_t offset, OutSpan data, uint32_t* taken);
-  uint32_t SealPads(uint32_t sealer, ByteSpan header, std::span<const uint32_t> pads, ByteSpan cipher, OutSpan out);
+  uint32_t SealPads(uint32_t sealer, ByteSpan header, std::span<const uint32_t> pads, ByteSpan cipher, OutSpan out, bool keep);
   uint32_t SealXor(uint32_t sealer, ByteSpan header, std::span<const uint32_t> blocks,
-                   std::span<const uint32_t> offsets, uint32_t length, OutSpan out);
+                   std::span<const uint32_t> offsets, uint32_t length, OutSpan out, bool keep);
   uint32_t SealHybrid(uint32_t sealer, ByteSpan header, std::span<const uint32_t> blocks,
                       std::span<const uint32_t> offsets, uint32_t length, uint32_t exchange, OutSpan out);
 
@@ -138,7 +141,8 @@ class Vault {
   Block& GetBlock(uint32_t handle, uint32_t frame) const;
   Scratch& scratch() const { return *reinterpret_cast<Scratch*>(scratch_.data()); }
   void RequireSealable(uint32_t sealer, ByteSpan header, size_t length, OutSpan out) const;
-  uint32_t SealPayload(uint32_t sealer, ByteSpan header, ByteSpan payload, OutSpan out);
+  /// `keep`: what is sealed stays open for a moment (RecentFrames).
+  uint32_t SealPayload(uint32_t sealer, ByteSpan header, ByteSpan payload, OutSpan out, bool keep = false);
   void JoinShares(std::span<const uint32_t> blocks, std::span<const uint32_t> offsets, uint32_t length, uint8_t* payload);
   std::unique_ptr<Block> EmptyHeldBlock(uint32_t bytes);
   /// Moves the lane over what runs_ has planned and writes kTakenNumbers.

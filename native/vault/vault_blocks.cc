@@ -1,6 +1,7 @@
 // Sealed records and blocks.
 #include <cstring>
 
+#include "ring.h"
 #include "vault/error.h"
 #include "vault/kdf.h"
 #include "vault/sealer.h"
@@ -18,12 +19,13 @@ void Vault::DropSealer(uint32_t sealer) {
   Require(sealers_.erase(sealer) == 1 && vault::DropSealer(sealer), "a sealer is dropped once, by its vault");
 }
 
-uint32_t Vault::SealPayload(uint32_t sealer, ByteSpan header, ByteSpan payload, OutSpan out) {
+uint32_t Vault::SealPayload(uint32_t sealer, ByteSpan header, ByteSpan payload, OutSpan out, bool keep) {
   RecordHeader fields;
   std::memcpy(&fields, header.data(), sizeof fields);
   if (!SealRecord(sealer, fields, payload.data(), payload.size(), out.data())) {
     throw VaultError("INTERNAL", "OpenSSL refused AES-256-GCM");
   }
+  if (keep) recent_.Keep(fields, payload.data(), payload.size(), MonotonicNs());
   return static_cast<uint32_t>(SealedBytes(payload.size()));
 }
 
@@ -85,6 +87,16 @@ uint32_t Vault::LoadRecent(uint32_t block, ByteSpan names, uint32_t stride) {
   }
   return loaded;
 }
+
+void Vault::KeepRecent(uint32_t block, uint32_t index, ByteSpan header) {
+  Block& from = GetBlock(block, index);
+  Require(header.size() >= kRecordHeaderBytes, "a record header has 64 bytes");
+  RecordHeader name;
+  std::memcpy(&name, header.data(), sizeof name);
+  recent_.Adopt(name, &from, index, MonotonicNs());
+}
+
+void Vault::SweepRecent() { recent_.Sweep(MonotonicNs()); }
 
 bool Vault::FrameLoaded(uint32_t block, uint32_t index) { return GetBlock(block, index).loaded(index); }
 

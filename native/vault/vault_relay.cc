@@ -64,7 +64,7 @@ void Vault::LaneXor(uint32_t lane, uint32_t block, uint32_t offset, OutSpan data
   }
 }
 
-uint32_t Vault::SealPads(uint32_t sealer, ByteSpan header, std::span<const uint32_t> pads, ByteSpan cipher, OutSpan out) {
+uint32_t Vault::SealPads(uint32_t sealer, ByteSpan header, std::span<const uint32_t> pads, ByteSpan cipher, OutSpan out, bool keep) {
   RequireSealable(sealer, header, cipher.size(), out);
   Require(pads.size() % 3 == 0 && pads.size() >= 3 && pads.size() <= 3 * kXorBlocksMax, "1 to 8 pads, each with block, offset and length");
   uint64_t total = 0;
@@ -77,7 +77,7 @@ uint32_t Vault::SealPads(uint32_t sealer, ByteSpan header, std::span<const uint3
   for (size_t i = 0; i < pads.size(); at += pads[i + 2], i += 3) {
     XorBlock(payload.data() + at, GetBlock(pads[i]), pads[i + 1], pads[i + 2]);
   }
-  return SealPayload(sealer, header, {payload.data(), cipher.size()}, out);
+  return SealPayload(sealer, header, {payload.data(), cipher.size()}, out, keep);
 }
 
 void Vault::JoinShares(std::span<const uint32_t> blocks, std::span<const uint32_t> offsets, uint32_t length, uint8_t* payload) {
@@ -88,11 +88,11 @@ void Vault::JoinShares(std::span<const uint32_t> blocks, std::span<const uint32_
 }
 
 uint32_t Vault::SealXor(uint32_t sealer, ByteSpan header, std::span<const uint32_t> blocks,
-                        std::span<const uint32_t> offsets, uint32_t length, OutSpan out) {
+                        std::span<const uint32_t> offsets, uint32_t length, OutSpan out, bool keep) {
   RequireSealable(sealer, header, length, out);
   const ScratchGuard payload(scratch().frame, length);
   JoinShares(blocks, offsets, length, payload.data());
-  return SealPayload(sealer, header, {payload.data(), length}, out);
+  return SealPayload(sealer, header, {payload.data(), length}, out, keep);
 }
 
 uint32_t Vault::SealHybrid(uint32_t sealer, ByteSpan header, std::span<const uint32_t> blocks,

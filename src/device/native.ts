@@ -94,11 +94,15 @@ export interface NativeVault {
    */
   loadFrame (block: BlockHandle, index: number, key: KeyHandle, record: Uint8Array): void
   /**
-   * Loads those of the block's frames that a ring's drain sealed within the last second and that are in the arena still: no record is
-   * opened for them. `names`: for each frame, `stride` bytes (28 and more) apart, link u32, offset u32, length u32, device block 16 bytes; little
+   * Loads those of the block's frames that a ring's drain or the relay sealed within the last second and that are in the arena still: no
+   * record is opened for them. `names`: for each frame, `stride` bytes (28 and more) apart, link u32, offset u32, length u32, device block 16 bytes; little
    * endian. @returns how many frames of the block are loaded.
    */
   loadRecent (block: BlockHandle, names: Uint8Array, stride: number): number
+  /** Gives a loaded frame of a block that is dropped next to what `loadRecent` finds: `header` (64 bytes, of its record) has its name. Its pins are forgotten. */
+  keepRecent (block: BlockHandle, index: number, header: Uint8Array): void
+  /** Wipes what nobody has taken of it within a second. Rings do so, too, at each beat. */
+  sweepRecent (): void
   frameLoaded (block: BlockHandle, index: number): boolean
   /** Pins are counted, per frame. */
   pinFrame (block: BlockHandle, index: number): void
@@ -188,10 +192,10 @@ export interface NativeVault {
    * the sender's pad and adds ours in one step, so that `data` never holds key alone; both stretches are spent. `taken` as above.
    */
   laneXor (lane: LaneHandle, block: BlockHandle, offset: number, data: Uint8Array, taken: Uint32Array): void
-  /** Last hop: seals `cipher` xor the pads [block, offset, length]… (1 to 8, one after the other) as a new record; the pads are spent. @returns the record's length in `out`. */
-  sealPads (sealer: SealerHandle, header: Uint8Array, pads: Uint32Array, cipher: Uint8Array, out: Uint8Array): number
-  /** Joins shares of disjoint paths: seals the xor of `length` bytes of each of 1 to 8 blocks; they are spent. @returns the record's length in `out`. */
-  sealXor (sealer: SealerHandle, header: Uint8Array, blocks: Uint32Array, offsets: Uint32Array, length: number, out: Uint8Array): number
+  /** Last hop: seals `cipher` xor the pads [block, offset, length]… (1 to 8, one after the other) as a new record; the pads are spent. `keep`: `loadRecent` finds it. @returns the record's length in `out`. */
+  sealPads (sealer: SealerHandle, header: Uint8Array, pads: Uint32Array, cipher: Uint8Array, out: Uint8Array, keep: boolean): number
+  /** Joins shares of disjoint paths: seals the xor of `length` bytes of each of 1 to 8 blocks; they are spent. `keep` as above. @returns the record's length in `out`. */
+  sealXor (sealer: SealerHandle, header: Uint8Array, blocks: Uint32Array, offsets: Uint32Array, length: number, out: Uint8Array, keep: boolean): number
   /**
    * Like `sealXor`, and over the xor lies the stream of (`exchange`, the frame's name in `header`): AES-256-CTR under
    * HKDF-SHA-256 of the exchange's key (native/vault/hybrid_stream.h). A name serves once per exchange: the caller sees to it.

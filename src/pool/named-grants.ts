@@ -94,7 +94,7 @@ export class NamedGrants {
         const at = i * unit
         const record = withCuts(this.pads, cutsOver(body.pads, at, body.sizeBytes), (segments) => {
           const header = makeRecordHeader(RECORD_KIND.granted, { link: 0, id: hex(id), offset: 0 }, body.sizeBytes, slot, incarnation.number)
-          return this.scratch.slice(0, vault.sealPads(sealer, header, segments, body.data.subarray(at, at + body.sizeBytes), this.scratch))
+          return this.scratch.slice(0, vault.sealPads(sealer, header, segments, body.data.subarray(at, at + body.sizeBytes), this.scratch, false))
         })
         if (record === undefined) return undefined
         records.push(record)

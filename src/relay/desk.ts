@@ -63,6 +63,7 @@ export class RelayDesk {
   /** Looks for work; call it a few times a second. */
   tick (): void {
     this.post.flush()
+    this.p.vault.sweepRecent()
     for (const { source } of this.ends.values()) source.tick()
   }
 

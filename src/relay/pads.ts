@@ -3,7 +3,7 @@ import { PART_FRAMES_MAX, SHARE_FRAMES_MAX } from '../peer/messages.js'
 import { append, CUTS_MAX, cutsOver, PADS_MAX, segmentsOver, withCuts } from '../pool/pad-places.js'
 import type { PadPlace, RelayAccess } from '../pool/relay-access.js'
 import type { DeskPorts, RelayPorts, RelayedPool } from './ports.js'
-import { bytesIn, FRAME_BYTES_MAX, FrameSealer, PART_BYTES_MIN, partOf, partsIn, type Share } from './share.js'
+import { bytesIn, FRAME_BYTES_MAX, FrameSealer, isOneShare, PART_BYTES_MIN, partOf, partsIn, type Share } from './share.js'
 
 const taken = new Uint32Array(PAD_TAKEN)
 
@@ -67,7 +67,7 @@ export const removePads = (p: DeskPorts, from: RelayAccess, pads: readonly PadPl
       const begin = at
       for (const length of lengths) {
         const under = segmentsOver(segments, at - begin, length)
-        records.push(sealing.seal(length, (sealer, header, out) => p.vault.sealPads(sealer as never, header, under, data.subarray(at, at + length), out)))
+        records.push(sealing.seal(length, (sealer, header, out) => p.vault.sealPads(sealer as never, header, under, data.subarray(at, at + length), out, isOneShare(pool))))
         at += length
       }
       return true

@@ -8,6 +8,7 @@ import type { DeskPorts, RelayedPool, SealWith } from './ports.js'
 export const FRAME_BYTES_MAX = 3_968
 const CONFIRM_BYTES = 48
 const HEADER_BYTES = 64
+const NAME_BYTES = 28
 /** A part of a share holds at least something beside its confirmation. */
 export const PART_BYTES_MIN = 64
 /** What jobs under way are counted in. */
@@ -108,7 +109,7 @@ export const examine = (p: DeskPorts, pool: RelayedPool, job: Uint8Array, shares
     const these = shares.map(({ frames, records, memory, path }): Share => ({ frames: partOf(frames, part), records: partOf(records, part), memory, path }))
     const blocks: BlockHandle[] = []
     try {
-      for (const share of these) blocks.push(load(p, share))
+      for (const share of these) blocks.push(load(p, share, role === 1 && isOneShare(pool)))
       blocks.forEach((block, i) => {
         const m = canonical(job, i, shares.length, part, exchange, these[i]!)
         tags[i]!.push(p.vault.confirmTag(block, role, m, challenge))
@@ -122,12 +123,31 @@ export const examine = (p: DeskPorts, pool: RelayedPool, job: Uint8Array, shares
   return { tags, expected, joined: joining.joined }
 }
 
-const load = (p: DeskPorts, share: Share): BlockHandle => {
+/**
+ * Whether its jobs are one share, of which nothing but the last frame of a part is changed when it is joined. Then share and joined block have the
+ * same names, and what is known of the one by its name is true of the other.
+ */
+export const isOneShare = (pool: RelayedPool): boolean => pool.paths === 1 && !pool.hybrid
+
+/** The frames' names, as `loadRecent` reads them: link, offset, length, device block. */
+const namesOf = (records: readonly Uint8Array[]): Uint8Array => {
+  const names = new Uint8Array(records.length * NAME_BYTES)
+  records.forEach((record, i) => {
+    names.set(record.subarray(4, 8), i * NAME_BYTES)
+    names.set(record.subarray(24, 32), i * NAME_BYTES + 4)
+    names.set(record.subarray(8, 24), i * NAME_BYTES + 12)
+  })
+  return names
+}
+
+/** @param hasJustCome Its frames were sealed a moment ago and may be open still. */
+const load = (p: DeskPorts, share: Share, hasJustCome: boolean): BlockHandle => {
   const block = p.vault.createBlock(NAMELESS, 0, Uint32Array.from(share.frames))
   try {
     const key = p.keys.opener(share.records[0]!) // One FrameSealer made them all, under one key.
+    if (hasJustCome) p.vault.loadRecent(block, namesOf(share.records), NAME_BYTES)
     share.records.forEach((record, i) => {
-      p.vault.loadFrame(block, i, key, record)
+      if (!hasJustCome || !p.vault.frameLoaded(block, i)) p.vault.loadFrame(block, i, key, record)
       p.vault.pinFrame(block, i) // Else the next frame may push it out.
     })
     return block
@@ -152,18 +172,24 @@ class Joining {
 
   get joined (): Joined { return { records: this.sealing.records, meta: this.meta, count: this.count } }
 
-  /** The next part of each share, in blocks that are open. A share that stands alone has frames already that are the joined ones, but for the last of a part. */
+  /**
+   * The next part of each share, in blocks that are open. A share that stands alone has frames already that are the joined ones, but for the last of a
+   * part. Those stay open for a moment, as what is sealed here does: the block that they become is agreed on next.
+   */
   add (shares: readonly Share[], blocks: readonly BlockHandle[]): void {
     const total = Math.min(...shares.map((share) => bytesIn(share.frames) - CONFIRM_BYTES)) & ~7, handles = Uint32Array.from(blocks)
     const only = shares.length === 1 && this.exchange === null ? shares[0] : undefined
+    const kept: number[] = []
     for (let offset = 0, at = 0, i = 0; offset < total; offset += FRAME_BYTES_MAX) {
       const length = Math.min(FRAME_BYTES_MAX, total - offset)
       while (only !== undefined && at < offset && i < only.frames.length) at += only.frames[i++]!
       const isSealed = only !== undefined && at === offset && only.frames[i] === length
       const record = isSealed ? this.sealing.keep(only.records[i]!, length) : undefined
+      if (record !== undefined) kept.push(i)
       this.meta[this.count * META_NUMBERS] = (record ?? this.sealAnew(handles, offset, length)).length
       this.count++
     }
+    for (const i of kept) this.p.vault.keepRecent(blocks[0]!, i, only!.records[i]!)
   }
 
   private sealAnew (blocks: Uint32Array, offset: number, length: number): Uint8Array {
@@ -173,7 +199,7 @@ class Joining {
 
   private seal (how: SealWith): number {
     const { p, pool, exchange } = this
-    if (exchange === null) return p.vault.sealXor(how.sealer as never, how.header, how.blocks, how.offsets, how.length, how.out)
+    if (exchange === null) return p.vault.sealXor(how.sealer as never, how.header, how.blocks, how.offsets, how.length, how.out, true)
     if (p.hybrid === undefined) throw new KmeError('INTERNAL', 'a hybrid job without hybrid exchanges')
     return p.hybrid.seal(pool.remote, exchange, this.job, this.count, how)
   }

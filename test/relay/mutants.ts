@@ -68,7 +68,7 @@ const holdsNothing: Removal = () => patch(Holds.prototype, 'text', () => () => '
 const leavesGrants: Removal = () => patch(NamedOffers.prototype, 'withdraw', () => () => {})
 /** Hybrid pools without a stream: their bits are those of the relay. */
 const sealsWithoutStream: Removal = () => patch(HybridExchanges.prototype, 'seal', () => function (_remote, _exchange, _job, _frame, { sealer, header, blocks, offsets, length, out }) {
-  return this.o.vault.sealXor(sealer, header, blocks, offsets, length, out)
+  return this.o.vault.sealXor(sealer, header, blocks, offsets, length, out, false)
 })
 
 /** @param needs Whether a run can bring it about: others are not tried. */

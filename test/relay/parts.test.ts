@@ -1,6 +1,8 @@
 import t from 'tap'
 import type { Body } from '../../src/peer/messages.js'
-import { PART_BYTES_MAX, partsOfBytes } from '../../src/relay/share.js'
+import { accountOf } from '../../src/pool/accounts.js'
+import { FRAME_BYTES_MAX, PART_BYTES_MAX, partsOfBytes } from '../../src/relay/share.js'
+import { RECORD_KIND } from '../../src/store/record.js'
 import { balanced, network, sameKeys } from './network.js'
 
 t.setTimeout(120_000)
@@ -23,6 +25,21 @@ t.test('jobs of several parts: one message, and each part becomes a block', asyn
   t.equal(counters.lostBytes, 0)
   t.equal(partsOfBytes(PART_BYTES_MAX + 8), 2)
   balanced(t, world)
+})
+
+t.test('a share that has come makes its block without being opened again; of several paths it is opened once', async t => {
+  const opened = async (seed: number, more: object): Promise<number> => {
+    const world = await network(t, { seed, ...options, ...more }), { vault } = world.at('C').running, { loadFrame } = vault
+    let opened = 0
+    vault.loadFrame = (block, index, key, record) => { if (record[1] === RECORD_KIND.relayed) opened++; loadFrame(block, index, key, record) }
+    await world.run(14, 60)
+    const bytes = accountOf(world.at('C').running.relayed.get('A')!).bits['ingested']! / 8
+    balanced(t, world)
+    return opened * FRAME_BYTES_MAX / bytes
+  }
+  const one = await opened(73, {}), two = await opened(74, { links: [...links, ['A', 'D'], ['D', 'C']], relayed: [{ between: ['A', 'C'], paths: 2 }] })
+  t.ok(one < 0.65, `C opens the half that it has sent itself, once: ${one}`)
+  t.ok(two > 1.5 && two < 3, `both shares of all: ${two}`)
 })
 
 t.test('a bit of the second part is changed: no part of the job becomes key', async t => {
