@@ -45,7 +45,7 @@ export class LookerLane {
       if (block.state === 'accepted') this.erasure.bookConfirmed(block)
       block.state = 'closed'
       block.closedMs = core.deps.ageMs()
-      block.spent = Math.min(spent, usableBytes(block))
+      block.spent = block.index === 0 ? 0 : Math.min(spent, usableBytes(block)) // Above the horizon nothing is spent, whatever the owner says.
       core.putBlock(tx, block)
       this.eraseIfDone(tx, block)
     }

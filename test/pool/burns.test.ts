@@ -1,5 +1,7 @@
 import t from 'tap'
+import { checkBalance } from '../../sim/pool/invariants.js'
 import type { SimNode } from '../../sim/pool/node.js'
+import { KEY_ID_FIELDS, type KeyHandle } from '../../src/device/native.js'
 import type { BlockRow } from '../../src/pool/rows.js'
 import { blockOf, fetched, inside, keysFor, liveWorld, staysRight } from './lab.js'
 
@@ -140,4 +142,20 @@ t.test('a block that grows old before the other side acknowledges its opening is
   await world.wait(1_000)
   t.notOk(opening.some((x) => inside(a.pool.lane).opened.has(x)))
   await staysRight(t, world)
+})
+
+t.test('of a block that was never opened nothing is served, though its owner says that it was spent', async (t) => {
+  const world = await liveWorld(t), b = world.nodes[1], { core, epochs } = b.pool, { vault } = b.running
+  const [id] = await keysFor(world, 'a1', 'b1'), fields = new Uint32Array(KEY_ID_FIELDS), key = epochs.key(epochs.current!.epoch) as KeyHandle
+  t.equal(vault.openKeyIds(Uint32Array.of(key), id!, 1, fields), 1)
+  const { number } = blockOf(b, 'app', 'theirs'), named = vault.makeKeyId(key, number, 0, 32, fields[4]!)
+  core.channel = undefined // What the real owner says does not matter any more.
+  b.pool.onMessage('close', { seq: core.meta.lastProcessed + 1, first: true, blocks: [{ number, spent: 8_000 }] })
+  let outcome = ''
+  b.dec({ caller: 'b1', master: 'a1', keyIds: [named] }, (answer) => { outcome = 'keys' in answer ? 'keys' : answer.refusal.code })
+  await world.wait(100)
+  t.equal(outcome, 'KEYS_NOT_FOUND')
+  const faults: string[] = []
+  checkBalance('B', b.pool, (what) => faults.push(what))
+  t.same([faults, core.blocks.has(number)], [[], false], 'it is gone, and each byte is in one account')
 })
