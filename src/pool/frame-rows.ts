@@ -1,7 +1,7 @@
 import { META_NUMBERS, RECORD_STRIDE } from '../device/native.js'
 import { invariant } from '../kernel/errors.js'
 import { prefixRange, type KvReader, type KvWriter } from '../store/kv.js'
-import { RECORD_KIND, RECORD_OVERHEAD_BYTES, recordLinkAt, recordName, recordNameAt, recordPayload, type RecordName } from '../store/record.js'
+import { RECORD_KIND, RECORD_OVERHEAD_BYTES, recordLinkAt, recordName, recordNameAt, recordOffsetAt, recordPayload, type RecordName } from '../store/record.js'
 import { RECORD_PITCH_BYTES, RECORDS_TABLE, recordsKey, removedKey, removedMask, SHARED_RECORD_BYTES_MIN, SHARED_RECORDS_MAX, sharedRecords, sharedShape } from '../store/shared-records.js'
 import { frameKey, framesOfLink, type FrameRef } from './rows.js'
 
@@ -53,7 +53,7 @@ export class FrameRows {
   /** By the name of its first frame the relay knows whether a job is in stock: that frame has a row of its own. */
   private isJobsFirst (records: Buffer, i: number): boolean {
     const at = i * RECORD_STRIDE
-    return records[at + KIND_AT] === RECORD_KIND.relayed && recordNameAt(records, at).offset === 0
+    return records[at + KIND_AT] === RECORD_KIND.relayed && recordOffsetAt(records, at) === 0
   }
 
   private newRow (tx: KvWriter, link: number): number {

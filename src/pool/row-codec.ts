@@ -69,12 +69,14 @@ const decodeBlock = (bytes: Buffer): BlockRow => {
 export const encodeFrames = (frames: readonly FrameRef[]): Uint8Array => {
   const isPlaced = frames.some((frame) => frame.at !== undefined), bytes = isPlaced ? PLACED_BYTES : FRAME_BYTES
   const out = start(isPlaced ? KIND.placed : KIND.frames, 2 + bytes * frames.length)
-  let at = 2
+  let at = 2, before = ''
   for (const { link, id, offset, length, at: place } of frames) {
     out.writeUInt32LE(link, at)
     out.writeUInt32LE(offset, at + 4)
     out.writeUInt32LE(length, at + 8)
-    invariant(id.length === ID_HEX && out.write(id, at + 12, 'hex') === ID_HEX / 2, 'a frame id has 32 hex digits')
+    if (id === before) out.copyWithin(at + 12, at + 12 - bytes, at + FRAME_BYTES - bytes)
+    else invariant(id.length === ID_HEX && out.write(id, at + 12, 'hex') === ID_HEX / 2, 'a frame id has 32 hex digits')
+    before = id
     if (isPlaced) out[out.writeDoubleLE(place?.row ?? 0, at + FRAME_BYTES)] = place?.index ?? ALONE
     at += bytes
   }

@@ -29,6 +29,7 @@ export const recordName = (record: Uint8Array): RecordName => {
 }
 
 export const recordLinkAt = (records: Buffer, at: number): number => records.readUInt32LE(at + 4)
+export const recordOffsetAt = (records: Buffer, at: number): number => records.readUInt32LE(at + 24)
 
 /**
  * The same of a record that begins at `at`: many records in one piece of memory need no view each. `before`: the name of another
@@ -36,7 +37,7 @@ export const recordLinkAt = (records: Buffer, at: number): number => records.rea
  */
 export const recordNameAt = (records: Buffer, at: number, before?: RecordName, beforeAt = at): RecordName => {
   const id = before !== undefined && isSameBlock(records, at, beforeAt) ? before.id : records.toString('hex', at + 8, at + 24)
-  return { link: recordLinkAt(records, at), id, offset: records.readUInt32LE(at + 24) }
+  return { link: recordLinkAt(records, at), id, offset: recordOffsetAt(records, at) }
 }
 
 const isSameBlock = (records: Buffer, a: number, b: number): boolean => {
