@@ -7,14 +7,51 @@
   },
   "targets": [
     {
-      # The device path and the vault: one addon, so that a frame goes from the ring to a sealed record without JavaScript.
+      # The headers that most sources include are read once for each kind of target.
+      "target_name": "headers",
+      "type": "none",
+      "actions": [
+        {
+          "action_name": "core",
+          "inputs": ["native/precompile.sh", "native/test/std.h"],
+          "outputs": ["<(PRODUCT_DIR)/obj.target/headers/core/common.h"],
+          "action": ["sh", "native/precompile.sh", "<(PRODUCT_DIR)/obj.target/headers/core", "-", "<!(node -p \"require('node-addon-api').include_dir\")", "<(node_root_dir)/include/node"],
+        },
+        {
+          "action_name": "qkme",
+          "inputs": ["native/precompile.sh", "native/test/std.h"],
+          "outputs": ["<(PRODUCT_DIR)/obj.target/headers/qkme/common.h"],
+          "action": ["sh", "native/precompile.sh", "<(PRODUCT_DIR)/obj.target/headers/qkme", "qkme", "<!(node -p \"require('node-addon-api').include_dir\")", "<(node_root_dir)/include/node"],
+        },
+        {
+          "action_name": "qkme_post",
+          "inputs": ["native/precompile.sh", "native/test/std.h"],
+          "outputs": ["<(PRODUCT_DIR)/obj.target/headers/qkme_post/common.h"],
+          "action": ["sh", "native/precompile.sh", "<(PRODUCT_DIR)/obj.target/headers/qkme_post", "qkme_post", "<!(node -p \"require('node-addon-api').include_dir\")", "<(node_root_dir)/include/node"],
+        },
+      ],
+    },
+    {
+      # The device path and the vault, for the addon and for the tools below, which take from it what they need.
+      "target_name": "core",
+      "type": "static_library",
+      "dependencies": ["headers"],
+      "cflags_cc": ["-include", "<(PRODUCT_DIR)/obj.target/headers/core/common.h"],
+      "sources": ["<!@(find native -name '*.cc' -not -path '*/binding/*' -not -path 'native/test/*' -not -path 'native/glibc/*' -not -path 'native/post/*' -not -path 'native/bench/*' -not -path 'native/fuzz/*' | sort)"],
+    },
+    {
+      # One addon, so that a frame goes from the ring to a sealed record without JavaScript.
       "target_name": "qkme",
-      "sources": ["<!@(find native -name '*.cc' -not -path 'native/test/*' -not -path 'native/glibc/*' -not -path 'native/post/*' -not -path 'native/http/*' -not -path 'native/bench/*' -not -path 'native/fuzz/*' | sort)"],
+      "dependencies": ["headers", "core"],
+      "cflags_cc": ["-include", "<(PRODUCT_DIR)/obj.target/headers/qkme/common.h"],
+      "sources": ["<!@(find native/binding -name '*.cc' | sort)"],
     },
     {
       # Post-processing of detections into key: for src/post, used by the simulator and by devices, never by a running KME.
       "target_name": "qkme_post",
-      "sources": ["<!@(find native/post -name '*.cc' -not -path 'native/post/test/*' | sort)", "native/gf128.cc", "native/gf128_portable.cc", "native/gf128_x86.cc"],
+      "dependencies": ["headers", "core"],
+      "cflags_cc": ["-include", "<(PRODUCT_DIR)/obj.target/headers/qkme_post/common.h"],
+      "sources": ["<!@(find native/post -name '*.cc' -not -path 'native/post/test/*' | sort)"],
     },
     {
       # Symbols of glibc 2.38 for older systems: see native/glibc/shim.cc and src/http/uws.ts.
@@ -27,13 +64,11 @@
       "sources": ["native/http/binding/connection_addon.cc"],
     },
     {
-      # Load for measurements (bench/, tests): its TLS is the OpenSSL that Node carries. The last lines are a ring's reading side.
+      # Load for measurements (bench/, tests): its TLS is the OpenSSL that Node carries. Of the core it takes a ring's reading side.
       "target_name": "loadgen",
-      "sources": [
-        "native/bench/client_tls.cc", "native/bench/connection.cc", "native/bench/slice.cc", "native/bench/loadgen.cc", "native/bench/drain.cc", "native/bench/wake.cc",
-        "native/ingest.cc", "native/health.cc", "native/health_scan.cc", "native/seen_frames.cc", "native/fingerprint.cc", "native/frame_mac.cc", "native/frame_source.cc",
-        "native/crc32c.cc", "native/ring.cc", "native/region.cc", "native/handover.cc", "native/sigbus_guard.cc", "native/vault/gcm.cc", "native/vault/sealer.cc",
-      ],
+      "dependencies": ["headers", "core"],
+      "cflags_cc": ["-include", "<(PRODUCT_DIR)/obj.target/headers/core/common.h"],
+      "sources": ["<!@(find native/bench -name '*.cc' | sort)"],
     },
   ],
 }

@@ -17,7 +17,7 @@ echo 'int main(){}' | "$cxx" -x c++ - -o /dev/null $crypto 2>/dev/null || crypto
 only_build=0
 [ "${1:-}" = --build ] && { only_build=1; shift; }
 
-flags="-std=c++20 -O1 -g1 -Wall -Wextra -Inative -isystem $include -fno-omit-frame-pointer"
+flags="-std=c++20 -Og -g1 -Wall -Wextra -Inative -isystem $include -fno-omit-frame-pointer"
 newest_header=$(find native -name '*.h' -printf '%T@ %p\n' | sort -rn | head -1 | cut -d' ' -f2-)
 all_sources=$(find native -name '*.cc' -not -path 'native/test/*' -not -path '*/binding/*' -not -path 'native/glibc/*' -not -path 'native/post/test/*' -not -path 'native/bench/*' -not -path 'native/fuzz/*' | sort)
 all_tests=$(ls -S native/test/*_test.cc native/post/test/*_test.cc)

@@ -68,7 +68,8 @@ TEST("too little moves nothing") {
   lane.Push(block.get(), 0, 96, false);
   CHECK(!lane.Fits(4, 32) && CutNow(lane, 4, 32).runs.empty() && lane.Left() == 96);
   CHECK(!lane.Fits(1, 97) && lane.Fits(1, 96));
-  uint32_t number = 0, offset = 7;
+  uint64_t number = 0;
+  uint32_t offset = 7;
   CHECK(lane.Cursor(&number, &offset) && number == 1 && offset == 0);
 }
 
@@ -159,7 +160,8 @@ TEST("trimming an exhausted lease keeps the frame for the next lease; dropping t
     lane.Push(block.get(), 0, 32, false);
     CutNow(lane, 1, 32);
     CHECK(lane.Trim() == 1 && block->loaded(0) && arena.pinned() == 0);
-    uint32_t number = 0, offset = 0;
+    uint64_t number = 0;
+    uint32_t offset = 0;
     CHECK(!lane.Cursor(&number, &offset));
     lane.Push(block.get(), 32, 96, false);
     CHECK(arena.pinned() == 2);
