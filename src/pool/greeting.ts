@@ -117,6 +117,11 @@ export class Greeting {
       meta.theirVoids = mine.voids
       meta.horizonTheirs = mine.horizons.find(({ lane }) => lane === 0)?.index ?? 0
     }
+    // A new store that proposes counts its ID epochs from the first one: numbers of associations must not wait for one that is far off.
+    if (!this.core.proposer && meta.theirStore !== null && !sameBytes(mine.storeId, meta.theirStore)) {
+      meta.highestEpoch = Math.max(0, ...mine.epochs.map((e) => e.epoch))
+      meta.generation = meta.highestEpoch + 1
+    }
     meta.theirVoids = Math.max(meta.theirVoids, mine.voids)
     meta.theirStore = Uint8Array.from(mine.storeId)
     meta.theirIncarnation = mine.incarnation

@@ -1,5 +1,6 @@
+import type { Body } from '../peer/messages.js'
 import type { AuthPads, PadBytes, PadRef } from '../peer/ports.js'
-import type { PoolCore } from './core.js'
+import { sameBytes, type PoolCore } from './core.js'
 import type { Erasure } from './erasure.js'
 import { Rate } from './rate.js'
 import { usableBytes, type BlockRow } from './rows.js'
@@ -10,6 +11,8 @@ const LEASE_BYTES = 2_048
 /** Where many messages are sent: as many bytes as a second of them takes, up to this. */
 const LEASE_BYTES_MAX = 8_192
 const FIRST_FLOOR_BYTES = 128
+
+const noPad: PadRef = { block: 0, offset: 0 }
 
 const after = (a: PadRef, b: PadRef): boolean => a.block > b.block || (a.block === b.block && a.offset >= b.offset)
 
@@ -29,7 +32,7 @@ export class Pads implements AuthPads {
   private started = false
   private filled = false
   private readonly used: Rate
-  private said: PadRef = { block: 0, offset: 0 }
+  private said = noPad
 
   constructor (private readonly core: PoolCore, private readonly views: BlockViews, private readonly erasure: Erasure) { this.used = new Rate(core.deps.clock) }
 
@@ -75,8 +78,14 @@ export class Pads implements AuthPads {
     return { block: block.number, offset: Math.max(block.spent, padMine.block === block.number ? padMine.offset : 0) }
   }
 
-  /** The peer's own word of its position, from its hello. Only an estimate of what it has left: the hello has no tag. */
-  peerSays (position: PadRef): void { this.said = position }
+  /**
+   * A hello tells where the peer is in its lane, which is only an estimate of what it has left, for the hello has no tag; and where it saw us. What was said
+   * of pads that are void, or of another store here, is not true of those that come, whose numbers may be lower.
+   */
+  met ({ mine, yours }: Body<'hello'>, isVoid: boolean): void {
+    this.said = isVoid ? noPad : { block: mine.padBlock, offset: mine.padOffset }
+    this.restart(yours !== null && sameBytes(yours.storeId, this.core.storeId) ? { block: yours.padBlock, offset: yours.padOffset } : noPad)
+  }
 
   take (vital: boolean): PadBytes | undefined {
     if (!vital && this.left('mine') < this.floorBytes) return undefined
@@ -110,7 +119,7 @@ export class Pads implements AuthPads {
   }
 
   /** Skips what a former start leased, and what the peer saw beyond it (hello). */
-  restart (seenByPeer: PadRef): void {
+  private restart (seenByPeer: PadRef): void {
     this.core.meta.padMine = after(seenByPeer, this.core.meta.padMine) ? { ...seenByPeer } : this.core.meta.padMine
     const { block: number, offset } = this.core.meta.padMine
     for (const b of [...this.mine]) if (b.number < number || (b.number === number && usableBytes(b) - offset < PAD_BYTES)) this.retire(b)

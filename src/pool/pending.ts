@@ -35,7 +35,9 @@ export class PendingFrames {
   constructor (private readonly core: PoolCore, readonly links: readonly number[], private readonly framesMax = 8_192) {}
 
   get size (): number { return this.waiting.size }
-  get full (): boolean { return this.waiting.size >= this.framesMax || (this.isAtLimit && !this.isLacking) }
+  get full (): boolean { return this.isStuffed || (this.isAtLimit && !this.isLacking) }
+  /** No more frames are taken at all. */
+  get isStuffed (): boolean { return this.waiting.size >= this.framesMax }
   /** The other side has proposed frames lately that are not here. */
   get isLacking (): boolean { return this.core.deps.clock.monoMs() < this.lackedUntilMs }
   get isAtLimit (): boolean { return this.bytes >= this.core.deps.limits.maxStockBytes }
@@ -75,6 +77,9 @@ export class PendingFrames {
     return out
   }
 
+  /** The newest frames, up to `count`, in order of arrival. */
+  newest (count: number): FrameRef[] { return [...this.waiting.values()].slice(-count).map((w) => w.frame) }
+
   find (name: { link: number, id: string, offset: number }): FrameRef | undefined { return this.entry(name)?.frame }
   entry (name: { link: number, id: string, offset: number }): Waiting | undefined { return this.waiting.get(nameOf(name)) }
 
@@ -100,14 +105,13 @@ export class PendingFrames {
   /** Burned here in this run of the program: it never comes, and nobody need wait for it. */
   isGone (name: { link: number, id: string, offset: number }): boolean { return this.gone.size > 0 && this.gone.has(nameOf(name)) }
 
-  /**
-   * Frames that the proposer passed over: it proposed some that arrived here later, and `ageMs` went by since.
-   * Both ends deliver a link's frames in the same order, so the other side lacks these.
-   */
-  passedOver (latestOrder: number, ageMs: number): FrameRef[] {
-    const now = this.core.deps.clock.monoMs()
+  /** Frames that arrived before this one. */
+  before (order: number): FrameRef[] {
     const out: FrameRef[] = []
-    for (const w of this.waiting.values()) if (w.order < latestOrder && now - w.sinceMs >= ageMs) out.push(w.frame)
+    for (const w of this.waiting.values()) {
+      if (w.order >= order) break
+      out.push(w.frame)
+    }
     return out
   }
 
@@ -118,8 +122,6 @@ export class PendingFrames {
   /** Whether frames wait that may soon be blocks. The other side may lack older ones: they are nobody's. */
   get isFresh (): boolean { return this.size > 0 && this.core.deps.clock.monoMs() - this.cameMs < FRESH_MS }
 
-  /** Of the newest. */
-  get lastOrder (): number { return this.order }
   orderOf (name: { link: number, id: string, offset: number }): number { return this.entry(name)?.order ?? 0 }
 
   /** Time away from the peer does not count against a frame. */

@@ -86,7 +86,11 @@ export class Pool implements PeerHandler, KeyPool {
     this.grants = new Grants(core, this.lane, this.erasure, (block) => { this.lane.add(block) })
     this.greeting = new Greeting(core, this.epochs, () => this.lane.acknowledgedTo)
     this.sharing = new Sharing(core)
-    this.agreement = new Agreement(core, this.pending, this.views, this.erasure, () => nextBlock({ core, epochs: this.epochs, pads: this.pads, padded: this.kind !== 'relayed', use: () => ({ mine: this.lane.openedLately, theirs: this.theirUse }) }), (e, n) => this.epochs.canName(e, n), (b) => { this.usable(b) })
+    this.agreement = new Agreement({
+      core, pending: this.pending, views: this.views, erasure: this.erasure, inOrder: this.kind !== 'relayed',
+      next: () => nextBlock({ core, epochs: this.epochs, pads: this.pads, padded: this.kind !== 'relayed', use: () => ({ mine: this.lane.openedLately, theirs: this.theirUse }) }),
+      canName: (epoch, number) => this.epochs.canName(epoch, number), onUsable: (block) => { this.usable(block) },
+    })
     this.startup = new Startup(core, this.lane)
     this.voiding = new VoidPool(core, this)
     this.holds = new Holds(core, links)
@@ -120,15 +124,15 @@ export class Pool implements PeerHandler, KeyPool {
       pending.take(tx, records, meta, count)
       if (count > 0) core.deps.keys.added(tx, slot, count)
       also?.(tx)
-      this.agreement.compose(tx)
+      this.agreement.proposals.compose(tx)
     })
-    if (this.agreement.hasComposed) core.deps.soon(() => { this.agreement.launchComposed() })
+    if (this.agreement.proposals.hasComposed) core.deps.soon(() => { this.agreement.proposals.launchComposed() })
   }
 
   /** Whether the ring should be drained: the pool is at its bound otherwise, and the device keeps its frames. */
   get hungry (): boolean {
     const { maxStockBytes, authReserveBytes } = this.core.deps.limits, stock = this.stockBytes()
-    if (this.pending.full || this.pending.isLacking || stock < maxStockBytes || stock - this.agreement.lackingBytes < maxStockBytes) return !this.pending.full
+    if (this.pending.full || this.pending.isLacking || stock < maxStockBytes || stock - this.agreement.proposals.lackingBytes < maxStockBytes) return !this.pending.full
     if (this.epochs.awaitsBlock && this.pending.size < BLOCK_FRAMES_MAX) return true // No more than it may take: a suspended pool founds none.
     if (this.kind === 'relayed') return false
     // Fresh frames become pads first: a full pool without pads could not even open a block.
@@ -166,8 +170,7 @@ export class Pool implements PeerHandler, KeyPool {
       if (verdict.kind === 'void') core.outbox.void(tx)
       else core.outbox.drop(tx, hello.yours?.lastSent ?? 0)
     })
-    this.pads.peerSays({ block: hello.mine.padBlock, offset: hello.mine.padOffset })
-    this.pads.restart({ block: hello.yours?.padBlock ?? 0, offset: hello.yours?.padOffset ?? 0 })
+    this.pads.met(hello, verdict.kind === 'void')
     this.startup.met(hello, verdict.kind === 'void')
   }
 
@@ -206,7 +209,7 @@ export class Pool implements PeerHandler, KeyPool {
   }
 
   onMessage (name: MessageName, body: unknown): void {
-    if (name !== 'propose' && name !== 'stored') this.agreement.answerProposals()
+    if (name !== 'propose' && name !== 'stored') this.agreement.answers.answerProposals()
     const seq = (body as { seq?: number }).seq
     if (seq !== undefined && name !== 'acknowledge') { this.onSequenced(name, body, seq); return }
     const handler = this.handlers[name] as ((body: never) => void) | undefined
@@ -215,9 +218,9 @@ export class Pool implements PeerHandler, KeyPool {
   }
 
   private readonly handlers: { [N in MessageName]?: (body: Body<N>) => void } = {
-    propose: (b) => { this.agreement.onPropose(b) },
-    confirm: (b) => { this.agreement.onConfirm(b); this.agreement.propose() },
-    stored: (b) => { this.agreement.onStored(b.number) },
+    propose: (b) => { this.agreement.answers.onPropose(b) },
+    confirm: (b) => { this.agreement.proposals.onConfirm(b); this.agreement.proposals.propose() },
+    stored: (b) => { this.agreement.answers.onStored(b.number) },
     horizon: (b) => { this.theirUse += b.blocks.length; this.looker.onHorizon(b) },
     horizonAck: (b) => { this.lane.onHorizonAck(b) },
     bye: (b) => { this.startup.onBye(b) },
@@ -227,7 +230,7 @@ export class Pool implements PeerHandler, KeyPool {
     grantAsk: (b) => { this.grants.onAsk(b) },
     associationAck: (b) => { this.associations.onAck(b) },
     idEpoch: (b) => { this.epochs.onIdEpoch(b, this.views) },
-    idEpochAck: (b) => { this.epochs.onAck(b); this.agreement.propose() },
+    idEpochAck: (b) => { this.epochs.onAck(b); this.agreement.proposals.propose() },
     inventory: (b) => { this.inventory.onInventory(b) },
     hold: (b) => { this.holds.onHold(b) },
     epochAsk: (b) => { this.epochs.onAsk(b.epoch) },
@@ -300,7 +303,7 @@ export class Pool implements PeerHandler, KeyPool {
     this.lane.openedLately *= USE_DECAY
     if (core.ready) {
       this.lastReadyMs = core.deps.clock.monoMs()
-      if (core.proposer) { this.agreement.propose(); this.agreement.retry() } else this.agreement.giveUp()
+      this.agreement.tick()
       this.epochs.tick(this.views)
       this.startup.tick()
       this.lane.resendIfStuck()
@@ -335,7 +338,7 @@ export class Pool implements PeerHandler, KeyPool {
   /** Asks for stock now. @returns '' or why nothing can be done. */
   replenish (): string {
     if (!this.core.ready) return `${this.core.deps.remote} is not connected`
-    if (this.core.proposer) this.agreement.propose()
+    if (this.core.proposer) this.agreement.proposals.propose()
     this.lane.extend()
     this.grants.askIfDry()
     return ''
@@ -349,7 +352,7 @@ export class Pool implements PeerHandler, KeyPool {
   }
 
   /** Clean stop: no more cuts; tells the peer where we stopped. Resolves when it knows, or after `timeoutMs`. */
-  stop (timeoutMs: number): Promise<void> { this.agreement.stop(); return this.startup.stop(timeoutMs) }
+  stop (timeoutMs: number): Promise<void> { this.agreement.answers.stop(); return this.startup.stop(timeoutMs) }
 
   /** Erases all stock with this peer on both sides (copy, new store, retire, operator). */
   void (reason: string): void {

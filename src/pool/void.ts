@@ -15,7 +15,7 @@ export class VoidPool {
     core.deps.emit({ type: 'pool.voiding', pool: core.pool }) // Before: what it gave to other pools is taken back first.
     pool.lane.clear()
     pool.pads.clear()
-    pool.agreement.voided()
+    pool.agreement.answers.voided()
     core.commit((tx) => {
       pool.lane.bookCuts()
       core.burn('void', core.account.leased)

@@ -57,7 +57,7 @@ t.test('proposals under way hold compromised bits: they go, and nothing of them 
     if (block === undefined) { t.fail(`no ${state} block`); return }
     for (const f of node.pool.core.framesOf(block.number)) node.pool.revoke(1, f.id)
     t.notOk(has(node, block))
-    t.notOk(inside(a.pool).agreement.flights.has(home === 0 ? block.number : -1))
+    t.notOk(inside(a.pool).agreement.proposals.flights.has(home === 0 ? block.number : -1))
     world.network.join('A', 'B')
     await world.wait(40_000)
     t.notOk(has(a, block) || has(b, block), 'nobody has it')
@@ -90,7 +90,7 @@ t.test('a proposal too small for its purpose is refused', async (t) => {
   const sent: { result: string }[] = []
   inside(b.pool.core).send = (name: string, body: { result: string }) => { if (name === 'confirm') sent.push(body); return true }
   b.pool.core.ready = true
-  inside(b.pool).agreement.onPropose({
+  inside(b.pool).agreement.answers.onPropose({
     number: b.pool.core.meta.highestBlock + 1, owner: 'A', purpose: 'id', lane: 0, epoch: 9, tag: new Uint8Array(16),
     frames: [{ link: 1, block: Buffer.from((77_777).toString(16).padStart(32, '0'), 'hex'), offset: 0, length: 100 }],
   })

@@ -6,7 +6,7 @@ import type { PoolCore } from '../../src/pool/core.js'
 import { Flights, LACKING_MAX } from '../../src/pool/flights.js'
 import { Lacked } from '../../src/pool/lacked.js'
 
-const UNANSWERED_MAX = 64
+const UNANSWERED_MAX = 64, URGENT_ROOM = 8
 const proposal = (number: number): Body<'propose'> => ({ number, frames: [] }) as unknown as Body<'propose'>
 const tag = new Uint8Array(16)
 
@@ -23,17 +23,20 @@ t.test('proposals under way have a bound, and so have those whose frames the oth
     while (lacking < number) flights.lacks(++lacking)
     propose(flights.room)
   }
-  t.equal(number, LACKING_MAX, 'all of them may be lacked')
+  t.equal(number, LACKING_MAX - URGENT_ROOM, 'nearly all of them may be lacked')
+  t.equal(flights.urgentRoom, URGENT_ROOM, 'there is room for what brings the others on')
+  propose(URGENT_ROOM)
+  t.equal(flights.urgentRoom, 0)
   flights.delete(1)
-  t.equal(flights.room, 1)
-  propose(1)
-  t.equal(flights.room, 0)
+  t.equal(flights.urgentRoom, 1)
+  for (let i = 2; i <= 10; i++) flights.delete(i)
+  t.equal(flights.room, 2)
   t.end()
 })
 
 t.test('a proposal whose frames are lacked is asked again at the pace that so many allow, one without an answer after five seconds', (t) => {
   const clock = new SimClock(), flights = new Flights(() => clock.monoMs())
-  const due = (): number[] => flights.due().map((message) => message.number)
+  const due = (): number[] => flights.due(() => false).map((message) => message.number)
   flights.add(proposal(1), tag)
   flights.add(proposal(2), tag)
   clock.advance(60_000)

@@ -115,9 +115,9 @@ t.test('a KME speaks for its own links only: neither its holds nor its proposals
   await world.wait(50)
   t.same([held(a), a.pool.holds.linksThere], [['link 1 held'], [1]])
   const frame = (link: number, id: number): object => ({ link, block: new Uint8Array(16).fill(id), offset: 0, length: 3_968 })
-  inside(b.pool).agreement.onPropose({
+  inside(b.pool).agreement.answers.onPropose({
     number: b.pool.core.meta.highestBlock + 1, owner: 'A', purpose: 'auth', lane: 0, epoch: 0, frames: [frame(1, 200), frame(7, 201)], tag: new Uint8Array(16),
   })
-  inside(b.pool).agreement.answerProposals()
+  inside(b.pool).agreement.answers.answerProposals()
   t.same(b.events.flatMap((e) => e.type === 'frames.wanted' ? [e.link] : []), [1], 'no device is asked for frames of another link')
 })

@@ -163,7 +163,7 @@ t.test('pads that the peer saw are not given again', async (t) => {
   const [a] = world.nodes
   const { pads } = a.pool
   const { block, offset } = a.pool.core.meta.padMine
-  pads.restart({ block, offset: offset + 160 })
+  inside(pads).restart({ block, offset: offset + 160 })
   const pad = pads.take(true)
   t.ok(pad === undefined || pad.block > block || pad.offset >= offset + 160)
 })
@@ -264,7 +264,7 @@ t.test('a confirmation that comes again before it is on disk is not called store
   world.frames(80)
   const half = (): BlockRow | undefined => [...a.pool.core.blocks.values()].find((x) => x.state === 'usable' && b.pool.core.blocks.get(x.number)?.state === 'accepted')
   t.ok(await until(world, () => half() !== undefined), 'one is confirmed')
-  inside(b.pool).agreement.confirmAgain()
+  inside(b.pool).agreement.answers.confirmAgain()
   await world.wait(100)
   a.powerCut()
   a.flushMs = 3

@@ -1,5 +1,5 @@
 import { SimNode } from '../../sim/pool/node.js'
-import { Agreement } from '../../src/pool/agreement.js'
+import { Answers } from '../../src/pool/answers.js'
 import { Composition } from '../../src/pool/composition.js'
 import { Claims } from '../../src/pool/claims.js'
 import { Epochs } from '../../src/pool/epochs.js'
@@ -10,6 +10,7 @@ import { OwnerLane } from '../../src/pool/owner-lane.js'
 import { Pads } from '../../src/pool/pads.js'
 import { Pool } from '../../src/pool/pool.js'
 import { usableBytes, type BlockRow } from '../../src/pool/rows.js'
+import { Proposals } from '../../src/pool/proposals.js'
 import { Renewal } from '../../src/pool/renewal.js'
 import { Startup } from '../../src/pool/startup.js'
 
@@ -101,8 +102,8 @@ export const opensStayOpen: Removal = () => patch(Startup.prototype, 'beginAbove
 
 /** The two sides take blocks whose bytes they have not compared. */
 export const confirmsAnyBytes: Removal = () => both(
-  patch(Agreement.prototype, 'answerTag', () => function (stored, m) { return this.withBytes(stored, (handle: Any) => this.core.deps.vault.confirmTag(handle, 2, m)) }),
-  patch(Agreement.prototype, 'onConfirm', (f) => function (body) {
+  patch(Answers.prototype, 'answerTag', () => function (stored, m) { return this.agreed.withBytes(stored, (handle: Any) => this.core.deps.vault.confirmTag(handle, 2, m)) }),
+  patch(Proposals.prototype, 'onConfirm', (f) => function (body) {
     const flight = this.flights.get(body.number)
     if (flight !== undefined && body.tag !== null) Object.assign(flight, { answerTag: body.tag })
     f.call(this, body)
@@ -121,7 +122,7 @@ export const reusesNumbers: Removal = () => both(
     meta.highestBlock = Math.max(highest, meta.highestBlock)
     return made
   }),
-  patch(Agreement.prototype, 'judge', (f) => function (tx, proposal) {
+  patch(Answers.prototype, 'judge', (f) => function (tx, proposal) {
     const { meta } = this.core
     const highest = meta.highestBlock
     meta.highestBlock = 0
@@ -160,7 +161,7 @@ export const cutsUnflushed: Removal = () => patch(OwnerLane.prototype, 'lease', 
 /** Pads that a crash took count as left at the other side. */
 export const saysNothingOfPads: Removal = () => both(
   patch(Greeting.prototype, 'make', (f) => function (generation) { return f.call(this, generation, this.core.meta.padMine) }),
-  patch(Pads.prototype, 'peerSays', () => () => {}),
+  patch(Pads.prototype, 'met', (f) => function (hello, isVoid) { f.call(this, hello, isVoid); this.said = { block: 0, offset: 0 } }),
 )
 
 /** An epoch names as many blocks as come. */

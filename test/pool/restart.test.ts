@@ -53,11 +53,11 @@ t.test('a proposal that was answered \'missing\' and whose block is stored since
   deliver()
   await world.wait(8_000)
   t.ok(b.pool.core.blocks.has(number), 'it came about')
-  const { lacked } = b.pool.agreement as unknown as { lacked: { has (n: number): boolean } }
+  const { lacked } = b.pool.agreement.answers as unknown as { lacked: { has (n: number): boolean } }
   t.notOk(lacked.has(number))
   b.kill()
   await b.start()
-  t.notOk((b.pool.agreement as unknown as { lacked: typeof lacked }).lacked.has(number), 'a crash brings no list back that was used')
+  t.notOk((b.pool.agreement.answers as unknown as { lacked: typeof lacked }).lacked.has(number), 'a crash brings no list back that was used')
   await staysRight(t, world)
 })
 

@@ -203,3 +203,35 @@ t.test('the first void of a new store is heard by a peer that heard one of the s
   t.equal(meta.theirVoids, 0)
   t.end()
 })
+
+const replace = async (world: World, home: 0 | 1): Promise<void> => {
+  world.nodes[home].kill()
+  world.nodes[home].replaceDisk()
+  world.forgetPads()
+  world.ledger.forgave(home)
+  world.doubt()
+  await world.nodes[home].start()
+}
+
+for (const home of [0, 1] as const) {
+  t.test(`a new store at ${home === 0 ? 'A' : 'B'}, and then at the other end: nobody waits for numbers of old ID epochs and pads`, async (t) => {
+    const world = await liveWorld(t), { nodes } = world, other = 1 - home as 0 | 1
+    const epoch = (): number => nodes[other].pool.epochs.current?.epoch ?? 0
+    for (let i = 0; i < 4; i++) { // Each void begins the numbers of associations anew with another epoch.
+      const before = epoch()
+      nodes[other].voidPool()
+      t.ok(await until(world, () => { world.frames(8); return epoch() > before }, 500, 40), 'another ID epoch')
+    }
+    await world.wait(5_000)
+    await replace(world, home)
+    t.ok(await until(world, () => nodes.every(({ pool }) => pool.core.ready)), 'they meet, and agree on nothing')
+    await replace(world, other)
+    for (let i = 0; i < 4; i++) { world.frames(60); await world.wait(3_000) }
+    for (const { pool } of nodes) {
+      t.ok(pool.core.meta.generation <= (pool.epochs.current?.epoch ?? 0), `numbers of epoch ${pool.core.meta.generation} may be used`)
+      for (const owner of ['mine', 'theirs'] as const) t.ok(pool.core.tally.pads[owner].size <= 2, `pads, ${owner}: ${[...pool.core.tally.pads[owner].keys()].join(' ')}`)
+    }
+    for (const [master, slave] of [['a1', 'b1'], ['b1', 'a1']] as const) t.equal(await fetched(world, slave, master, await keysFor(world, master, slave)), 'keys')
+    await staysRight(t, world)
+  })
+}

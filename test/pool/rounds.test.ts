@@ -3,9 +3,9 @@ import type { Body, MessageName } from '../../src/peer/messages.js'
 import { inside, liveWorld, staysRight } from './lab.js'
 
 t.test('frames that keep coming become blocks in rounds, and the first of a stretch at once', async (t) => {
-  const world = await liveWorld(t), [a] = world.nodes, { agreement } = inside(a.pool), launch = agreement.launch.bind(agreement)
+  const world = await liveWorld(t), [a] = world.nodes, { proposals } = inside(a.pool).agreement, launch = proposals.launch.bind(proposals)
   const rounds: { readonly atMs: number, readonly blocks: number }[] = [], startMs = world.clock.monoMs()
-  agreement.launch = (composed: readonly unknown[]) => {
+  proposals.launch = (composed: readonly unknown[]) => {
     if (composed.length > 0) rounds.push({ atMs: world.clock.monoMs() - startMs, blocks: composed.length })
     launch(composed)
   }
@@ -23,12 +23,12 @@ t.test('frames that keep coming become blocks in rounds, and the first of a stre
 })
 
 t.test('proposals of one turn are stored in one transaction, before any other message is looked at', async (t) => {
-  const world = await liveWorld(t), [, b] = world.nodes, { agreement } = inside(b.pool)
-  const held: Body<'propose'>[] = [], onPropose = agreement.onPropose.bind(agreement)
-  agreement.onPropose = (body: Body<'propose'>) => { held.push(body) }
+  const world = await liveWorld(t), [, b] = world.nodes, { answers } = inside(b.pool).agreement
+  const held: Body<'propose'>[] = [], onPropose = answers.onPropose.bind(answers)
+  answers.onPropose = (body: Body<'propose'>) => { held.push(body) }
   world.frames(64)
   await world.wait(200)
-  agreement.onPropose = onPropose
+  answers.onPropose = onPropose
   t.ok(held.length >= 4, `${held.length} proposals`)
   const [first, ...rest] = held, commit = b.pool.core.commit.bind(b.pool.core)
   let commits = 0
