@@ -2,7 +2,7 @@ import { META_NUMBERS, RECORD_STRIDE } from '../device/native.js'
 import { invariant } from '../kernel/errors.js'
 import { prefixRange, type KvReader, type KvWriter } from '../store/kv.js'
 import { RECORD_KIND, RECORD_OVERHEAD_BYTES, recordLinkAt, recordName, recordNameAt, recordOffsetAt, recordPayload, type RecordName } from '../store/record.js'
-import { RECORD_PITCH_BYTES, RECORDS_TABLE, recordsKey, removedKey, removedMask, SHARED_RECORD_BYTES_MIN, SHARED_RECORDS_MAX, sharedRecords, sharedShape } from '../store/shared-records.js'
+import { RECORD_PITCH_BYTES, RECORDS_TABLE, recordsKey, removedKey, removedMask, SHARED_RECORD_BYTES_MIN, SHARED_RECORDS_MAX, sharedRecords, sharedShape, type SharedShape } from '../store/shared-records.js'
 import { frameKey, framesOfLink, type FrameRef } from './rows.js'
 
 invariant(RECORD_STRIDE === RECORD_PITCH_BYTES, 'records share rows at the distance in which the addon lays them down')
@@ -74,7 +74,7 @@ const scratch = new Uint8Array(SHARED_RECORDS_MAX * RECORD_PITCH_BYTES), scratch
 export class RecordReader {
   private row = 0
   private link = -1
-  private length = -1
+  private shape: SharedShape | undefined
   /** Of the record of this row that was read last: the next one's is the same nearly always. */
   private name: RecordName | undefined
   private nameAt = 0
@@ -82,7 +82,7 @@ export class RecordReader {
   constructor (private readonly kv: KvReader) {}
 
   /** Of the row of the record that was read last. */
-  get recordsInRow (): number { return this.link < 0 ? 1 : sharedShape(this.length)?.count ?? 0 }
+  get recordsInRow (): number { return this.link < 0 ? 1 : this.shape?.count ?? 0 }
 
   /** The sealed record of a frame, valid until the next call; undefined if there is none of that name. */
   read (frame: FrameRef): Uint8Array | undefined {
@@ -93,12 +93,12 @@ export class RecordReader {
     }
     const { row, index } = frame.at
     if (row !== this.row || frame.link !== this.link) {
-      this.length = this.kv.copyTo(recordsKey(frame.link, row), scratch)
+      this.shape = sharedShape(this.kv.copyTo(recordsKey(frame.link, row), scratch))
       this.row = row
       this.link = frame.link
       this.name = undefined
     }
-    const shape = sharedShape(this.length), at = index * RECORD_PITCH_BYTES
+    const { shape } = this, at = index * RECORD_PITCH_BYTES
     if (shape === undefined || index >= shape.count) return undefined
     const name = this.name = recordNameAt(scratchBytes, at, this.name, this.nameAt)
     this.nameAt = at
