@@ -61,6 +61,7 @@
     {
       # Names of the REST server's connections: for src/http/uws.ts alone.
       "target_name": "uws_connection",
+      "cflags_cc": ["-Wno-cast-function-type"], # Of a macro of Node's.
       "sources": ["native/http/binding/connection_addon.cc"],
     },
     {
