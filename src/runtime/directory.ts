@@ -1,7 +1,7 @@
 import type { Config } from '../config/schema.js'
 import type { KmeId, SaeId } from '../kernel/ids.js'
 import type { SaePolicy } from '../pool/service-ports.js'
-import { listSaes, saeGeneration } from '../store/saes.js'
+import { getSae, listSaes, saeGeneration, type SaeStatus } from '../store/saes.js'
 import { prefixRange, type Kv } from '../store/kv.js'
 
 const ANY = '*'
@@ -17,7 +17,10 @@ const ANNOUNCED = 'announced'
 export class SaeDirectory implements SaePolicy {
   readonly confidentialNames: boolean
   private readonly pinned = new Map<SaeId, KmeId>()
-  private own = new Set<SaeId>()
+  private readonly configured: ReadonlySet<SaeId>
+  private readonly own = new Set<SaeId>()
+  /** `own` as a list, of this generation; undefined: to be made. */
+  private list: readonly SaeId[] | undefined
   private readonly announcedBy = new Map<KmeId, Set<SaeId>>()
   private readonly remote = new Map<SaeId, KmeId>()
   private readonly rules: { master: string, slave: string, allow: boolean }[]
@@ -28,19 +31,24 @@ export class SaeDirectory implements SaePolicy {
     this.confidentialNames = config.rest.confidentialNames
     this.rules = config.policy.pairs.map((p) => ({ ...p }))
     for (const { id, kme } of config.saes) if (kme !== undefined && kme !== config.kme.id) this.pinned.set(id, kme)
-    this.reload()
+    this.configured = new Set(config.saes.filter((s) => s.kme === undefined || s.kme === config.kme.id).map((s) => s.id))
+    for (const id of this.configured) this.own.add(id)
+    for (const { id, status } of listSaes(kv)) this.decide(id, status)
+    this.generation = saeGeneration(kv) + 1
     for (const kme of this.keptKmes()) this.take(kme, this.kept(kme))
   }
 
-  /** Reads the registry again. One that was removed is served here no more: it may have moved to another KME. */
-  reload (): void {
-    const own = new Set(this.config.saes.filter((s) => s.kme === undefined || s.kme === this.config.kme.id).map((s) => s.id))
-    for (const { id, status } of listSaes(this.kv)) {
-      if (status === 'revoked') own.delete(id)
-      else if (status !== 'requested') own.add(id)
-    }
-    this.own = own
+  /** The registry says something else of an SAE. One that was removed is served here no more: it may have moved to another KME. */
+  changed (id: SaeId): void {
+    this.decide(id, getSae(this.kv, id)?.status)
     this.generation = saeGeneration(this.kv) + 1
+    this.list = undefined
+  }
+
+  private decide (id: SaeId, status: SaeStatus | undefined): void {
+    const isOwn = status === undefined || status === 'requested' ? this.configured.has(id) : status !== 'revoked'
+    if (isOwn) this.own.add(id)
+    else this.own.delete(id)
   }
 
   whereIs (sae: SaeId): KmeId | undefined {
@@ -51,7 +59,7 @@ export class SaeDirectory implements SaePolicy {
   /** Another KME that serves the SAE, by configuration or its own word, while it is not one of ours. */
   elsewhere (sae: SaeId): KmeId | undefined { const kme = this.whereIs(sae); return kme === this.config.kme.id ? undefined : kme }
 
-  ownSaes (): { generation: number, saes: readonly SaeId[] } { return { generation: this.generation, saes: [...this.own] } }
+  ownSaes (): { generation: number, saes: readonly SaeId[] } { return { generation: this.generation, saes: this.list ??= [...this.own] } }
 
   /** Every list that was announced, as it stands. */
   remembered (): Iterable<readonly [KmeId, readonly SaeId[]]> { return [...this.announcedBy].map(([kme, saes]) => [kme, [...saes]] as const) }

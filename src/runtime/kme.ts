@@ -12,6 +12,7 @@ import { checkRandomSource } from '../crypto/health.js'
 import type { HttpCounters } from '../http/counters.js'
 import { openApiDocument } from '../http/openapi.js'
 import { KmeError } from '../kernel/errors.js'
+import type { SaeId } from '../kernel/ids.js'
 import type { Log } from '../kernel/log.js'
 import type { Random } from '../kernel/random.js'
 import type { Cancel, Clock, Soon } from '../kernel/time.js'
@@ -108,7 +109,7 @@ export class Kme {
     })
     this.operations = new Operations({
       config, version: o.version, clock, startedMs: clock.wallMs(), keyspace: this.keyspace, supervisor: () => this.supervisor, peers: this.peers,
-      link: (id) => this.link(id), sessions: this.sessions, alerts: this.alerts, incidents: this.incidents, registration: this.registration, logs, network: () => this.network, registryChanged: () => { this.registryChanged() },
+      link: (id) => this.link(id), sessions: this.sessions, alerts: this.alerts, incidents: this.incidents, registration: this.registration, logs, network: () => this.network, registryChanged: (id) => { this.registryChanged(id) },
       end: () => { clock.after(100, () => { this.supervisor.force() }) },
     })
     const parts = createParts({
@@ -241,8 +242,8 @@ export class Kme {
     return state === 'unregistered' && this.registration.asked(sae, issuer) ? this.sessions.state(sae, issuer) : state
   }
 
-  private registryChanged (): void {
-    this.keyspace.now.directory.reload()
+  private registryChanged (id: SaeId): void {
+    this.keyspace.now.directory.changed(id)
     this.trust.saes.changed()
   }
 

@@ -46,8 +46,8 @@ export interface OperationsDeps {
   readonly registration: Registration
   readonly logs: LogRoot
   readonly network: () => NetworkPath | undefined
-  /** The registry changed: cached identities and decisions are void. */
-  readonly registryChanged: () => void
+  /** The registry changed in this SAE: cached identities and decisions are void. */
+  readonly registryChanged: (id: SaeId) => void
   /** Ends the process after a zeroization. */
   readonly end: () => void
 }
@@ -209,7 +209,7 @@ export class Operations implements AdminPort {
   private decided (id: SaeId, suspended: boolean): void {
     this.d.sessions.register({ id, issuer: '', suspended })
     this.d.registration.settled(id)
-    this.d.registryChanged()
+    this.d.registryChanged(id)
   }
 
   async approveSae (id: SaeId): Promise<void> {
