@@ -5,7 +5,7 @@ import type { AdapterDeps, OpenAdapter } from './adapter.js'
 import { FeedLoop, causeOf, codeOf } from './feed-loop.js'
 import { FeedSource, FRAME_FLAG, type Feed, type FeedOutlet } from './feed.js'
 import { FolderWatch } from './folder-watch.js'
-import { KEY_RECORD_BYTES, keyRecord, wholeRecords } from './formats/key-records.js'
+import { KEY_ID_BYTES, KEY_RECORD_BYTES, keyRecord, wholeRecords } from './formats/key-records.js'
 
 export interface RecordFileSettings { readonly path: string, readonly erase: boolean, readonly scanMs: number }
 
@@ -16,7 +16,11 @@ const WAITING_MAX = 4_096
 /** What may be noted as durable and still stand in the file: what waited at once. */
 const UNERASED_BYTES_MAX = WAITING_MAX * KEY_RECORD_BYTES
 
-interface Place { readonly device: number, readonly inode: number, readonly position: number }
+/** An ID of a record that was overwritten. */
+const ERASED_ID = '0'.repeat(2 * KEY_ID_BYTES)
+
+/** @property last Key ID, hexadecimal, of the record that ends at `position`; '' of a place that an older version noted. */
+interface Place { readonly device: number, readonly inode: number, readonly position: number, readonly last: string }
 interface OpenFile { readonly file: FileHandle, readonly device: number, readonly inode: number }
 
 /**
@@ -33,8 +37,10 @@ class RecordFileFeed implements Feed {
   /** The next byte to read, and the first that is not durable. */
   private at = 0
   private doneTo = 0
-  /** Published and not durable: number of the frame, end of its record. */
-  private readonly waiting: { readonly number: number, readonly end: number }[] = []
+  /** Key ID of the record that ends at `doneTo`: a file that another one was written over has another there. '': unknown. */
+  private last = ''
+  /** Published and not durable: number of the frame, end of its record, its key ID. */
+  private readonly waiting: { readonly number: number, readonly end: number, readonly id: string }[] = []
   private durableTo = 0
   private erased = 0
 
@@ -61,13 +67,15 @@ class RecordFileFeed implements Feed {
   }
 
   private async work (): Promise<void> {
-    while (!this.loop.stopped) {
+    for (let isRead = false; !this.loop.stopped;) {
       this.opened ??= await this.open()
       if (this.opened === undefined) { this.out.state('away', 'the file is not there yet'); return }
       await this.settle(this.opened)
       const { size } = await this.opened.file.stat()
       if (size < this.at) { await this.close(); this.deps.log.warn('the record file was cut: reading begins anew', { link: this.deps.linkId }); continue }
       if (wholeRecords(size - this.at) > 0) {
+        if (!isRead && !await this.isOurs(this.opened.file, this.doneTo, this.last)) { await this.anew(); continue }
+        isRead = true
         this.out.state('running')
         if (!await this.feed(this.opened, size)) return // `room` or `durable` goes on.
         continue
@@ -83,8 +91,10 @@ class RecordFileFeed implements Feed {
       const file = await open(this.settings.path, (this.settings.erase ? constants.O_RDWR : constants.O_RDONLY) | constants.O_NOFOLLOW)
       const { dev, ino, size } = await file.stat()
       const kept = await this.readPlace()
-      // Another file, or one that was written anew: from its beginning. Names tell what is known.
-      this.at = this.doneTo = kept?.device === dev && kept.inode === ino && kept.position <= size ? kept.position : 0
+      // Another file, or one that was written anew, even under the old inode: from its beginning. Names tell what is known.
+      const goesOn = kept?.device === dev && kept.inode === ino && kept.position <= size && await this.isOurs(file, kept.position, kept.last)
+      this.at = this.doneTo = goesOn ? kept.position : 0
+      this.last = goesOn ? kept.last : ''
       // A crash may have come between the note of the place and the overwriting of what it tells.
       if (this.settings.erase) await this.overwrite(file, Math.max(0, this.at - UNERASED_BYTES_MAX), this.at)
       return { file, device: dev, inode: ino }
@@ -92,6 +102,20 @@ class RecordFileFeed implements Feed {
       if (codeOf(error) === 'ENOENT') return undefined
       throw new Error(codeOf(error) === 'EACCES' && this.settings.erase ? `${causeOf(error)}; give this user the right to write it, or set recordFile.erase: false` : causeOf(error), { cause: error })
     }
+  }
+
+  /** Whether the record that ends at `position` is the one that was stored, or was overwritten. Its ID alone is read. */
+  private async isOurs (file: FileHandle, position: number, last: string): Promise<boolean> {
+    if (position === 0 || last === '') return true
+    const id = Buffer.alloc(KEY_ID_BYTES)
+    const { bytesRead } = await file.read(id, 0, KEY_ID_BYTES, position - KEY_RECORD_BYTES)
+    const there = id.toString('hex')
+    return bytesRead === KEY_ID_BYTES && (there === last || (this.settings.erase && there === ERASED_ID))
+  }
+
+  private async anew (): Promise<void> {
+    await this.close()
+    this.deps.log.warn('another record file was written over the old one: reading begins anew', { link: this.deps.linkId })
   }
 
   private async close (): Promise<void> {
@@ -119,8 +143,8 @@ class RecordFileFeed implements Feed {
         const number = record === undefined ? 0 : this.out.publish({ block: record.id, offset: 0, payload: record.key, flags: FRAME_FLAG.last })
         if (record !== undefined && number === 0) return false
         this.at += KEY_RECORD_BYTES
-        if (record !== undefined) this.waiting.push({ number, end: this.at })
-        else if (this.waiting.length === 0) this.doneTo = this.at // Erased before.
+        if (record !== undefined) this.waiting.push({ number, end: this.at, id: Buffer.from(record.id).toString('hex') })
+        else if (this.waiting.length === 0) { this.doneTo = this.at; this.last = ERASED_ID } // Erased before.
       }
       return bytesRead >= KEY_RECORD_BYTES
     } finally { this.chunk.fill(0) }
@@ -129,9 +153,9 @@ class RecordFileFeed implements Feed {
   /** What the store has: its place is kept, then it is overwritten. */
   private async settle ({ file, device, inode }: OpenFile): Promise<void> {
     let end = this.doneTo
-    while (this.waiting[0] !== undefined && this.waiting[0].number <= this.durableTo) end = this.waiting.shift()!.end
+    while (this.waiting[0] !== undefined && this.waiting[0].number <= this.durableTo) ({ end, id: this.last } = this.waiting.shift()!)
     if (end === this.doneTo) return
-    await this.writePlace({ device, inode, position: end })
+    await this.writePlace({ device, inode, position: end, last: this.last })
     if (this.settings.erase) {
       await this.overwrite(file, this.doneTo, end)
       this.erased += (end - this.doneTo) / KEY_RECORD_BYTES
@@ -148,9 +172,9 @@ class RecordFileFeed implements Feed {
   private async readPlace (): Promise<Place | undefined> {
     try {
       const place = JSON.parse(await readFile(this.placePath, 'utf8')) as Partial<Place> | null
-      const { device, inode, position } = place ?? {}
-      if (typeof device !== 'number' || typeof inode !== 'number' || typeof position !== 'number' || !Number.isSafeInteger(position) || position < 0) throw new SyntaxError('it is damaged')
-      return { device, inode, position: position - position % KEY_RECORD_BYTES }
+      const { device, inode, position, last = '' } = place ?? {}
+      if (typeof last !== 'string' || typeof device !== 'number' || typeof inode !== 'number' || typeof position !== 'number' || !Number.isSafeInteger(position) || position < 0) throw new SyntaxError('it is damaged')
+      return { device, inode, position: position - position % KEY_RECORD_BYTES, last }
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return undefined
       if (!(error instanceof SyntaxError)) throw error

@@ -1,4 +1,6 @@
-import { appendFileSync, mkdirSync, promises, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync, closeSync, existsSync, mkdirSync, openSync, promises, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync, writeSync,
+} from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -183,6 +185,37 @@ t.test('record file: what is durable is overwritten in place; a new file under t
   await until(() => store.frames.size === 6, 'after a restart')
   t.same([store.twice, store.source!.counters()['repeats']], [0, 0], 'nothing was read again')
 })
+
+for (const erase of [true, false]) {
+  t.test(`record file: one that was written over the old one, under its inode, is read from its start however long it is; erase: ${String(erase)}`, async (t) => {
+    const at = folder(t), path = join(at, 'keys'), device = new RecordDevice(path)
+    const store = new Store({ open: (deps) => openRecordFile({ path, erase, scanMs: 100 }, deps), device }, at, bench())
+    t.teardown(() => { store.close() })
+    const place = (): { position: number } => existsSync(join(at, 'device-5.place')) ? JSON.parse(readFileSync(join(at, 'device-5.place'), 'utf8')) as { position: number } : { position: 0 }
+    const anew = (numbers: readonly number[]): void => { // Longer at once, as between two looks.
+      const keep = `${path}.keep`, { ino } = statSync(path)
+      writeFileSync(keep, '')
+      const other = new RecordDevice(keep)
+      for (const n of numbers) other.give(n)
+      const bytes = readFileSync(keep), file = openSync(path, 'r+')
+      writeSync(file, bytes, 0, bytes.length, 0)
+      closeSync(file)
+      t.equal(statSync(path).ino, ino)
+    }
+    store.open()
+    for (const n of [1, 2, 3]) device.give(n)
+    await until(() => place().position === 144 && (!erase || readFileSync(path).every((b) => b === 0)), 'stored')
+    anew([11, 12, 13, 14])
+    await until(() => store.frames.size === 7 && place().position === 192, 'while it runs')
+    store.close()
+    await until(() => !erase || readFileSync(path).every((b) => b === 0), 'erased')
+    anew([21, 22, 23, 24, 25])
+    store.open()
+    await until(() => store.frames.size === 12, 'at the next start')
+    t.same([...store.frames.keys()].slice(-5), [21, 22, 23, 24, 25].map((n) => `${device.name(n).id}/0`))
+    t.equal(store.source!.counters()['repeats'], 0)
+  })
+}
 
 t.test('record file: an adapter that is opened again waits for the one before it, which still overwrites', async (t) => {
   const at = folder(t), path = join(at, 'keys'), device = new RecordDevice(path)
