@@ -1,6 +1,9 @@
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { KmeError } from '../../kernel/errors.js'
+import type { Random } from '../../kernel/random.js'
+import { exitCodes } from '../exit-codes.js'
 import type { PortPairs, Ports, StartOptions } from './options.js'
 import { defaultPorts } from './options.js'
 
@@ -16,17 +19,50 @@ const tryPort = (port: number): Promise<number> => new Promise((resolve, reject)
   })
 })
 
-/** Different ports that were free a moment ago. */
-const freePorts = async (count: number): Promise<number[]> => {
-  const found = new Set<number>()
+const RANGE_FILE = '/proc/sys/net/ipv4/ip_local_port_range'
+const LEAST_PORT = 1_024
+const BELOW = 12_000
+const TRIES = 64
+const ATTEMPTS = 3
+
+/** Where the kernel takes ports from for connections: one of these may be gone a moment later. `low` is the first of them. */
+const kernelsFirstPort = (): number => {
+  try {
+    return Number(readFileSync(RANGE_FILE, 'utf8').split(/\s+/)[0])
+  } catch { return 0 } // No Linux as we know it: then any free port.
+}
+
+/** Different ports that were free a moment ago, drawn by chance below those that the kernel gives away by itself, where that leaves enough. */
+const freePorts = async (count: number, random: Random): Promise<number[]> => {
+  const end = kernelsFirstPort(), found = new Set<number>()
+  for (let tries = end < LEAST_PORT + BELOW ? 0 : TRIES; tries > 0 && found.size < count; tries--) {
+    const port = end - 1 - random.integer(BELOW)
+    if (await tryPort(port).then(() => true, () => false)) found.add(port)
+  }
   while (found.size < count) found.add(await tryPort(0))
   return [...found]
 }
 
+/**
+ * Runs a start, and again while it ends because somebody took one of its free ports before it did: each attempt chooses anew.
+ *
+ * @param attempt Starts, runs and ends: its exit code.
+ * @param isOver Whether the person has asked to stop.
+ * @param say Told before another attempt.
+ * @returns the exit code of the last attempt.
+ */
+export const withOtherPorts = async (options: Pick<StartOptions, 'freePorts'>, attempt: () => Promise<number>, isOver: () => boolean, say: (text: string) => void): Promise<number> => {
+  for (let left = options.freePorts ? ATTEMPTS : 1; ; left--) {
+    const code = await attempt()
+    if (code !== exitCodes.port.code || left <= 1 || isOver()) return code
+    say('a port that was free has been taken meanwhile: once more, with others')
+  }
+}
+
 /** The ports of this start: free ones if asked for, else options, else those of the last start, else the defaults. */
-export const choosePorts = async (options: StartOptions, last: PortPairs | undefined): Promise<PortPairs> => {
+export const choosePorts = async (options: StartOptions, last: PortPairs | undefined, random: Random): Promise<PortPairs> => {
   const { restPorts, peeringPorts, adminPorts } = options
-  const found = options.freePorts ? await freePorts(6) : undefined
+  const found = options.freePorts ? await freePorts(6, random) : undefined
   const base: PortPairs = found === undefined ? last ?? defaultPorts : {
     a: { rest: found[0]!, peering: found[1]!, admin: found[2]! }, b: { rest: found[3]!, peering: found[4]!, admin: found[5]! },
   }

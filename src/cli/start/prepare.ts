@@ -54,7 +54,7 @@ export const prepare = async (options: StartOptions, world: World): Promise<Prep
   screen.done(pkiIsNew ? 'development certificates: 3 authorities, 2 KMEs, 4 SAEs, 1 operator' : 'development certificates: there')
   for (const site of sites) makeMasterKey(folder, site, startCommand(folder, world.workingFolder, '--reset'))
   const portsAsked = options.freePorts || [options.restPorts, options.peeringPorts, options.adminPorts].some((pair) => pair !== undefined)
-  const left = writeConfigs(folder, remembered, await choosePorts(options, remembered.ports), options.rateBps, portsAsked)
+  const left = writeConfigs(folder, remembered, await choosePorts(options, remembered.ports, world.random), options.rateBps, portsAsked)
   if (left.length > 0) screen.warn(`${left.join(' and ')}: changed by hand, used as ${left.length > 1 ? 'they are' : 'it is'}`)
   const variables = Object.fromEntries(Object.entries(world.variables).filter(([name]) => name.startsWith('QKME_') && name !== 'QKME_CONFIG'))
   const read = (site: SiteName): Config => loadConfig({ file: configFile(folder, site), variables, workingFolder: folder })

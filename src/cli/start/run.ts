@@ -12,6 +12,7 @@ import { PoolWatch, type Look } from './levels.js'
 import { Network } from './network.js'
 import type { StartOptions } from './options.js'
 import { saes } from './pki.js'
+import { withOtherPorts } from './ports.js'
 import { prepare, type Prepared, type World } from './prepare.js'
 import { rateText } from './screen.js'
 import { configFile } from './site-config.js'
@@ -42,7 +43,18 @@ export interface Ask {
  * @returns the exit code (src/cli/exit-codes.ts). A part that dies ends everything with that part's code.
  * @throws KmeError for what is wrong before anything runs.
  */
-export const runStart = async (options: StartOptions, world: World, ask: Ask): Promise<number> => {
+export const runStart = (options: StartOptions, world: World, ask: Ask): Promise<number> => {
+  let isAsked = false
+  void ask.stop.then(() => { isAsked = true })
+  let mayReset = options.reset // Once: what an attempt made is gone on with by the next.
+  return withOtherPorts(options, () => {
+    const reset = mayReset
+    mayReset = false
+    return runOnce({ ...options, reset }, world, ask)
+  }, () => isAsked, (text) => { world.screen.warn(text) })
+}
+
+const runOnce = async (options: StartOptions, world: World, ask: Ask): Promise<number> => {
   const { screen, clock } = world, prepared = await prepare(options, world)
   const network = new Network(prepared, clock)
   ask.network(network)
