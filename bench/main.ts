@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { line, tableRow, TABLE_HEAD, type Figure } from './figures.js'
-import { coreCount, loadAverage } from './process.js'
+import { coreCount, loadAverage, stopParts } from './process.js'
 import { rows } from './rows.js'
 import { stopNetworks } from '../sim/network/processes.js'
 import { BenchSite } from './site.js'
@@ -25,7 +25,7 @@ const run = async (options: Options): Promise<void> => {
   const figures: Figure[] = []
   let site: BenchSite | undefined, failed = false
   // Processes of a bench that is interrupted must not stay behind.
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { void Promise.all([site?.stop(), stopNetworks()]).then(() => { process.exit(1) }) })
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => { void Promise.all([site?.stop(), stopParts(), stopNetworks()]).then(() => { process.exit(1) }) })
   write(options, figures)
   say(`load average ${loadAverage()}, ${pairs} pairs of ${sliceMs} ms`)
   try {

@@ -3,15 +3,26 @@ import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { openSync, closeSync, readFileSync, readdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+/** Ended with the thread that started them, whatever that dies of: `timeout -k`, a bug. */
+const WITH_US = ['setpriv', '--pdeathsig', 'KILL'] as const
+
+/** Every part that was started and not stopped. */
+const running = new Set<Part>()
+export const stopParts = async (): Promise<void> => { await Promise.all([...running].map((part) => part.stop())) }
+
 export class Part {
   private constructor (private readonly child: ChildProcess, readonly logFile: string) {}
 
-  /** Starts Node pinned to a core; output goes to a file. */
+  /** Starts Node pinned to a core; output goes to a file. It does not outlive this process. */
   static start (core: number, args: readonly string[], logFile: string): Part {
     const log = openSync(logFile, 'a')
-    const child = spawn('taskset', ['-c', `${core}`, process.execPath, ...args], { stdio: ['ignore', log, log] })
+    const [command, ...before] = WITH_US
+    const child = spawn(command, [...before, 'taskset', '-c', `${core}`, process.execPath, ...args], { stdio: ['ignore', log, log] })
     closeSync(log)
-    return new Part(child, logFile)
+    const part = new Part(child, logFile)
+    running.add(part)
+    child.once('exit', () => { running.delete(part) })
+    return part
   }
 
   get pid (): number { return this.child.pid! }
