@@ -98,7 +98,7 @@ export class Pool implements PeerHandler, KeyPool {
     this.voids = voidsOf(this, (epochs, reason) => { this.renewal.replace(epochs, { id: '', reason: `told by ${core.deps.remote}: ${reason}` }, false) })
     this.inventory = new Inventory(core, this.erasure)
     this.burns = new Burns(core, this.erasure, this.pending, this.agreement, this.lane, this.pads)
-    const pads = (use: PadUse): RelayAccess => new RelayAccess(core, this.lane, this.claims, this.views, (number) => { this.claimed(number) }, use)
+    const pads = (use: PadUse): RelayAccess => new RelayAccess(core, this.lane, this.claims, this.views, (blocks) => { this.claimed(...blocks) }, use)
     this.relay = pads('relay')
     this.named = new NamedGrants(core, pads('grant'), (tx, keys) => this.voids.burn(tx, keys))
     const damaged = this.pending.restore()
@@ -379,9 +379,10 @@ export class Pool implements PeerHandler, KeyPool {
     return core.ready || core.deps.clock.monoMs() - this.lastReadyMs <= core.deps.limits.peerAbsenceMaxMs ? '' : 'PEER_DOWN'
   }
 
-  claimed (number: number): void {
-    const block = this.core.blocks.get(number)
-    if (block !== undefined && this.looker.isDone(block)) this.core.commit((tx) => { this.looker.eraseIfDone(tx, block) })
+  /** Closed blocks of which everything is claimed go, in one transaction. */
+  claimed (...numbers: readonly number[]): void {
+    const done = numbers.flatMap((number) => this.core.blocks.get(number) ?? []).filter((block) => this.looker.isDone(block))
+    if (done.length > 0) this.core.commit((tx) => { for (const block of done) this.looker.eraseIfDone(tx, block) })
   }
 
   damaged (block: BlockRow): void { this.burns.damaged(block) }

@@ -27,7 +27,7 @@ export class RelayAccess {
   private readonly relayed: Rate
   constructor (
     private readonly core: PoolCore, private readonly lane: OwnerLane, private readonly claims: Claims,
-    private readonly views: BlockViews, private readonly claimed: (block: number) => void, private readonly use: PadUse = 'relay',
+    private readonly views: BlockViews, private readonly claimed: (blocks: readonly number[]) => void, private readonly use: PadUse = 'relay',
   ) { this.relayed = new Rate(core.deps.clock) }
 
   private get association (): number { return this.use === 'relay' ? RELAY_ASSOCIATION : GRANT_ASSOCIATION }
@@ -109,9 +109,7 @@ export class RelayAccess {
 
   /** The claims are used, or will never be. */
   letGo (pads: readonly PadPlace[]): void {
-    for (const { block } of pads) {
-      this.claims.letGo(block)
-      if (this.core.blocks.get(block)?.state === 'closed') this.claimed(block)
-    }
+    for (const { block } of pads) this.claims.letGo(block)
+    this.claimed([...new Set(pads.map(({ block }) => block))].filter((number) => this.core.blocks.get(number)?.state === 'closed'))
   }
 }

@@ -21,7 +21,7 @@ interface Lane { freeBytes: number, keptBytes: number, isReady: boolean, takes: 
 
 /** This KME is M; its lanes with the named neighbours hold so much. */
 const ports = (clock: SimClock, lanes: Readonly<Record<string, Lane>>, log: Log = quietLog): RelayPorts => ({
-  self: 'M', clock, log, limits: { ...defaultRelayLimits, reserveBytes: 10_000 }, routes: { paths: () => '', mayForward: () => '' }, hybrid: undefined, start: 1,
+  self: 'M', clock, log, vault: { sweepRecent: () => {} }, limits: { ...defaultRelayLimits, reserveBytes: 10_000 }, routes: { paths: () => '', mayForward: () => '' }, hybrid: undefined, start: 1,
   neighbour: (kme: string) => {
     const lane = lanes[kme]
     if (lane === undefined) return undefined
