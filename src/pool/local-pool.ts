@@ -65,7 +65,7 @@ export class LocalPool implements KeyPool {
   private start (): void {
     const { core, lane } = this
     const opened = [...core.blocks.values()].filter((b) => b.state === 'open')
-    lane.goOn(opened)
+    lane.start.goOn(opened)
     if (this.epochs.current === undefined) this.epochs.foundAlone()
     lane.spending = true
     for (const b of core.blocks.values()) if (b.state === 'usable') lane.add(b)

@@ -1,11 +1,11 @@
 import { CUT_INSUFFICIENT, type LaneHandle } from '../device/native.js'
 import type { Body } from '../peer/messages.js'
-import type { KvWriter } from '../store/kv.js'
 import type { PoolCore } from './core.js'
 import { BlockEnds } from './block-ends.js'
 import { BlockList } from './block-list.js'
 import { CutBooks } from './cut-books.js'
 import type { Erasure } from './erasure.js'
+import { LaneStart, takeBack, type Cursor } from './lane-start.js'
 import { LastFifth } from './last-fifth.js'
 import { LeaseNeed } from './lease-need.js'
 import { LeasePlan } from './lease-plan.js'
@@ -42,6 +42,8 @@ export class OwnerLane {
   private readonly books: CutBooks
   private readonly ends: BlockEnds
   private readonly lastFifth: LastFifth
+  /** How it goes on after a start. */
+  readonly start: LaneStart
   spending = false
   /** Blocks opened, decayed by the pool's tick: what this side uses. */
   openedLately = 0
@@ -59,6 +61,10 @@ export class OwnerLane {
     this.opening = new Openings(core)
     this.plan = new LeasePlan(core, this.opened)
     this.ends = new BlockEnds(core, erasure, this.books, alone, keepForLocal)
+    this.start = new LaneStart({
+      core, opened: this.opened, opening: this.opening, close: (blocks, cause) => { this.close(blocks, cause) },
+      burnLeased: (cause) => { this.burnLeased(cause) }, closeAll: (blocks) => { this.closeAllOpened(blocks) },
+    })
     this.lastFifth = new LastFifth(() => this.freeBytes(core.ready || alone))
   }
 
@@ -318,36 +324,6 @@ export class OwnerLane {
     if (blocks.length > 0) { this.close(blocks, cause) } else core.commit(() => {})
   }
 
-  /** A pool with itself goes on behind what was leased: nobody else counts on a horizon, and what is spent is on disk. */
-  goOn (blocks: readonly BlockRow[]): void {
-    const { core } = this
-    this.burnLeased('crash')
-    const isOld = (b: BlockRow): boolean => b.epoch < core.meta.generation // As in `add`: the power went before it was closed.
-    this.close(blocks.filter((b) => b.spent >= usableBytes(b) && !isOld(b)), 'spent')
-    this.close(blocks.filter(isOld), 'epoch')
-    for (const b of blocks) if (b.spent < usableBytes(b) && !isOld(b)) this.opened.add(b)
-  }
-
-  /**
-   * After a clean stop: the first block goes on at the cursor, the ones before it are closed. What nothing was spent of is opened once
-   * more: its opening may never have reached the looker, or been refused (I5); a repeated one is only acknowledged.
-   */
-  resume (blocks: readonly BlockRow[], cursor: { index: number, offset: number }): void {
-    const { core } = this, offsetOf = (b: BlockRow): number => b.index === cursor.index ? cursor.offset : 0
-    const before = blocks.filter((b) => b.index < cursor.index), after = blocks.filter((b) => b.index >= cursor.index)
-    const uncut = after.reduce((sum, b) => sum + Math.max(0, b.spent - offsetOf(b)), 0)
-    if (!this.isCovered(uncut)) { this.closeAllOpened(blocks); return }
-    core.commit((tx) => { for (const b of after) this.takeBack(tx, b, offsetOf(b)) })
-    this.burnLeased('crash')
-    if (before.length > 0) this.close(before, 'spent')
-    for (const b of after) if (b.spent > 0) this.opened.add(b)
-    this.opening.add(after.filter((b) => b.spent === 0))
-    this.opening.resend()
-  }
-
-  /** A cursor gives back no more than was leased and not cut; else the lane was spent in another order, or from since: a doubt closes (I4). */
-  private isCovered (uncutBytes: number): boolean { return uncutBytes <= this.core.account.leased }
-
   /** A clean stop of a pool with itself: what was leased and not cut is free again at the next start. Nothing is cut any more. */
   giveBack (): void {
     this.spending = false
@@ -355,25 +331,19 @@ export class OwnerLane {
     this.settle()
     this.core.commit((tx) => {
       this.bookCuts()
-      for (const [block, offset] of this.leases.uncut()) this.takeBack(tx, block, offset)
+      for (const [block, offset] of this.leases.uncut()) takeBack(this.core, tx, block, offset)
     })
     this.leases.clear()
   }
 
-  private takeBack (tx: KvWriter, block: BlockRow, offset: number): void {
-    this.core.account.leased -= Math.max(0, block.spent - offset)
-    block.spent = Math.min(block.spent, offset)
-    this.core.putBlock(tx, block)
-  }
-
   /** Where the next byte comes from: everything of the lane before it may be out. */
-  get position (): { index: number, offset: number } {
+  get position (): Cursor {
     const next = this.opened.first ?? this.opening.first()
     return this.leases.cursor() ?? { index: next?.index ?? this.core.meta.horizonMine + 1, offset: next?.spent ?? 0 }
   }
 
   /** Stops spending and tells where it stopped. */
-  stop (): { index: number, offset: number } {
+  stop (): Cursor {
     this.spending = false
     return this.position
   }

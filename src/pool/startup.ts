@@ -76,7 +76,7 @@ export class Startup {
     core.commit(() => { core.meta.bye = null })
     core.durable(() => {
       if (this.stopped) return // Struck and not used: the next start begins above.
-      this.lane.resume(opened.filter((b) => core.blocks.get(b.number) === b), cursor) // A void may have come between.
+      this.lane.start.resume(opened.filter((b) => core.blocks.get(b.number) === b), cursor) // A void may have come between.
       core.durable(() => {
         this.resuming = false
         this.begin?.()

@@ -96,7 +96,7 @@ export const claimsNothing: Removal = () => patch(Claims.prototype, 'check', () 
 export const opensStayOpen: Removal = () => patch(Startup.prototype, 'beginAbove', () => function () {
   this.begun = true
   const opened = this.opened()
-  if (opened.length > 0) this.lane.resume(opened, { index: Math.min(...opened.map((b: { index: number }) => b.index)), offset: 0 })
+  if (opened.length > 0) this.lane.start.resume(opened, { index: Math.min(...opened.map((b: { index: number }) => b.index)), offset: 0 })
   this.core.durable(() => { this.begin?.() })
 })
 
@@ -147,7 +147,7 @@ export const goesOnAtLease: Removal = () => patch(Startup.prototype, 'beginAbove
   this.begun = true
   const front = opened.findLast((block: BlockRow) => block.spent > 0) ?? opened[0]
   const isAtEnd = front !== undefined && front.spent >= usableBytes(front)
-  if (front !== undefined) this.lane.resume(opened, { index: front.index + (isAtEnd ? 1 : 0), offset: isAtEnd ? 0 : front.spent })
+  if (front !== undefined) this.lane.start.resume(opened, { index: front.index + (isAtEnd ? 1 : 0), offset: isAtEnd ? 0 : front.spent })
   core.durable(() => { this.begin?.() })
 })
 

@@ -3,7 +3,7 @@ import type { SimNode } from '../../sim/pool/node.js'
 import type { World } from '../../sim/pool/world.js'
 
 import { usableBytes, type AccountRow } from '../../src/pool/rows.js'
-import { fetched, keysFor, liveWorld, staysRight, until } from './lab.js'
+import { fetched, inside, keysFor, liveWorld, staysRight, until } from './lab.js'
 
 // What a stop in good order keeps.
 
@@ -111,5 +111,26 @@ t.test('a cursor that gives back more than was leased and not cut is a doubt: ev
   t.ok(await until(world, () => a.pool.lane.spending, 50, 200))
   t.same(before.filter((b) => core.blocks.has(b.number)).map((b) => b.number), [], 'nothing of them is left')
   t.equal((await keysFor(world, 'a1', 'b1', 32)).length, 32)
+  await staysRight(t, world)
+})
+
+t.test('an ID epoch begins new numbers of associations before a lane goes on after a stop: blocks of the old ones are cut no more', async (t) => {
+  const world = await liveWorld(t), [a] = world.nodes
+  await keysFor(world, 'a1', 'b1')
+  await a.stop(2_000)
+  await a.start()
+  const { lane, core, epochs } = a.pool, resume = lane.start.resume.bind(lane.start), old = epochs.current!.epoch
+  let resumed = 0
+  inside(lane.start).resume = (...[blocks, cursor]: Parameters<typeof resume>) => {
+    core.commit(() => { core.meta.generation = old + 1; core.meta.nextAssociation = 1 }) // As an epoch does that becomes active.
+    resumed = blocks.length
+    resume(blocks, cursor)
+  }
+  await world.wait(2_000)
+  t.ok(resumed > 0, `${resumed} blocks were open`)
+  const owned = [...core.blocks.values()].filter((b) => b.owner === 'mine' && b.purpose === 'app' && b.epoch <= old)
+  t.same(owned.filter((b) => b.state === 'open' || b.state === 'usable').map((b) => b.number), [])
+  for (let i = 0; i < 3; i++) { world.frames(60); await world.wait(3_000) }
+  t.equal(await fetched(world, 'b1', 'a1', await keysFor(world, 'a1', 'b1')), 'keys')
   await staysRight(t, world)
 })
