@@ -7,6 +7,7 @@ import { KmeError, type KmeErrorCode } from './kernel/errors.js'
 import type { LogLevel } from './kernel/log.js'
 import { stayAlive, systemClock, systemSoon } from './kernel/system-clock.js'
 import { systemRandom } from './kernel/system-random.js'
+import { endInTime, exitNow } from './runtime/ending.js'
 import { installFatal } from './runtime/fatal.js'
 import { Kme } from './runtime/kme.js'
 import { openLogDestination } from './runtime/log-destination.js'
@@ -26,6 +27,7 @@ export const run: MainModule['run'] = async ({ config, version }) => {
   } finally {
     logs.flush()
     destination.flush()
+    endInTime({ clock: systemClock, code: () => Number(process.exitCode ?? 0), tell: (text) => { logs.log('runtime').fatal(text); logs.flush(); destination.flush() }, exit: exitNow })
   }
 }
 
@@ -37,7 +39,7 @@ const live = async (config: Config, version: string, logs: LogRoot, destination:
     reload: () => { kme.reload(); destination.reopen() },
   }, log)
   const stopFatal = installFatal(process, {
-    wipe: () => { kme.keyspace.vault.zeroize() }, flush: () => { logs.flush(); destination.flush() }, exit: (code) => { process.exit(code) },
+    wipe: () => { kme.keyspace.vault.zeroize() }, flush: () => { logs.flush(); destination.flush() }, exit: exitNow,
   }, log, exitCodes.failed.code)
   log.info('KME starts', { version, pid: process.pid })
   const letGo = stayAlive()
@@ -52,7 +54,7 @@ const live = async (config: Config, version: string, logs: LogRoot, destination:
   if (end.cause === 'forced') { // Nothing was closed: servers, connections and the store's threads would keep the process alive, and the store locked.
     logs.flush()
     destination.flush()
-    process.exit(exitCodes.failed.code)
+    exitNow(exitCodes.failed.code)
   }
   if (end.code === '') return exitCodes.gaveUp.code
   throw new KmeError(end.code as KmeErrorCode, end.reason)
