@@ -32,7 +32,7 @@ export const poolsSchema = group('Pools of key shared with another KME. Both KME
   leaseWaitMs: ms('A request waits this long for key that is about to be there.', 50, 0, 1_000),
   peerAbsenceMaxMs: ms('Delivery goes on for this time while the other KME is away.', 30_000, 0, 3_600_000),
   blockCloseMs: ms('A block that does not fill is closed after this time (slow links).', 2_000, 100, 600_000),
-  missingFrameMs: ms('A frame that the other side lacks for this time is burned on both.', 30_000, 1_000, 3_600_000),
+  missingFrameMs: ms('A frame that the other side lacks for this time is burned on both; sooner where it is plain that it never comes.', 30_000, 1_000, 3_600_000),
   authReserveBytes: bytes('Key kept for authenticating messages between the KMEs, per direction.', 16_384, 4_096, 16_777_216),
   authFloorBytes: bytes('Below this reserve only vital messages are sent.', 2_048, 512, 8_388_608),
   associationsPerSae: integer('Sets of slaves that one master SAE may use.', { minimum: 1, maximum: 4_096, default: 64 }),
