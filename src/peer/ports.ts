@@ -38,7 +38,12 @@ export interface PeerChannel {
 }
 
 /** What a peer has acknowledged, and so has on its disk: messages of the outbox up to a number, openings of blocks up to a lane index. */
-export interface Acknowledged { readonly messages: number, readonly openings: number }
+export interface Acknowledged {
+  readonly messages: number
+  readonly openings: number
+  /** Whether the two had met before at all. */
+  readonly isMet: boolean
+}
 
 /** What the engine gives the channel. Handlers throw KmeError `PROTOCOL` to end the connection. */
 export interface PeerHandler {

@@ -35,7 +35,7 @@ export class Greeting {
   constructor (private readonly core: PoolCore, private readonly epochs: Epochs, private readonly openings: () => number) {}
 
   /** What the peer has acknowledged. */
-  get acknowledged (): Acknowledged { return { messages: this.core.outbox.heardTo, openings: this.openings() } }
+  get acknowledged (): Acknowledged { return { messages: this.core.outbox.heardTo, openings: this.openings(), isMet: this.core.meta.theirStore !== null } }
 
   /** @param pads Where our next pad lies. */
   make (saesGeneration: number, pads: PadRef): Body<'hello'> {
@@ -76,7 +76,8 @@ export class Greeting {
     if (meta.theirStore !== null && (mine.incarnation < meta.theirIncarnation || (mine.incarnation === meta.theirIncarnation && !sameBytes(mine.nonce, meta.theirNonce ?? zero16)))) {
       return { kind: 'refuse', reason: `the peer is start ${mine.incarnation} of a store that was at start ${meta.theirIncarnation}: a copy or two at once`, alarm: true }
     }
-    const forgotten = yours === null ? core.blocks.size > 0 : !sameBytes(yours.storeId, core.storeId)
+    // Who had not met us when the connection began has perhaps done so over another one since its hello was made.
+    const forgotten = yours === null ? core.blocks.size > 0 && before.isMet : !sameBytes(yours.storeId, core.storeId)
     if (forgotten) return { kind: 'void', reason: 'the peer does not know this store' }
     if (mine.voids > meta.theirVoids && meta.theirStore !== null) return { kind: 'void', reason: 'the peer voided the pool' }
     if (yours !== null && yours.voids < meta.voids) return { kind: 'void', reason: 'voided here' }

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Body } from '../../src/peer/messages.js'
-import type { World } from '../../sim/pool/world.js'
+import { plainWorld, World } from '../../sim/pool/world.js'
 import type { SimNode } from '../../sim/pool/node.js'
 import type { PoolCore } from '../../src/pool/core.js'
 import type { Epochs } from '../../src/pool/epochs.js'
@@ -157,6 +157,31 @@ t.test('a hello that was long on its way does not know what was acknowledged mea
   t.equal(alarms(b, 'peer.rolledBack'), 0)
   t.same([a.pool.core.meta.voids, b.pool.core.meta.voids], [0, 0])
   await staysRight(t, world)
+})
+
+t.test('the very first hello, long on its way, knows nothing of a store that was met meanwhile over a connection that crossed it: nothing is void', async (t) => {
+  const world = new World(11, plainWorld), [a, b] = world.nodes
+  t.teardown(() => { world.dispose() })
+  world.network.partition('A', 'B')
+  for (const node of world.nodes) await node.start()
+  const first = [a, b].map((node) => ({ hello: structuredClone(node.pool.hello()), before: node.pool.acknowledged() }))
+  world.network.join('A', 'B')
+  await world.wait(1_500)
+  world.frames(90)
+  await world.wait(4_000)
+  t.ok(a.pool.core.blocks.size > 0 && b.pool.core.blocks.size > 0, 'met, and with blocks')
+  const ids = await keysFor(world, 'a1', 'b1')
+  a.pool.onHello(first[1]!.hello, first[0]!.before) // Each was made before they met, on a connection that began before they met.
+  b.pool.onHello(first[0]!.hello, first[1]!.before)
+  t.same([a, b].map(({ pool }) => [pool.core.meta.voids, pool.core.blocks.size > 0]), [[0, true], [0, true]])
+  t.equal(await fetched(world, 'b1', 'a1', ids), 'keys')
+  t.same([a, b].map((node) => [alarms(node, 'peer.rolledBack'), alarms(node, 'peer.copy')]), [[0, 0], [0, 0]])
+  await staysRight(t, world)
+
+  const met = b.pool.acknowledged() // On a connection that begins now, the same words are those of a store that forgot.
+  world.doubt()
+  b.pool.onHello(first[0]!.hello, met)
+  t.equal(b.pool.core.blocks.size, 0)
 })
 
 t.test('what a void dropped the peer need not have seen: a connection that broke between the two hellos is no rollback', async (t) => {
