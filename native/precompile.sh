@@ -13,6 +13,8 @@ if [ "$module" != - ]; then
   defines="$defines -DNAPI_VERSION=9 -DNAPI_CPP_EXCEPTIONS -DNODE_ADDON_API_DISABLE_DEPRECATED -DNODE_GYP_MODULE_NAME=$module -DUSING_UV_SHARED=1
     -DUSING_V8_SHARED=1 -DV8_DEPRECATION_WARNINGS=1 -DOPENSSL_NO_PINSHARED -DOPENSSL_THREADS -DBUILDING_NODE_EXTENSION"
 fi
+# Only GCC: clang makes errors of options that differ.
+${CXX:-g++} --version 2>/dev/null | grep -q 'Free Software Foundation' || { rm -f "$folder/common.h.gch"; : >"$folder/common.h"; exit 0; }
 # shellcheck disable=SC2086 # Words.
 ${CXX:-g++} -std=c++20 -O3 -fPIC -pthread -fvisibility=hidden -fno-rtti -fno-omit-frame-pointer $defines $includes \
   -x c++-header "$folder/source.h" -o "$folder/common.h.gch" 2>/dev/null || rm -f "$folder/common.h.gch"
