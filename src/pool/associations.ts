@@ -3,6 +3,7 @@ import type { Body } from '../peer/messages.js'
 import type { KvWriter } from '../store/kv.js'
 import { SLAVES_MAX } from './claims.js'
 import type { PoolCore } from './core.js'
+import { LAST_EPOCH } from './number-ranges.js'
 import { associationKey, decodeRow, putRow, tableOf, type AssociationRow, type Direction } from './rows.js'
 
 const sorted = (saes: readonly SaeId[]): string => saes.length === 0 ? '' : saes.length === 1 ? saes[0]! : [...saes].sort().join('\n')
@@ -171,7 +172,9 @@ export class Associations {
     if (row === undefined || row.state === 'refused') {
       if (!this.bases.in.has(body.epoch)) {
         if (this.bases.in.size >= BASES_MAX) this.forgetOld(tx)
-        if (this.bases.in.size >= BASES_MAX || body.epoch > core.meta.highestEpoch + 1) throw core.protocol(`associations of ID epoch ${body.epoch}`)
+        if (this.bases.in.size >= BASES_MAX || body.epoch > (core.proposer ? LAST_EPOCH / 2 : LAST_EPOCH + 1)) throw core.protocol(`associations of ID epoch ${body.epoch}`)
+        // Of the epochs before, a new store has heard nothing if they were void already: the next one must be one that these numbers wait for.
+        core.meta.highestEpoch = Math.max(core.meta.highestEpoch, body.epoch - 1)
       }
       const reason = body.slaves.length > SLAVES_MAX ? 'too many slave SAEs' : core.deps.admit(body.master, body.slaves)
       row = { number: body.number, generation: body.epoch, master: body.master, slaves: [...body.slaves], local: [], state: reason === '' ? 'open' : 'refused' }

@@ -260,3 +260,13 @@ for (const home of [0, 1] as const) {
     await staysRight(t, world)
   })
 }
+
+t.test('association numbers of an ID epoch that this store has not heard of are taken, for the epochs before were void already: the next one is theirs', async (t) => {
+  const world = await liveWorld(t), [a, b] = world.nodes
+  for (const [{ pool: { core, associations } }, master, slave] of [[b, 'a1', 'b2'], [a, 'b1', 'a2']] as const) {
+    const epoch = core.meta.highestEpoch + 5
+    const ack = core.commit((tx) => associations.onAssociation(tx, { seq: 1, first: true, number: 9, epoch, master, slaves: [slave], removed: false } as Body<'association'>))
+    t.match(ack, { number: 9, epoch, accepted: true })
+    t.equal(core.meta.highestEpoch, epoch - 1)
+  }
+})
