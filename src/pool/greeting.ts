@@ -3,6 +3,7 @@ import type { Acknowledged, PadRef } from '../peer/ports.js'
 import { sameBytes, type PoolCore } from './core.js'
 import type { Epochs } from './epochs.js'
 import { BLOCKS_MAX, LAST_EPOCH } from './number-ranges.js'
+import type { MetaRow } from './rows.js'
 
 /** What a hello means for us. */
 export type Verdict =
@@ -20,10 +21,10 @@ const zero16 = new Uint8Array(16)
 
 /**
  * Numbers only rise: one near the end of its range would stop the pool for good, so no peer may bring us there.
- * @param isGiver  Whether we number blocks and epochs: then the peer's word raises ours, and half of each range stays ours.
+ * @param given  What we have numbered, if blocks and epochs are ours to number: then the peer's word raises it, and half of each range stays ours.
  */
-const plausible = (c: Column, isGiver: boolean): boolean =>
-  (!isGiver || (c.highestBlock < BLOCKS_MAX / 2 && c.epochs.every((e) => e.epoch < LAST_EPOCH / 2))) &&
+const plausible = (c: Column, given: MetaRow | undefined): boolean =>
+  (given === undefined || (c.highestBlock < Math.max(BLOCKS_MAX / 2, given.highestBlock + 1) && c.epochs.every((e) => e.epoch < Math.max(LAST_EPOCH / 2, given.highestEpoch + 1)))) &&
   [c.incarnation, c.bye, c.grant, c.lastSent, c.voids, ...c.horizons.map((h) => h.index)].every((n) => n < 2 ** 48)
 
 /**
@@ -64,7 +65,8 @@ export class Greeting {
     const { incarnation } = core.deps
     const { meta } = core
     const { mine, yours } = hello
-    if (!plausible(mine, core.proposer) || (yours !== null && !plausible(yours, core.proposer))) return { kind: 'refuse', reason: 'a hello with numbers that no KME reaches', alarm: true }
+    const given = core.proposer ? meta : undefined
+    if (!plausible(mine, given) || (yours !== null && !plausible(yours, given))) return { kind: 'refuse', reason: 'a hello with numbers that no KME reaches', alarm: true }
     if (hello.kme !== core.deps.remote) return { kind: 'refuse', reason: `the peer says it is ${hello.kme}`, alarm: true }
     if (sameBytes(mine.storeId, core.storeId) || sameBytes(mine.storeId, incarnation.storeId)) return { kind: 'refuse', reason: 'the peer runs on a copy of this store', alarm: true }
     if (yours !== null && sameBytes(yours.storeId, core.storeId) && !incarnation.known(yours.incarnation, yours.nonce)) {

@@ -128,6 +128,10 @@ t.test('no hello takes a pool near the end of its numbers', async (t) => {
   const check = new Uint8Array(16)
   t.same([LAST_EPOCH / 2 - 1, LAST_EPOCH / 2, LAST_EPOCH].map((epoch) => judged(a, b, { epochs: [{ epoch, check }] })), ['go', 'refuse', 'refuse'])
   t.equal(judged(b, a, { highestBlock: BLOCKS_MAX, epochs: [{ epoch: LAST_EPOCH, check }] }), 'go', 'whoever gives the numbers may be there')
+  const { meta } = a.pool.core
+  Object.assign(meta, { highestBlock: BLOCKS_MAX / 2, highestEpoch: LAST_EPOCH / 2 }) // A peer of before brought us to the bound, and we went on.
+  t.same([0, 1].map((beyond) => judged(a, b, { highestBlock: meta.highestBlock + beyond })), ['go', 'refuse'], 'what we gave ourselves is heard')
+  t.same([0, 1].map((beyond) => judged(a, b, { epochs: [{ epoch: meta.highestEpoch + beyond, check }] })), ['go', 'refuse'])
 })
 
 t.test('after the last ID epoch of all, and a void, there are no keys and no fault', async (t) => {
