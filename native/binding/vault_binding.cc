@@ -5,18 +5,19 @@
 
 #include "binding/addon.h"
 #include "binding/args.h"
+#include "binding/vault_keys.h"
 #include "vault/vault.h"
 
 namespace {
 
 using qkme::binding::Args;
 using qkme::binding::Guarded;
+namespace keys = qkme::binding::keys;
 using qkme::vault::KeyIdFields;
 using qkme::vault::Members;
 using qkme::vault::Require;
 using qkme::vault::Vault;
 
-constexpr size_t kInfoBufferBytes = 256 + 8;
 constexpr size_t kMembersBufferBytes = 8192;
 
 /// A vault and the buffers of its calls. Each JavaScript function holds one reference; functions need no `this`.
@@ -68,56 +69,6 @@ napi_value Stats(Vault& v, const Args& a) {
   Set(a, result, "locked", a.Boolean(stats.locked));
   Set(a, result, "deterministic", a.Boolean(stats.deterministic));
   return result;
-}
-
-// --- keys
-
-napi_value CreateMasterKeyFile(Vault& v, const Args& a) {
-  v.CreateMasterKeyFile(a.Path(0));
-  return a.Undefined();
-}
-
-napi_value OpenMasterKeyFile(Vault& v, const Args& a) { return a.Number(v.OpenMasterKeyFile(a.Path(0))); }
-
-napi_value OpenMasterPassphraseFile(Vault& v, const Args& a) {
-  return a.Number(v.OpenMasterPassphraseFile(a.Path(0), a.Bytes(1), a.U32(2), a.U32(3), a.U32(4)));
-}
-
-napi_value NewKey(Vault& v, const Args& a) { return a.Number(v.NewKey()); }
-
-napi_value TakeKey(Vault& v, const Args& a) { return a.Number(v.TakeKey(a.Bytes(0))); }
-
-napi_value DeriveKey(Vault& v, const Args& a) {
-  char info[kInfoBufferBytes];
-  return a.Number(v.DeriveKey(a.U32(0), a.Bytes(1), a.Text(2, info)));
-}
-
-napi_value WrapKey(Vault& v, const Args& a) {
-  uint8_t* out = nullptr;
-  const napi_value result = a.NewBytes(Vault::kWrappedBytes, &out);
-  v.WrapKey(a.U32(0), a.U32(1), a.Bytes(2), out);
-  return result;
-}
-
-napi_value UnwrapKey(Vault& v, const Args& a) { return a.Number(v.UnwrapKey(a.U32(0), a.Bytes(1), a.Bytes(2))); }
-
-napi_value KeyCheck(Vault& v, const Args& a) {
-  uint8_t* out = nullptr;
-  const napi_value result = a.NewBytes(Vault::kCheckBytes, &out);
-  v.KeyCheck(a.U32(0), out);
-  return result;
-}
-
-napi_value Hmac(Vault& v, const Args& a) {
-  uint8_t* out = nullptr;
-  const napi_value result = a.NewBytes(32, &out);
-  v.Hmac(a.U32(0), a.Bytes(1), out);
-  return result;
-}
-
-napi_value DropKey(Vault& v, const Args& a) {
-  v.DropKey(a.U32(0));
-  return a.Undefined();
 }
 
 // --- sealed records and blocks
@@ -178,7 +129,7 @@ napi_value DropBlock(Vault& v, const Args& a) {
 }
 
 napi_value DeriveFromBlock(Vault& v, const Args& a) {
-  char info[kInfoBufferBytes];
+  char info[keys::kInfoBufferBytes];
   return a.Number(v.DeriveFromBlock(a.U32(0), a.U32(1), a.U32(2), a.Text(3, info)));
 }
 
@@ -307,17 +258,17 @@ struct MethodEntry {
 
 constexpr MethodEntry kMethods[] = {
     {"stats", Method<Stats>},
-    {"createMasterKeyFile", Method<CreateMasterKeyFile>},
-    {"openMasterKeyFile", Method<OpenMasterKeyFile>},
-    {"openMasterPassphraseFile", Method<OpenMasterPassphraseFile>},
-    {"newKey", Method<NewKey>},
-    {"takeKey", Method<TakeKey>},
-    {"deriveKey", Method<DeriveKey>},
-    {"wrapKey", Method<WrapKey>},
-    {"unwrapKey", Method<UnwrapKey>},
-    {"keyCheck", Method<KeyCheck>},
-    {"hmac", Method<Hmac>},
-    {"dropKey", Method<DropKey>},
+    {"createMasterKeyFile", Method<keys::CreateMasterKeyFile>},
+    {"openMasterKeyFile", Method<keys::OpenMasterKeyFile>},
+    {"openMasterPassphraseFile", Method<keys::OpenMasterPassphraseFile>},
+    {"newKey", Method<keys::NewKey>},
+    {"takeKey", Method<keys::TakeKey>},
+    {"deriveKey", Method<keys::DeriveKey>},
+    {"wrapKey", Method<keys::WrapKey>},
+    {"unwrapKey", Method<keys::UnwrapKey>},
+    {"keyCheck", Method<keys::KeyCheck>},
+    {"hmac", Method<keys::Hmac>},
+    {"dropKey", Method<keys::DropKey>},
     {"createSealer", Method<CreateSealer>},
     {"dropSealer", Method<DropSealer>},
     {"sealRandom", Method<SealRandom>},
